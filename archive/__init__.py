@@ -1,0 +1,1 @@
+"""The archive: capture, search, retention, legal holds and disposal."""

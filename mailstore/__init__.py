@@ -1,0 +1,1 @@
+"""The encrypted store: bytes, keys, rows, and the record of what happened to them."""

@@ -1,0 +1,1 @@
+"""The portal: accounts, sign-in, and the pages that patients and staff use."""

@@ -1,0 +1,1 @@
+"""One module per page: parse the request, make one call, render the answer."""
