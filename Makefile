@@ -1,0 +1,81 @@
+# Everything a person needs is a target with a line of help: run `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+DEMO_DIR ?= .demo
+SAY = @printf '\n\033[1m== %s\033[0m\n'
+
+RUN_PACKAGES := python3 python3-venv ca-certificates
+TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps
+
+.PHONY: help
+help: ## Show this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+define ensure_packages
+	@missing=""; for name in $(1); do dpkg-query -W -f='$${Status}' $$name 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$name"; done; \
+	if [ -n "$$missing" ]; then echo "   installing Debian packages:$$missing"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+
+.PHONY: system-packages
+system-packages:
+	$(SAY) "Debian packages to run Strongroom"
+	$(call ensure_packages,$(RUN_PACKAGES))
+
+.PHONY: test-packages
+test-packages: system-packages
+	$(SAY) "Debian packages for the tests (a browser, fonts, OpenSSL, strace)"
+	$(call ensure_packages,$(TEST_PACKAGES))
+
+.PHONY: install
+install: system-packages $(VENV)/.installed ## Build .venv with .venv/bin/strongroom
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(SAY) "Python environment in $(VENV), every package pinned by hash"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test-installed: requirements-dev.lock $(VENV)/.installed
+	$(SAY) "Test tools in $(VENV), every package pinned by hash"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: test
+test: test-packages $(VENV)/.test-installed ## Set everything up and pass the tests
+	@$(MAKE) --no-print-directory check
+	$(SAY) "Tests, with real servers, files and a real browser"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: check
+check: ## Format, lint, types and architecture only
+	$(SAY) "Formatting and lint (ruff, all rules)"
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(SAY) "Types (mypy --strict)"
+	@$(BIN)/mypy
+	$(SAY) "Architecture (import-linter)"
+	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
+	@! grep -nE 'https?:' requirements.lock requirements-dev.lock || { echo 'the lock files must not name a registry'; exit 1; }
+
+.PHONY: lock
+lock: ## Pin all dependencies by hash again
+	@$(BIN)/uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
+
+.PHONY: demo
+demo: install ## Set everything up and run the main job: a living practice to try out
+	$(SAY) "A practice to try out in $(DEMO_DIR)"
+	@$(BIN)/strongroom demo --data $(DEMO_DIR)
+
+.PHONY: demo-check
+demo-check: install ## Run the whole life of a message headless and print the evidence
+	@$(BIN)/strongroom demo --check
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
