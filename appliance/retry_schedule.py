@@ -1,0 +1,76 @@
+"""Core: when a message that could not be handed over is tried again, reported late, and given up.
+
+RFC 5321 section 4.5.4.1 asks for a first retry after some minutes, growing pauses, and four to five days
+before giving up. Every instant is told from outside, and so is the jitter that keeps a queue from knocking on
+one door all at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class RetrySchedule:
+    """The pauses of a queue.
+
+    ``first_wait`` doubles with each attempt up to ``longest_wait``. ``jitter_share`` is the largest part of a
+    pause that chance may add to it, 0.1 being ten per cent. ``delay_report_after``, ``portal_after`` and
+    ``give_up_after`` are counted from the moment the message was accepted.
+    """
+
+    first_wait: timedelta = timedelta(minutes=5)
+    longest_wait: timedelta = timedelta(hours=4)
+    jitter_share: float = 0.1
+    portal_after: timedelta = timedelta(minutes=60)
+    delay_report_after: timedelta = timedelta(hours=4)
+    give_up_after: timedelta = timedelta(days=5)
+
+
+BEYOND_ANY_SCHEDULE = 32
+"""Doublings after which every sensible first wait has passed every sensible longest wait."""
+
+
+class Patience(StrEnum):
+    """What a further temporary failure means at this age of the message."""
+
+    WAIT = "wait"
+    REPORT_DELAY = "report_delay"
+    GIVE_UP = "give_up"
+
+
+def wait_after(schedule: RetrySchedule, *, attempts: int, jitter: float) -> timedelta:
+    """How long to pause after ``attempts`` failures in a row.
+
+    ``jitter`` is a number from 0 to 1 drawn by the caller. No pause is ever
+    shorter than the schedule says: chance only lengthens it.
+    """
+    if not 0 <= jitter <= 1:
+        raise ValueError("jitter is a number from 0 to 1")
+    wait = schedule.longest_wait
+    doublings = max(attempts, 1) - 1
+    if doublings < BEYOND_ANY_SCHEDULE:
+        wait = min(schedule.first_wait * 2**doublings, schedule.longest_wait)
+    return wait * (1 + schedule.jitter_share * jitter)
+
+
+def patience(
+    schedule: RetrySchedule, *, accepted_at: datetime, now: datetime, delay_reported: bool
+) -> Patience:
+    """Whether to wait on, to tell the sender about the delay (once), or to give up.
+
+    A clock that jumped back makes a message younger, and so only ever waits longer (promise I10).
+    """
+    age = now - accepted_at
+    if age >= schedule.give_up_after:
+        return Patience.GIVE_UP
+    if age >= schedule.delay_report_after and not delay_reported:
+        return Patience.REPORT_DELAY
+    return Patience.WAIT
+
+
+def portal_is_due(schedule: RetrySchedule, *, accepted_at: datetime, now: datetime) -> bool:
+    """True when a recipient's server could not be asked for so long that the portal takes over."""
+    return now - accepted_at >= schedule.portal_after
