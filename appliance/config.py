@@ -1,0 +1,250 @@
+"""``strongroom.toml``: read once into frozen settings, with every problem reported at once and by line.
+
+The commented sample that ``init`` writes and the reference page are made from the same fields.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from appliance.settings import RouteSettings, Settings, problems_between
+from mailstore.errors import RefusedError
+
+FILE_NAME = "strongroom.toml"
+Section = TypeVar("Section")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-]+)\s*\]")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.\-]+|\"[^\"]*\")\s*=")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in the file. ``line`` is 0 when the file does not say the key at all."""
+
+    key: str
+    sentence: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        return f"{where}{self.key}: {self.sentence}"
+
+
+class SettingsError(RefusedError):
+    """The settings cannot be used; ``problems`` is all of them."""
+
+    code = "bad_settings"
+
+    def __init__(self, path: str, problems: tuple[Problem, ...]) -> None:
+        listed = "; ".join(str(problem) for problem in problems)
+        super().__init__(f"{path}: {listed}", fix=f"correct these lines of {path}")
+        self.problems = problems
+
+
+def load(path: Path, *, is_loopback: bool) -> Settings:
+    """The settings in a file. Raises ``SettingsError`` with everything that is wrong."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise RefusedError(
+            f"no settings at {path}",
+            fix="name the data directory with --data, or make one with: strongroom init",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(
+            f"{path} cannot be read", fix="check the file's owner, mode and encoding"
+        ) from error
+    return parse(text, name=str(path), is_loopback=is_loopback)
+
+
+def parse(text: str, *, name: str = FILE_NAME, is_loopback: bool) -> Settings:
+    """The settings in a text. Raises ``SettingsError`` with everything that is wrong."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(name, (Problem("the file", str(error)),)) from error
+    lines = _lines_of_keys(text)
+    reader = _Reader(lines)
+    settings = reader.read(Settings, given)
+    problems = reader.problems or [
+        Problem(key, sentence, lines.get(key, 0))
+        for key, sentence in problems_between(settings, is_loopback=is_loopback)
+    ]
+    if problems:
+        raise SettingsError(name, tuple(sorted(problems, key=lambda problem: problem.line)))
+    return settings
+
+
+def _lines_of_keys(text: str) -> dict[str, int]:
+    """Where each dotted key stands; an array of tables counts up: ``outbound.route.0.domain``."""
+    lines: dict[str, int] = {}
+    table = ""
+    counts: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            table = header[2]
+            if header[1] == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                table = f"{table}.{counts[table]}"
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault(f"{table}.{key[1]}".lstrip(".").replace('"', ""), number)
+    return lines
+
+
+@dataclass
+class _Reader:
+    """Walks the sections once and gathers what is wrong; the default stands in for a bad value meanwhile."""
+
+    lines: Mapping[str, int]
+    problems: list[Problem] = field(default_factory=list)
+
+    def read(self, kind: type[Section], given: Mapping[str, Any], prefix: str = "") -> Section:
+        """One section as its dataclass."""
+        hints = get_type_hints(kind)
+        known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type] # every section is a dataclass
+        for word in given.keys() - known.keys():
+            self._complain(f"{prefix}{word}", "there is no such setting")
+        values: dict[str, Any] = {}
+        for word, one in known.items():
+            key = f"{prefix}{word}"
+            if _is_section(one):
+                values[word] = self._section(hints[word], given.get(word, {}), key)
+            elif word in given:
+                values[word] = self._value(one, hints[word], given[word], key)
+            elif sentence := one.metadata["check"](one.default):
+                self._complain(key, f"is missing: {sentence}", near=prefix.rstrip("."))
+        return kind(**values)
+
+    def _complain(self, key: str, sentence: str, *, near: str = "") -> None:
+        self.problems.append(Problem(key, sentence, self.lines.get(near or key, 0)))
+
+    def _section(self, kind: type[Section], given: Any, key: str) -> Section:
+        if not isinstance(given, Mapping):
+            self._complain(key, "must be a section")
+            given = {}
+        return self.read(kind, given, f"{key}.")
+
+    def _value(self, one: Field[Any], hint: Any, given: Any, key: str) -> Any:
+        if hint == tuple[RouteSettings, ...]:
+            return self._routes(given, key)
+        if hint == tuple[int, ...]:
+            given = tuple(given) if isinstance(given, list) else given
+            sentence = "" if _are_counts(given) else "must be a list of whole numbers above 0"
+        elif type(given) is not hint:
+            sentence = f"must be {_kind_name(hint)}"
+        else:
+            sentence = one.metadata["check"](given) or _unknown_time_zone(one, given)
+        if sentence:
+            self._complain(key, sentence)
+        return given
+
+    def _routes(self, given: Any, key: str) -> tuple[RouteSettings, ...]:
+        if not (isinstance(given, list) and all(isinstance(each, Mapping) for each in given)):
+            self._complain(key, f"must be written as [[{key}]] sections")
+            return ()
+        routes = tuple(self.read(RouteSettings, each, f"{key}.{place}.") for place, each in enumerate(given))
+        if len({route.domain for route in routes}) < len(routes):
+            self._complain(key, "names one domain twice", near=f"{key}.0")
+        return routes
+
+
+def _is_section(one: Field[Any]) -> bool:
+    return "says" not in one.metadata
+
+
+def _are_counts(given: Any) -> bool:
+    return isinstance(given, tuple) and bool(given) and all(type(each) is int and each > 0 for each in given)
+
+
+def _kind_name(hint: Any) -> str:
+    return {int: "a whole number", str: "text in quotes", bool: "true or false"}[hint]
+
+
+def _unknown_time_zone(one: Field[Any], given: Any) -> str:
+    if one.name == "time_zone" and given not in zoneinfo.available_timezones():
+        return "is not a time zone this machine knows"
+    return ""
+
+
+def sample(settings: Settings) -> str:
+    """The commented ``strongroom.toml`` that says these settings."""
+    parts = ["# Strongroom's settings, read at start. An unknown key or a bad value stops it and is named.\n"]
+    parts += [_sample_section(one.name, getattr(settings, one.name)) for one in fields(settings)]
+    return "\n".join(parts)
+
+
+def _sample_section(name: str, section: Any) -> str:
+    lines = [f"# {_first_sentence(type(section))}", f"[{name}]"]
+    routes: tuple[RouteSettings, ...] = ()
+    for one in fields(section):
+        value = getattr(section, one.name)
+        if one.name == "route":
+            routes = value
+            continue
+        lines += [f"# {one.metadata['says']}", f"{one.name} = {_toml(value)}"]
+    if name == "outbound":
+        lines.append(_sample_routes(routes))
+    return "\n".join(lines) + "\n"
+
+
+def _sample_routes(routes: tuple[RouteSettings, ...]) -> str:
+    lines = ["", f"# {_first_sentence(RouteSettings)} One section a domain:", "# [[outbound.route]]"]
+    lines += [f"# {one.name}: {one.metadata['says']}" for one in fields(RouteSettings)]
+    for route in routes:
+        lines += ["", "[[outbound.route]]"]
+        lines += [f"{one.name} = {_toml(getattr(route, one.name))}" for one in fields(route)]
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML: a JSON string of printable characters is a TOML basic string too."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _first_sentence(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").split("\n", maxsplit=1)[0]
+
+
+def reference() -> str:
+    """The reference page of all settings, in Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "Every key of `DIR/strongroom.toml`. Generated from the fields in `appliance/settings.py`.",
+    ]
+    for name, kind in _sections():
+        lines += [
+            "",
+            f"## `{name}`",
+            "",
+            _first_sentence(kind),
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
+        ]
+        hints = get_type_hints(kind)
+        lines += [_reference_row(one, hints[one.name]) for one in fields(kind) if one.name != "route"]
+    return "\n".join(lines) + "\n"
+
+
+def _sections() -> Iterator[tuple[str, type[Any]]]:
+    for name, kind in get_type_hints(Settings).items():
+        yield f"[{name}]", kind
+        if name == "outbound":
+            yield "[[outbound.route]]", RouteSettings
+
+
+def _reference_row(one: Field[Any], hint: Any) -> str:
+    kind = (
+        "list of whole numbers"
+        if get_args(hint)
+        else {int: "whole number", str: "text", bool: "true or false"}[hint]
+    )
+    return f"| `{one.name}` | {kind} | `{_toml(one.default)}` | {one.metadata['says']} |"

@@ -1,0 +1,297 @@
+"""Core: every setting of the appliance, with its unit, its bounds and one sentence about it.
+
+``config`` reads these from ``strongroom.toml`` and writes the commented sample and the reference page from
+the same fields, so that the three cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+COOLING_OFF_DEFAULT_HOURS = 168
+"""A week between the approval of a disposal and the first destroyed key."""
+
+COMMAND_SESSION_CEILING_HOURS = 12
+
+MINIMUM_ARGON2_KIB = 19 * 1024
+"""OWASP Password Storage Cheat Sheet: Argon2id with 19 MiB, two iterations, one lane is the least to use."""
+
+MINIMUM_ARGON2_ITERATIONS = 2
+
+_DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+)
+_TIME_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
+
+Check = Callable[[Any], str]
+"""Says what is wrong with a value, or nothing."""
+
+
+def setting(default: Any, says: str, check: Check | None = None) -> Any:
+    """A dataclass field that carries its own sentence and its own check."""
+    return field(default=default, metadata={"says": says, "check": check or _anything})
+
+
+def _anything(_value: Any) -> str:
+    return ""
+
+
+def between(low: int, high: int) -> Check:
+    """The value lies in a closed range."""
+    return lambda value: "" if low <= value <= high else f"must lie between {low} and {high}"
+
+
+def one_of(*words: str) -> Check:
+    """The value is one of a few words."""
+    return lambda value: "" if value in words else "must be one of " + ", ".join(words)
+
+
+def text_up_to(length: int) -> Check:
+    """One line of text with no control characters."""
+
+    def check(value: str) -> str:
+        if not value.strip():
+            return "must not be empty"
+        if len(value) > length or not value.isprintable():
+            return f"must be one printable line of at most {length} characters"
+        return ""
+
+    return check
+
+
+def domain_name(value: str) -> str:
+    """A lower-case host name of at least two labels, in ASCII (an international name as its A-label)."""
+    return "" if _DOMAIN.fullmatch(value) else "must be a lower-case domain name, for example clinic.example"
+
+
+def domain_name_or_empty(value: str) -> str:
+    """A domain name, or nothing to derive it from the practice's domain."""
+    return domain_name(value) if value else ""
+
+
+def ip_address(value: str) -> str:
+    """An IPv4 or IPv6 address to listen on."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return "must be an IP address, for example 127.0.0.1 or ::"
+    return ""
+
+
+def time_zone(value: str) -> str:
+    """The shape of an IANA time zone name; ``config`` also looks whether this machine knows it."""
+    return "" if _TIME_ZONE.fullmatch(value) else "must be a time zone name such as America/New_York"
+
+
+_port = between(1, 65535)
+
+
+@dataclass(frozen=True)
+class PracticeSettings:
+    """Who this appliance belongs to."""
+
+    name: str = setting("", "The practice's name as patients know it.", text_up_to(100))
+    domain: str = setting("", "The domain whose mail lives here.", domain_name)
+    time_zone: str = setting("UTC", "Where the practice's day begins and ends.", time_zone)
+    recognition_phrase: str = setting(
+        "Your practice writes to you through its secure mailbox.",
+        "A sentence on every notice by which patients recognise a genuine one. No health information.",
+        text_up_to(200),
+    )
+    language: str = setting("en", "The language of pages and notices: en or es.", one_of("en", "es"))
+
+
+@dataclass(frozen=True)
+class SmtpSettings:
+    """Mail from other servers."""
+
+    listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - a public mail server listens everywhere
+    port: int = setting(25, "The port to listen on (RFC 5321 section 4.5.4.2).", _port)
+    host_name: str = setting("", "Our name in the greeting; empty means mx.DOMAIN.", domain_name_or_empty)
+    connections: int = setting(500, "Connections at a time, from all peers together.", between(1, 10_000))
+    connections_per_peer: int = setting(50, "Connections at a time from one address.", between(1, 10_000))
+    idle_seconds: int = setting(
+        300, "A silent client is dropped after this time (RFC 5321 section 4.5.3.2.7).", between(5, 3600)
+    )
+
+
+@dataclass(frozen=True)
+class SubmissionSettings:
+    """Mail from the practice's own mail programs (RFC 6409, RFC 8314)."""
+
+    listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - mail programs connect from anywhere
+    port: int = setting(587, "The port that starts TLS on request.", _port)
+    implicit_tls_port: int = setting(465, "The port that speaks TLS from the first byte.", _port)
+
+
+@dataclass(frozen=True)
+class PortalSettings:
+    """The web pages of staff and patients."""
+
+    listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - patients connect from anywhere
+    port: int = setting(443, "The port of HTTPS.", _port)
+    host_name: str = setting("", "The name in links; empty means portal.DOMAIN.", domain_name_or_empty)
+
+
+@dataclass(frozen=True)
+class LimitSettings:
+    """How much one message may ask of us. Beyond a limit a message is refused with a reason, never cut."""
+
+    message_bytes: int = setting(
+        36_700_160,
+        "The largest message taken, in bytes, announced by SIZE (RFC 1870).",
+        between(65_536, 268_435_456),
+    )
+    recipients: int = setting(
+        1000,
+        "Recipients of one message (RFC 5321 section 4.5.3.1.8 wants at least 100).",
+        between(100, 10_000),
+    )
+    hops: int = setting(
+        50, "Received fields before a message counts as looping (RFC 5321 section 6.3).", between(20, 100)
+    )
+    attachment_text_seconds: int = setting(
+        20, "Time to read the text of one attachment for the index.", between(1, 300)
+    )
+    attachment_text_bytes: int = setting(
+        4_194_304, "Text of one attachment kept for the index, in bytes.", between(65_536, 67_108_864)
+    )
+
+
+@dataclass(frozen=True)
+class RouteSettings:
+    """A fixed way for one domain, as transport maps do elsewhere."""
+
+    domain: str = setting("", "The recipients' domain this route is for.", domain_name)
+    mx_name: str = setting("", "The name that the server's certificate must carry.", domain_name)
+    address: str = setting("", "The IP address to connect to.", ip_address)
+    port: int = setting(25, "The port to connect to.", _port)
+    ca_file: str = setting("", "The certificates to trust for it (PEM); empty means the system's.")
+
+
+@dataclass(frozen=True)
+class OutboundSettings:
+    """Mail to other servers. Nothing is ever sent in clear."""
+
+    attempt_minutes: tuple[int, ...] = setting(
+        (1, 5, 15, 30, 60, 120, 240),
+        "Minutes to wait after each failed attempt; the last is repeated (RFC 5321 section 4.5.4.1).",
+    )
+    delay_report_hours: int = setting(
+        4, "The sender hears of a delay after this time, in hours.", between(1, 72)
+    )
+    give_up_hours: int = setting(
+        120,
+        "An attempt is the last one after this time, in hours (RFC 5321 section 4.5.4.1).",
+        between(1, 336),
+    )
+    connect_seconds: int = setting(30, "Time for a server to take the connection.", between(1, 300))
+    reply_seconds: int = setting(
+        300, "Time for a server to answer (RFC 5321 section 4.5.3.2).", between(1, 600)
+    )
+    connections: int = setting(10, "Messages on their way at a time.", between(1, 100))
+    route: tuple[RouteSettings, ...] = setting((), "Fixed ways for single domains.")
+
+
+@dataclass(frozen=True)
+class SignInSettings:
+    """How people prove who they are, and for how long that holds."""
+
+    session_idle_minutes: int = setting(
+        15, "A silent session of the pages ends after this time.", between(1, 120)
+    )
+    session_hours: int = setting(12, "Every session of the pages ends after this time.", between(1, 24))
+    command_session_hours: int = setting(
+        12, "A sign-in on the command line holds this long.", between(1, COMMAND_SESSION_CEILING_HOURS)
+    )
+    enrolment_code_hours: int = setting(
+        168, "A code handed to a patient can be used for this time.", between(1, 720)
+    )
+    attempts: int = setting(10, "Wrong attempts on one account before it waits.", between(3, 100))
+    lockout_minutes: int = setting(
+        15, "How long an account waits after too many wrong attempts.", between(1, 1440)
+    )
+
+
+@dataclass(frozen=True)
+class PasswordSettings:
+    """The cost of guessing a stolen password hash (Argon2id, RFC 9106)."""
+
+    memory_kib: int = setting(65_536, "Memory of one hash in KiB.", between(8, 4_194_304))
+    iterations: int = setting(3, "Passes over that memory.", between(1, 100))
+    lanes: int = setting(1, "Lanes computed side by side.", between(1, 16))
+
+
+@dataclass(frozen=True)
+class DisposalSettings:
+    """Between an approved disposal and destruction."""
+
+    cooling_off_hours: int = setting(
+        COOLING_OFF_DEFAULT_HOURS,
+        "Hours from approval to the earliest run; 0 only in a directory made with --loopback.",
+        between(0, 8760),
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One appliance's settings, read once, whole and checked."""
+
+    practice: PracticeSettings = field(default_factory=PracticeSettings)
+    smtp: SmtpSettings = field(default_factory=SmtpSettings)
+    submission: SubmissionSettings = field(default_factory=SubmissionSettings)
+    portal: PortalSettings = field(default_factory=PortalSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    sign_in: SignInSettings = field(default_factory=SignInSettings)
+    passwords: PasswordSettings = field(default_factory=PasswordSettings)
+    disposal: DisposalSettings = field(default_factory=DisposalSettings)
+
+    @property
+    def mx_host(self) -> str:
+        """The name we greet with."""
+        return self.smtp.host_name or f"mx.{self.practice.domain}"
+
+    @property
+    def portal_host(self) -> str:
+        """The name in links to the pages."""
+        return self.portal.host_name or f"portal.{self.practice.domain}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The four ports by the names the command gives them."""
+        return {
+            "smtp": self.smtp.port,
+            "submission": self.submission.port,
+            "submissions": self.submission.implicit_tls_port,
+            "portal": self.portal.port,
+        }
+
+
+def problems_between(settings: Settings, *, is_loopback: bool) -> tuple[tuple[str, str], ...]:
+    """What is wrong with values taken together: pairs of dotted key and sentence.
+
+    The floors under cooling-off and hashing cost may be undercut only by a practice ground on 127.0.0.1.
+    """
+    found: list[tuple[str, str]] = []
+    ports = list(settings.ports.values())
+    if len(set(ports)) != len(ports):
+        found.append(("portal.port", "the four ports must differ"))
+    if not is_loopback:
+        found.extend(_floors(settings))
+    return tuple(found)
+
+
+def _floors(settings: Settings) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if settings.disposal.cooling_off_hours == 0:
+        found.append(("disposal.cooling_off_hours", "0 is accepted only in a directory made with --loopback"))
+    if settings.passwords.memory_kib < MINIMUM_ARGON2_KIB:
+        found.append(("passwords.memory_kib", f"must be at least {MINIMUM_ARGON2_KIB}"))
+    if settings.passwords.iterations < MINIMUM_ARGON2_ITERATIONS:
+        found.append(("passwords.iterations", f"must be at least {MINIMUM_ARGON2_ITERATIONS}"))
+    return found
