@@ -1,0 +1,160 @@
+"""What was captured: one row a message, from the moment the archive has seen it until it is disposed of.
+
+The only module that touches ``archive_entries``. The row says when the message was received by our own clock,
+what its category was when that was last worked out and by which schedule, and whether the index holds it. The
+category here is for showing and counting; a disposal works it out again on the message itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from archive.tables import archive_entries as table
+from mailstore.message import MessageId
+from mailstore.sealed_rows import SealedRow, SealedRows
+
+BATCH = 500
+"""Identifiers in one statement; SQLite takes 32,766 parameters at most."""
+
+
+@dataclass(frozen=True)
+class ArchiveEntry:
+    """One captured message.
+
+    ``problem`` says in one word why it is not in the index although it was tried; ``unread_parts`` counts the
+    attachments whose text could not be had although they are of a kind that holds text.
+    """
+
+    message: MessageId
+    received_at: datetime
+    captured_at: datetime
+    category: str
+    schedule: str | None
+    indexed_at: datetime | None = None
+    problem: str | None = None
+    unread_parts: int = 0
+
+
+@dataclass(frozen=True)
+class ArchiveCounts:
+    """How many messages were captured, how many of them the index holds, how many it could not take."""
+
+    archived: int
+    indexed: int
+    not_indexed: int
+
+
+def insert_entry(connection: Connection, rows: SealedRows, entry: ArchiveEntry) -> bool:
+    """Capture a message; False when it was captured before, in which case nothing changes."""
+    if find(connection, rows, entry.message) is not None:
+        return False
+    rows.insert(connection, table, vars(entry))
+    return True
+
+
+def find(connection: Connection, rows: SealedRows, message: MessageId) -> ArchiveEntry | None:
+    """The entry of a message, or None when the archive has not seen it (or has disposed of it)."""
+    row = rows.one(connection, table, table.c.message == message)
+    return None if row is None else _entry(row)
+
+
+def entries(connection: Connection, rows: SealedRows, messages: Collection[MessageId]) -> list[ArchiveEntry]:
+    """The entries of these messages, oldest first; those that are not captured are left out."""
+    found = [
+        _entry(row)
+        for some in _batches(messages)
+        for row in rows.select(connection, table, table.c.message.in_(some))
+    ]
+    return sorted(found, key=lambda entry: (entry.received_at, entry.message))
+
+
+def received_before(connection: Connection, rows: SealedRows, moment: datetime) -> list[ArchiveEntry]:
+    """Everything captured that was received before that moment, oldest first."""
+    order = [table.c.received_at.asc(), table.c.message.asc()]
+    return [
+        _entry(row) for row in rows.select(connection, table, table.c.received_at < moment, order_by=order)
+    ]
+
+
+def unindexed(connection: Connection, rows: SealedRows, limit: int) -> list[MessageId]:
+    """Captured messages that the index should hold and does not yet, oldest first."""
+    waiting = table.c.indexed_at.is_(None) & table.c.problem.is_(None)
+    found = rows.select(connection, table, waiting, order_by=[table.c.received_at.asc()], limit=limit)
+    return [MessageId(row["message"]) for row in found]
+
+
+def not_indexed(connection: Connection, rows: SealedRows, limit: int) -> list[ArchiveEntry]:
+    """Captured messages that the index could not take, newest first, each with its problem."""
+    found = rows.select(
+        connection, table, table.c.problem.is_not(None), order_by=[table.c.received_at.desc()], limit=limit
+    )
+    return [_entry(row) for row in found]
+
+
+def mark_indexed(
+    connection: Connection, rows: SealedRows, messages: Collection[MessageId], *, now: datetime
+) -> int:
+    """The index holds these, durably. Answers how many rows say so now."""
+    return sum(
+        rows.update(connection, table, table.c.message.in_(some), {"indexed_at": now, "problem": None})
+        for some in _batches(messages)
+    )
+
+
+def mark_unread_parts(connection: Connection, rows: SealedRows, message: MessageId, *, parts: int) -> None:
+    """So many parts of this message could hold text and gave none: a search cannot see them."""
+    rows.update(connection, table, table.c.message == message, {"unread_parts": parts})
+
+
+def mark_problem(connection: Connection, rows: SealedRows, message: MessageId, *, problem: str) -> None:
+    """The index could not take this message; ``problem`` is a plain word, never text of the message."""
+    rows.update(connection, table, table.c.message == message, {"indexed_at": None, "problem": problem})
+
+
+def forget_index(connection: Connection, rows: SealedRows) -> int:
+    """The index is to be built again: nothing is in it. Answers how many messages that concerns."""
+    touched = table.c.indexed_at.is_not(None) | table.c.problem.is_not(None)
+    return rows.update(connection, table, touched, {"indexed_at": None, "problem": None})
+
+
+def set_category(
+    connection: Connection, rows: SealedRows, message: MessageId, *, category: str, schedule: str | None
+) -> None:
+    """What the message is by that version of the schedule."""
+    rows.update(connection, table, table.c.message == message, {"category": category, "schedule": schedule})
+
+
+def remove_entry(connection: Connection, rows: SealedRows, message: MessageId) -> int:
+    """Forget a message. Only a disposal run does this, in the transaction that destroys it."""
+    return rows.delete(connection, table, table.c.message == message)
+
+
+def counts(connection: Connection) -> ArchiveCounts:
+    """How complete the archive and its index are. Counted by the database, without opening any row."""
+    columns = func.count(), func.count(table.c.indexed_at), func.count(table.c.problem)
+    archived, indexed, problems = connection.execute(select(*columns).select_from(table)).one()
+    return ArchiveCounts(archived=archived, indexed=indexed, not_indexed=problems)
+
+
+def last_indexed_at(connection: Connection) -> datetime | None:
+    """When the index last took something."""
+    return connection.execute(select(func.max(table.c.indexed_at))).scalar()
+
+
+def oldest_unindexed_at(connection: Connection) -> datetime | None:
+    """When the oldest message that still waits for the index was captured; None when nothing waits."""
+    waiting = table.c.indexed_at.is_(None) & table.c.problem.is_(None)
+    return connection.execute(select(func.min(table.c.captured_at)).where(waiting)).scalar()
+
+
+def _batches(messages: Collection[MessageId]) -> Iterator[Sequence[MessageId]]:
+    every = list(messages)
+    return (every[start : start + BATCH] for start in range(0, len(every), BATCH))
+
+
+def _entry(row: SealedRow) -> ArchiveEntry:
+    return ArchiveEntry(**{**row, "message": MessageId(row["message"])})
