@@ -56,9 +56,7 @@ class PostOffice:
             client.starttls(context=self._context())
             client.sendmail(sender, recipients, content)
 
-    def deliver_many(
-        self, contents: Iterable[bytes], recipients: list[str], progress: Callable[[int], None]
-    ) -> int:
+    def deliver_many(self, contents: Iterable[bytes], recipients: list[str], progress: Callable[[int], None]) -> int:
         """Hand in many messages over one connection; messages the server refuses by its rules are passed over."""
         accepted = 0
         with smtplib.SMTP("localhost", self.smtp_port, timeout=60) as client:

@@ -47,9 +47,7 @@ async def run(folder: Path, secure_port: int, plain_port: int) -> None:
     loop = asyncio.get_running_loop()
     context = server_context(folder / "server.pem", folder / "server.key")
     secure, plain = FolderHandler(folder / "secure"), FolderHandler(folder / "plain")
-    await loop.create_server(
-        lambda: SMTP(secure, hostname=SECURE_MX, tls_context=context), "127.0.0.1", secure_port
-    )
+    await loop.create_server(lambda: SMTP(secure, hostname=SECURE_MX, tls_context=context), "127.0.0.1", secure_port)
     await loop.create_server(lambda: SMTP(plain, hostname=PLAIN_MX), "127.0.0.1", plain_port)
     print("receiving", flush=True)  # noqa: T201 (the parent waits for this line)
     await asyncio.Event().wait()

@@ -82,7 +82,9 @@ def multipart(values: Mapping[str, str], uploads: Mapping[str, Upload]) -> tuple
     ]
     parts += [
         f'--{mark}\r\nContent-Disposition: form-data; name="{name}"; filename="{upload.file_name}"\r\n'
-        f"Content-Type: {upload.content_type}\r\n\r\n".encode() + upload.content + b"\r\n"
+        f"Content-Type: {upload.content_type}\r\n\r\n".encode()
+        + upload.content
+        + b"\r\n"
         for name, upload in uploads.items()
     ]
     return f"multipart/form-data; boundary={mark}", b"".join(parts) + f"--{mark}--\r\n".encode()
