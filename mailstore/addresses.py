@@ -163,7 +163,7 @@ def canonical_domain(domain: str) -> str:
 
 
 def display(text: str) -> str:
-    """Text safe to show on one line: controls become U+FFFD, direction marks and the invisible are spelled out."""
+    """Text safe to show in a line: controls become U+FFFD, direction marks and the invisible spelled out."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_shown(character) for character in text)
@@ -187,7 +187,7 @@ def header_addresses(value: str) -> tuple[HeaderAddress, ...]:
 
 
 def strict_header_addresses(value: str) -> tuple[Address, ...]:
-    """The addresses of a field that has to mean one thing to every reader: ``a@b`` or ``name <a@b>``, in lists.
+    """The addresses of a field that has to mean one thing to every reader: ``a@b`` or ``name <a@b>``.
 
     Raises ``BadAddressError`` at anything two mail programs could read differently: comments, groups, text
     behind an address, two addresses in one entry, open quotes, an address in a bare display name.

@@ -28,7 +28,7 @@ _ALIASES = {"ks_c_5601-1987": "cp949", "viscii": "cp1258", "gb2312": "gb18030", 
 
 
 def known_charset(label: str) -> str | None:
-    """Python's name for a charset of text, or None: ``zlib``, ``rot13`` and ``idna`` are no charsets of mail."""
+    """Python's name for a charset of text or None: ``zlib``, ``rot13`` and ``idna`` are none of mail."""
     lowered = label.strip().strip("\"'").lower().split("*", 1)[0]  # RFC 2231 section 5: a language may follow
     if len(lowered) > MAX_LABEL or not _TEXT_CHARSETS.match(lowered):
         return None
