@@ -1,0 +1,156 @@
+"""Rows that cannot be edited unseen: each carries a keyed digest over its table and every other column.
+
+``docs/formats/sealed-rows.md`` is the format. A seal proves that this very row was written by someone who had
+the row key. It does not prove that no row is missing or that this is its newest version; the audit tree and
+the consistency check look after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, delete
+
+from mailstore.row_form import RowForm
+from mailstore.tables import row_numbers
+
+ROW_KEY_BYTES = 32
+OPTION = "sealed_rows"
+
+SealedRow = Mapping[str, Any]
+Where = ColumnElement[bool]
+Order = Sequence[ColumnElement[Any]]
+
+
+class SealedRows:
+    """Inserts, reads, changes and deletes rows; nothing else in the house may.
+
+    Rows go in and come out as mappings of column name to Python value. A connection comes from
+    ``Database.read()`` or, for everything that changes rows, ``Database.write()``.
+    """
+
+    def __init__(self, row_key: bytes) -> None:
+        if len(row_key) != ROW_KEY_BYTES:
+            raise ValueError("the row key has 32 bytes")
+        self._row_key = row_key
+        self._forms: dict[Table, RowForm] = {}
+
+    def insert(self, connection: Connection, table: Table, values: Mapping[str, Any]) -> int | None:
+        """Add one row. Answers the number it got, where the table counts its rows."""
+        numbers = self.insert_many(connection, table, (values,))
+        return numbers[0] if numbers else None
+
+    def insert_many(self, connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> range:
+        """Add many rows with one statement. Answers the numbers they got, where the table counts its rows.
+
+        A number given by the caller is kept as it is; then the answer is empty.
+        """
+        form = self._form(table)
+        whole, numbers = self._numbered(connection, form, list(rows))
+        stored = [form.whole(row) for row in whole]
+        for row in stored:
+            row["seal"] = form.seal(row, self._row_key)
+        if stored:
+            connection.execute(form.insert, stored)
+        return numbers
+
+    def select(
+        self,
+        connection: Connection,
+        table: Table,
+        where: Where | None = None,
+        *,
+        order_by: Order | ColumnElement[Any] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[SealedRow]:
+        """The matching rows, each verified. Raises TamperedError for the first that was edited."""
+        form = self._form(table)
+        found = self._found(connection, form, where, order_by=order_by, limit=limit, offset=offset)
+        return [form.opened(row) for row in found]
+
+    def one(self, connection: Connection, table: Table, where: Where) -> SealedRow | None:
+        """The single row that matches, verified, or None. More than one match is a ValueError."""
+        found = self.select(connection, table, where, limit=2)
+        if len(found) > 1:
+            raise ValueError(f"{table.name}: more than one row matches")
+        return found[0] if found else None
+
+    def update(self, connection: Connection, table: Table, where: Where, changes: Mapping[str, Any]) -> int:
+        """Verify each matching row, change it, seal it again. Answers how many. Primary keys never change."""
+        form = self._form(table)
+        if changes.keys() - form.known or changes.keys() & set(form.primary_key):
+            raise ValueError(f"{table.name}: cannot change {sorted(changes)}")
+        new = form.stored(changes)
+        rows = [{**row, **new} for row in self._found(connection, form, where, for_update=True)]
+        if rows:
+            connection.execute(form.update, [self._bound(form, row) for row in rows])
+        return len(rows)
+
+    def delete(self, connection: Connection, table: Table, where: Where) -> int:
+        """Delete the matching rows, damaged ones too. Answers how many."""
+        return connection.execute(delete(table).where(where)).rowcount
+
+    def _form(self, table: Table) -> RowForm:
+        form = self._forms.get(table)
+        if form is None:
+            form = self._forms[table] = RowForm(table)
+        return form
+
+    def _found(
+        self,
+        connection: Connection,
+        form: RowForm,
+        where: Where | None,
+        *,
+        order_by: Order | ColumnElement[Any] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        for_update: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The matching stored rows, each verified; locked against other writers when about to change."""
+        statement = form.select if where is None else form.select.where(where)
+        if order_by is not None:
+            order = (order_by,) if isinstance(order_by, ColumnElement) else order_by
+            statement = statement.order_by(*order)
+        if for_update:
+            statement = statement.with_for_update()
+        statement = statement.limit(limit).offset(offset)
+        return [form.verified(found, self._row_key) for found in connection.execute(statement).all()]
+
+    def _bound(self, form: RowForm, row: dict[str, Any]) -> dict[str, Any]:
+        """A changed stored row as the parameters of the table's update statement."""
+        bound = {**row, "seal": form.seal(row, self._row_key)}
+        for name in form.primary_key:
+            bound[f"key_{name}"] = bound.pop(name)
+        return bound
+
+    def _numbered(
+        self, connection: Connection, form: RowForm, rows: list[Mapping[str, Any]]
+    ) -> tuple[list[Mapping[str, Any]], range]:
+        """The rows with their numbers, where the table counts them and the caller gave none."""
+        name = form.number
+        if name is None or not rows or name in rows[0]:
+            return rows, range(0)
+        numbers = self._take_numbers(connection, form.table.name, len(rows))
+        return [{**row, name: number} for row, number in zip(rows, numbers, strict=True)], numbers
+
+    def _take_numbers(self, connection: Connection, table_name: str, count: int) -> range:
+        """The next ``count`` numbers of a table, from 1 on; no number is ever given twice."""
+        where = row_numbers.c.table == table_name
+        row = self.one(connection, row_numbers, where)
+        first = 1 if row is None else int(row["next"])
+        if row is None:
+            self.insert(connection, row_numbers, {"table": table_name, "next": first + count})
+        else:
+            self.update(connection, row_numbers, where, {"next": first + count})
+        return range(first, first + count)
+
+
+def rows_of(connection: Connection) -> SealedRows:
+    """The sealed rows of the database that a connection belongs to."""
+    rows = connection.get_execution_options().get(OPTION)
+    if not isinstance(rows, SealedRows):
+        raise TypeError("this connection does not come from Database.read() or Database.write()")
+    return rows
