@@ -11,26 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from appliance.settings import OutboundSettings
+
+DEFAULT_WAITS = tuple(timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 80, 160, 240))
+
 
 @dataclass(frozen=True)
 class RetrySchedule:
     """The pauses of a queue.
 
-    ``first_wait`` doubles with each attempt up to ``longest_wait``. ``jitter_share`` is the largest part of a
-    pause that chance may add to it, 0.1 being ten per cent. ``delay_report_after``, ``portal_after`` and
-    ``give_up_after`` are counted from the moment the message was accepted.
+    ``waits`` are the pauses after the first, second, ... failure; the last one repeats. ``jitter_share`` is the
+    largest part of a pause that chance may add to it, 0.1 being ten per cent. ``portal_after``,
+    ``delay_report_after`` and ``give_up_after`` are counted from the moment the message was accepted.
     """
 
-    first_wait: timedelta = timedelta(minutes=5)
-    longest_wait: timedelta = timedelta(hours=4)
+    waits: tuple[timedelta, ...] = DEFAULT_WAITS
     jitter_share: float = 0.1
     portal_after: timedelta = timedelta(minutes=60)
     delay_report_after: timedelta = timedelta(hours=4)
     give_up_after: timedelta = timedelta(days=5)
-
-
-BEYOND_ANY_SCHEDULE = 32
-"""Doublings after which every sensible first wait has passed every sensible longest wait."""
 
 
 class Patience(StrEnum):
@@ -41,24 +40,28 @@ class Patience(StrEnum):
     GIVE_UP = "give_up"
 
 
+def schedule_of(settings: OutboundSettings) -> RetrySchedule:
+    """The schedule that the settings ask for."""
+    return RetrySchedule(
+        waits=tuple(timedelta(minutes=minutes) for minutes in settings.attempt_minutes),
+        delay_report_after=timedelta(hours=settings.delay_report_hours),
+        give_up_after=timedelta(hours=settings.give_up_hours),
+    )
+
+
 def wait_after(schedule: RetrySchedule, *, attempts: int, jitter: float) -> timedelta:
     """How long to pause after ``attempts`` failures in a row.
 
-    ``jitter`` is a number from 0 to 1 drawn by the caller. No pause is ever
-    shorter than the schedule says: chance only lengthens it.
+    ``jitter`` is a number from 0 to 1 drawn by the caller. No pause is ever shorter than the schedule says:
+    chance only lengthens it.
     """
     if not 0 <= jitter <= 1:
         raise ValueError("jitter is a number from 0 to 1")
-    wait = schedule.longest_wait
-    doublings = max(attempts, 1) - 1
-    if doublings < BEYOND_ANY_SCHEDULE:
-        wait = min(schedule.first_wait * 2**doublings, schedule.longest_wait)
-    return wait * (1 + schedule.jitter_share * jitter)
+    place = min(max(attempts, 1), len(schedule.waits)) - 1
+    return schedule.waits[place] * (1 + schedule.jitter_share * jitter)
 
 
-def patience(
-    schedule: RetrySchedule, *, accepted_at: datetime, now: datetime, delay_reported: bool
-) -> Patience:
+def patience(schedule: RetrySchedule, *, accepted_at: datetime, now: datetime, delay_reported: bool) -> Patience:
     """Whether to wait on, to tell the sender about the delay (once), or to give up.
 
     A clock that jumped back makes a message younger, and so only ever waits longer (promise I10).
