@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode, urljoin
 from urllib.request import HTTPCookieProcessor, HTTPSHandler, OpenerDirector, Request, build_opener
 
-from selectolax.parser import HTMLParser, Node
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from mailstore.errors import RefusedError
 
@@ -39,23 +39,24 @@ class Page:
     @property
     def text(self) -> str:
         """The visible text of the page."""
-        return HTMLParser(self.body).text(separator=" ")
+        return LexborHTMLParser(self.body).text(separator=" ")
 
     def links(self) -> list[str]:
         """Every link on the page, absolute, in order."""
         return [
-            urljoin(self.address, node.attributes.get("href") or "") for node in HTMLParser(self.body).css("a[href]")
+            urljoin(self.address, node.attributes.get("href") or "")
+            for node in LexborHTMLParser(self.body).css("a[href]")
         ]
 
-    def form(self, having: str) -> Node:
+    def form(self, having: str) -> LexborNode:
         """The first form that has a field by that name."""
-        for form in HTMLParser(self.body).css("form"):
+        for form in LexborHTMLParser(self.body).css("form"):
             if form.css_first(f'[name="{having}"]') is not None:
                 return form
         raise RefusedError(f"no form with a field {having!r} at {self.address} (status {self.status})")
 
 
-def filled(form: Node) -> dict[str, str]:
+def filled(form: LexborNode) -> dict[str, str]:
     """What the form already holds: hidden fields, chosen options, ticked boxes."""
     values: dict[str, str] = {}
     for node in form.css("input[name], textarea[name], select[name]"):

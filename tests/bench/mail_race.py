@@ -1,0 +1,223 @@
+"""The race on the accept path: Strongroom beside Postfix -> Dovecot with mail_crypt, in turn, on this machine.
+
+    python tests/bench/mail_race.py [--pairs 5] [--messages 3000] [--work DIR] [--json FILE]
+
+Both get the same mail from the same load generator over loopback. A message counts when it is *delivered*: for
+the peer a file in a Maildir's ``new/``, for us a row of a mailbox, which is committed before the 250. CPU is user
+plus system time of the server's process tree until the last message is delivered; our follow-up work (archive,
+index, promotion) is reported apart, and also as one sum, so that nothing is hidden.
+Needs Debian's postfix, dovecot-core, dovecot-lmtpd, gcc and libssl-dev; rewrites /etc/postfix, so: test machines only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from process_cpu import cpu_seconds, resident_bytes
+
+HERE = Path(__file__).resolve().parent
+MAILBOXES = 20
+CONNECTIONS = 16
+MESSAGES_PER_CONNECTION = 50
+PEER_PORT = 22525
+BASE = 23000
+
+
+@dataclass(frozen=True)
+class Lap:
+    """One run of one server."""
+
+    server: str
+    delivered_per_second: float
+    cpu_ms_per_message: float
+    cpu_ms_with_follow_up: float
+    p50_ms: float
+    p99_ms: float
+    resident_mb: float
+
+
+def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command that has to succeed."""
+    return subprocess.run(words, check=True, capture_output=True, text=True, **options)
+
+
+def prepare(work: Path, messages: int) -> Path:
+    """The load generator and its list of messages, made once."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "smtpload").exists():
+        run("gcc", "-O2", "-o", str(work / "smtpload"), str(HERE / "smtpload.c"), "-lssl", "-lcrypto", "-lpthread")
+    if not (work / "mail" / "maildir").exists():
+        run(sys.executable, str(HERE / "practice_mail_corpus.py"), str(work / "mail"), str(messages), "7")
+    files = sorted(p for p in (work / "mail" / "maildir").rglob("*") if p.is_file())
+    (work / "list.txt").write_text("".join(f"{path}\n" for path in files))
+    return work / "list.txt"
+
+
+def load(work: Path, port: int, messages: int, *, tls: bool) -> dict[str, Any]:
+    """Send the messages; the generator says how long each 250 took."""
+    counts = (CONNECTIONS, MESSAGES_PER_CONNECTION, messages, int(tls))
+    words = [str(work / "smtpload"), str(port), *map(str, counts), str(work / "list.txt"), str(MAILBOXES)]
+    answer: dict[str, Any] = json.loads(run(*words).stdout)
+    if answer["errs"]:
+        raise SystemExit(f"{answer['errs']} connections failed on port {port}: the lap does not count")
+    return answer
+
+
+class Peer:
+    """Postfix handing over to Dovecot with mail_crypt."""
+
+    name = "postfix-dovecot-mail_crypt"
+    port = PEER_PORT
+
+    def __init__(self, work: Path) -> None:
+        self._work = work / "peer"
+        self._env = dict(os.environ, W=str(self._work), PORT=str(PEER_PORT))
+
+    def start(self) -> None:
+        """A fresh queue and fresh mailboxes."""
+        run("bash", str(HERE / "peer_mail.sh"), "start", "mail_crypt", env=self._env)
+
+    def stop(self) -> None:
+        """End both servers."""
+        run("bash", str(HERE / "peer_mail.sh"), "stop", env=self._env)
+
+    def roots(self) -> list[int]:
+        """The main processes of the two servers."""
+        pids = (Path("/var/spool/postfix/pid/master.pid"), self._work / "run" / "master.pid")
+        return [int(path.read_text().split()[0]) for path in pids]
+
+    def delivered(self) -> int:
+        """Files that have arrived in a Maildir."""
+        return sum(len(files) for folder, _, files in os.walk(self._work / "mail") if folder.endswith("/new"))
+
+    def follow_up_waiting(self) -> int:
+        """Nothing follows: delivery is the end."""
+        return 0
+
+
+class Ours:
+    """``strongroom serve`` as a practice runs it, in a directory made for the lap."""
+
+    name = "strongroom"
+    port = BASE + 25
+
+    def __init__(self, work: Path) -> None:
+        self._data = work / "ours"
+        self._process: subprocess.Popen[str] | None = None
+
+    def _strongroom(self, *words: str) -> None:
+        run(sys.executable, "-m", "appliance.cli", "--data", str(self._data), *words, cwd=HERE.parents[1])
+
+    def start(self) -> None:
+        """A new practice with its mailboxes, and the server ready."""
+        shutil.rmtree(self._data, ignore_errors=True)
+        self._strongroom("init", "--practice", "Bench", "--domain", "practice.test", "--loopback", str(BASE))
+        with tempfile.NamedTemporaryFile("w") as password:
+            password.write("correct horse battery staple")
+            password.flush()
+            for number in range(MAILBOXES):
+                address = f"user{number}@practice.test"
+                words = ("user", "add", address, "--name", f"User {number}", "--role", "clinician")
+                self._strongroom(*words, "--password-file", password.name)
+        words = [sys.executable, "-m", "appliance.cli", "--data", str(self._data), "serve"]
+        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
+        assert self._process.stdout is not None
+        assert json.loads(self._process.stdout.readline())["ready"]
+
+    def stop(self) -> None:
+        """End it as systemd would."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
+    def roots(self) -> list[int]:
+        """The supervisor."""
+        assert self._process is not None
+        return [self._process.pid]
+
+    def _count(self, statement: str) -> int:
+        connection = sqlite3.connect(f"file:{self._data}/rows.sqlite3?mode=ro", uri=True, timeout=30)
+        try:
+            return int(connection.execute(statement).fetchone()[0])
+        finally:
+            connection.close()
+
+    def delivered(self) -> int:
+        """Rows of mailboxes."""
+        return self._count("select count(*) from mailbox_entries")
+
+    def follow_up_waiting(self) -> int:
+        """Items of follow-up work not done yet."""
+        return self._count("select count(*) from outbox")
+
+
+def wait_until(done: Any, *, seconds: float) -> None:
+    """Poll until it is so; a lap that never ends is an error."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise SystemExit("the lap did not end")
+        time.sleep(0.1)
+
+
+def lap(server: Peer | Ours, work: Path, messages: int, *, tls: bool) -> Lap:
+    """Start, load, wait for the last delivery, measure, stop."""
+    server.start()
+    try:
+        cpu, begin = sum(map(cpu_seconds, server.roots())), time.monotonic()
+        answer = load(work, server.port, messages, tls=tls)
+        wait_until(lambda: server.delivered() >= messages, seconds=300)
+        seconds, used = time.monotonic() - begin, sum(map(cpu_seconds, server.roots())) - cpu
+        resident = sum(map(resident_bytes, server.roots())) / 1e6
+        wait_until(lambda: server.follow_up_waiting() == 0, seconds=900)
+        whole = sum(map(cpu_seconds, server.roots())) - cpu
+    finally:
+        server.stop()
+    return Lap(
+        server.name,
+        round(messages / seconds, 1),
+        round(used / messages * 1000, 3),
+        round(whole / messages * 1000, 3),
+        answer["p50_ms"],
+        answer["p99_ms"],
+        round(resident, 1),
+    )
+
+
+def main() -> None:
+    """Race in pairs and print the median ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=3000)
+    parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "strongroom-bench")
+    chosen = parser.parse_args()
+    prepare(chosen.work, chosen.messages)
+    laps: list[tuple[Lap, Lap]] = []
+    for number in range(chosen.pairs):
+        pair = tuple(lap(s(chosen.work), chosen.work, chosen.messages, tls=chosen.tls) for s in (Peer, Ours))
+        laps.append((pair[0], pair[1]))
+        print(f"pair {number + 1} of {chosen.pairs}: {pair[0]} {pair[1]}", file=sys.stderr)
+    ratios = {
+        "delivered_per_second": statistics.median(o.delivered_per_second / p.delivered_per_second for p, o in laps),
+        "cpu_per_message": statistics.median(o.cpu_ms_per_message / p.cpu_ms_per_message for p, o in laps),
+        "cpu_with_follow_up": statistics.median(o.cpu_ms_with_follow_up / p.cpu_ms_per_message for p, o in laps),
+    }
+    print(json.dumps({"ratios": ratios, "laps": [[asdict(p), asdict(o)] for p, o in laps]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
