@@ -1,6 +1,6 @@
 """The race on the accept path: Strongroom beside Postfix -> Dovecot with mail_crypt, in turn, on this machine.
 
-    python tests/bench/mail_race.py [--pairs 5] [--messages 3000] [--work DIR] [--json FILE]
+    python -m tests.bench.mail_race [--pairs 5] [--messages 3000] [--tls] [--work DIR]
 
 Both get the same mail from the same load generator over loopback. A message counts when it is *delivered*: for
 the peer a file in a Maildir's ``new/``, for us a row of a mailbox, which is committed before the 250. CPU is user
@@ -25,8 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from process_cpu import cpu_seconds, resident_bytes
+from tests.bench.process_cpu import cpu_seconds, resident_bytes
 
 HERE = Path(__file__).resolve().parent
 MAILBOXES = 20
@@ -132,8 +131,8 @@ class Ours:
                 address = f"user{number}@practice.test"
                 words = ("user", "add", address, "--name", f"User {number}", "--role", "clinician")
                 self._strongroom(*words, "--password-file", password.name)
-        words = [sys.executable, "-m", "appliance.cli", "--data", str(self._data), "serve"]
-        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
+        serve = [sys.executable, "-m", "appliance.cli", "--data", str(self._data), "serve"]
+        self._process = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
         assert self._process.stdout is not None
         assert json.loads(self._process.stdout.readline())["ready"]
 
