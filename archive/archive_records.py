@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from archive.tables import archive_entries as table
 from mailstore.message import MessageId
-from mailstore.sealed_rows import SealedRow, SealedRows
+from mailstore.sealed_rows import SealedRow, rows_of
 
 BATCH = 500
 """Identifiers in one statement; SQLite takes 32,766 parameters at most."""
@@ -48,89 +48,88 @@ class ArchiveCounts:
     not_indexed: int
 
 
-def insert_entry(connection: Connection, rows: SealedRows, entry: ArchiveEntry) -> bool:
+def insert_entry(connection: Connection, entry: ArchiveEntry) -> bool:
     """Capture a message; False when it was captured before, in which case nothing changes."""
-    if find(connection, rows, entry.message) is not None:
+    if find(connection, entry.message) is not None:
         return False
-    rows.insert(connection, table, vars(entry))
+    rows_of(connection).insert(connection, table, vars(entry))
     return True
 
 
-def find(connection: Connection, rows: SealedRows, message: MessageId) -> ArchiveEntry | None:
+def find(connection: Connection, message: MessageId) -> ArchiveEntry | None:
     """The entry of a message, or None when the archive has not seen it (or has disposed of it)."""
-    row = rows.one(connection, table, table.c.message == message)
+    row = rows_of(connection).one(connection, table, table.c.message == message)
     return None if row is None else _entry(row)
 
 
-def entries(connection: Connection, rows: SealedRows, messages: Collection[MessageId]) -> list[ArchiveEntry]:
+def entries(connection: Connection, messages: Collection[MessageId]) -> list[ArchiveEntry]:
     """The entries of these messages, oldest first; those that are not captured are left out."""
     found = [
         _entry(row)
         for some in _batches(messages)
-        for row in rows.select(connection, table, table.c.message.in_(some))
+        for row in rows_of(connection).select(connection, table, table.c.message.in_(some))
     ]
     return sorted(found, key=lambda entry: (entry.received_at, entry.message))
 
 
-def received_before(connection: Connection, rows: SealedRows, moment: datetime) -> list[ArchiveEntry]:
+def received_before(connection: Connection, moment: datetime) -> list[ArchiveEntry]:
     """Everything captured that was received before that moment, oldest first."""
     order = [table.c.received_at.asc(), table.c.message.asc()]
     return [
-        _entry(row) for row in rows.select(connection, table, table.c.received_at < moment, order_by=order)
+        _entry(row)
+        for row in rows_of(connection).select(connection, table, table.c.received_at < moment, order_by=order)
     ]
 
 
-def unindexed(connection: Connection, rows: SealedRows, limit: int) -> list[MessageId]:
+def unindexed(connection: Connection, limit: int) -> list[MessageId]:
     """Captured messages that the index should hold and does not yet, oldest first."""
     waiting = table.c.indexed_at.is_(None) & table.c.problem.is_(None)
-    found = rows.select(connection, table, waiting, order_by=[table.c.received_at.asc()], limit=limit)
+    found = rows_of(connection).select(connection, table, waiting, order_by=[table.c.received_at.asc()], limit=limit)
     return [MessageId(row["message"]) for row in found]
 
 
-def not_indexed(connection: Connection, rows: SealedRows, limit: int) -> list[ArchiveEntry]:
+def not_indexed(connection: Connection, limit: int) -> list[ArchiveEntry]:
     """Captured messages that the index could not take, newest first, each with its problem."""
-    found = rows.select(
+    found = rows_of(connection).select(
         connection, table, table.c.problem.is_not(None), order_by=[table.c.received_at.desc()], limit=limit
     )
     return [_entry(row) for row in found]
 
 
-def mark_indexed(
-    connection: Connection, rows: SealedRows, messages: Collection[MessageId], *, now: datetime
-) -> int:
+def mark_indexed(connection: Connection, messages: Collection[MessageId], *, now: datetime) -> int:
     """The index holds these, durably. Answers how many rows say so now."""
     return sum(
-        rows.update(connection, table, table.c.message.in_(some), {"indexed_at": now, "problem": None})
+        rows_of(connection).update(connection, table, table.c.message.in_(some), {"indexed_at": now, "problem": None})
         for some in _batches(messages)
     )
 
 
-def mark_unread_parts(connection: Connection, rows: SealedRows, message: MessageId, *, parts: int) -> None:
+def mark_unread_parts(connection: Connection, message: MessageId, *, parts: int) -> None:
     """So many parts of this message could hold text and gave none: a search cannot see them."""
-    rows.update(connection, table, table.c.message == message, {"unread_parts": parts})
+    rows_of(connection).update(connection, table, table.c.message == message, {"unread_parts": parts})
 
 
-def mark_problem(connection: Connection, rows: SealedRows, message: MessageId, *, problem: str) -> None:
+def mark_problem(connection: Connection, message: MessageId, *, problem: str) -> None:
     """The index could not take this message; ``problem`` is a plain word, never text of the message."""
-    rows.update(connection, table, table.c.message == message, {"indexed_at": None, "problem": problem})
+    rows_of(connection).update(connection, table, table.c.message == message, {"indexed_at": None, "problem": problem})
 
 
-def forget_index(connection: Connection, rows: SealedRows) -> int:
+def forget_index(connection: Connection) -> int:
     """The index is to be built again: nothing is in it. Answers how many messages that concerns."""
     touched = table.c.indexed_at.is_not(None) | table.c.problem.is_not(None)
-    return rows.update(connection, table, touched, {"indexed_at": None, "problem": None})
+    return rows_of(connection).update(connection, table, touched, {"indexed_at": None, "problem": None})
 
 
-def set_category(
-    connection: Connection, rows: SealedRows, message: MessageId, *, category: str, schedule: str | None
-) -> None:
+def set_category(connection: Connection, message: MessageId, *, category: str, schedule: str | None) -> None:
     """What the message is by that version of the schedule."""
-    rows.update(connection, table, table.c.message == message, {"category": category, "schedule": schedule})
+    rows_of(connection).update(
+        connection, table, table.c.message == message, {"category": category, "schedule": schedule}
+    )
 
 
-def remove_entry(connection: Connection, rows: SealedRows, message: MessageId) -> int:
+def remove_entry(connection: Connection, message: MessageId) -> int:
     """Forget a message. Only a disposal run does this, in the transaction that destroys it."""
-    return rows.delete(connection, table, table.c.message == message)
+    return rows_of(connection).delete(connection, table, table.c.message == message)
 
 
 def counts(connection: Connection) -> ArchiveCounts:

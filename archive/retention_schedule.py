@@ -1,9 +1,8 @@
 """Core: the retention schedule as data - how long each category of record is kept, and by what authority.
 
-The text is TOML (``docs/reference/schedule-file.md``). Whatever is not understood is an error, and all errors are
-reported at once: a schedule that was half understood would destroy the wrong records. The clock of a category
-starts when our own machine received the message; the Date field of its header is a stranger's claim and never
-asked.
+The text is TOML (``docs/reference/schedule-file.md``). Whatever is not understood is an error, and all errors
+are reported at once: a schedule that was half understood would destroy the wrong records. The clock of a category
+starts when our own machine received the message; the Date field of its header is a stranger's claim, never asked.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from importlib import resources
 from typing import Any, assert_never
 
 from archive import search_query
-from archive.search_query import Query, QueryError
+from archive.search_query import CategoryIs, Query, QueryError
 from mailstore.errors import RefusedError
 
 UNCLASSIFIED = "unclassified"
@@ -141,9 +140,7 @@ def parse(text: str, *, version: str = "") -> Schedule:
 def to_toml(schedule: Schedule) -> str:
     """The schedule as text that ``parse`` reads back to the same schedule."""
     blocks = [_category_text(category) for category in schedule.categories.values()]
-    blocks += [
-        f"[[rule]]\ncategory = {_quoted(r.category)}\nmatch = {_quoted(r.match)}\n" for r in schedule.rules
-    ]
+    blocks += [f"[[rule]]\ncategory = {_quoted(r.category)}\nmatch = {_quoted(r.match)}\n" for r in schedule.rules]
     return "\n".join(blocks)
 
 
@@ -251,7 +248,10 @@ def _rule(number: int, table: dict[str, Any], names: set[str], problems: list[st
     try:
         query = search_query.parse(text)
     except QueryError as error:
-        problems.append(f"{place}: match, character {error.position + 1}: {error.message}")
+        problems.append(f"{place}: match, {error.message}")
+        return None
+    if any(isinstance(leaf, CategoryIs) for leaf in search_query.leaves(query)):
+        problems.append(f"{place}: match must not ask for a category: rules are what gives a message one")
         return None
     return Rule(category=category, match=text, query=query)
 

@@ -1,8 +1,8 @@
 """The tables of the archive: what was captured, by which schedule, held by whom, and how it ended.
 
-Plain columns hold ids, states, counts, times and the names of record categories. What a hold or a schedule says
-may name people: it is sealed under the archive key (``*_sealed``). Rows of a disposal outlive the messages they
-name and hold digests only.
+Plain columns hold ids, states, counts, times and the names of record categories. What a hold or a schedule
+says may name people: it is sealed under the archive key (``*_sealed``). Rows of a disposal outlive the messages
+they name and hold digests only.
 """
 
 from __future__ import annotations

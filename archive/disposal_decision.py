@@ -1,0 +1,141 @@
+"""Core: may this record be destroyed now? Anything unknown is kept.
+
+The same decision is taken twice: when a disposal is proposed, and again under the write lock in the moment before
+the key goes. It is told everything; it looks nothing up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from archive.retention_schedule import UNCLASSIFIED, Schedule
+from mailstore.message import MessageId
+
+
+class Why(StrEnum):
+    """The reason why a record stays, as a word that programs and certificates share."""
+
+    NO_SCHEDULE = "no_schedule"
+    UNREADABLE = "unreadable"
+    UNCLASSIFIED = "unclassified"
+    UNKNOWN_CATEGORY = "unknown_category"
+    FOREVER = "kept_forever"
+    NOT_DUE = "not_due"
+    HELD = "held"
+    ON_ITS_WAY = "on_its_way"
+    CLOCK = "clock_went_back"
+    CHANGED = "changed_since_approval"
+    GONE = "not_here"
+
+    @property
+    def words(self) -> str:
+        """The reason as a sentence for people."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Why.NO_SCHEDULE: "no retention schedule is active",
+    Why.UNREADABLE: "the message could not be read whole, so nobody can say that it may go",
+    Why.UNCLASSIFIED: "no rule of the schedule speaks of it",
+    Why.UNKNOWN_CATEGORY: "its category is not in the schedule",
+    Why.FOREVER: "its category is kept for ever",
+    Why.NOT_DUE: "its period has not ended",
+    Why.HELD: "a legal hold covers it, or may cover it",
+    Why.ON_ITS_WAY: "it has not reached every recipient yet",
+    Why.CLOCK: "the clock stands before the newest entry of the audit trail",
+    Why.CHANGED: "it is not what the approver saw",
+    Why.GONE: "it is not in the archive",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one message when the decision is taken.
+
+    ``category`` is None when the rules could not be asked because the message could not be read.
+    ``is_on_its_way`` is True while any recipient still waits for it.
+    """
+
+    message: MessageId
+    received_at: datetime
+    sealed_digest: bytes = field(repr=False)
+    category: str | None
+    is_on_its_way: bool
+
+
+@dataclass(frozen=True)
+class HoldFinding:
+    """What one living hold says of the message. ``covers`` is None when that could not be found out."""
+
+    hold: str
+    covers: bool | None
+
+
+@dataclass(frozen=True)
+class Dispose:
+    """The record may go: its period ended at ``due_at``, and nothing holds it."""
+
+    category: str
+    due_at: datetime
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The record stays. ``holds`` names the holds that cover it or may."""
+
+    why: Why
+    holds: tuple[str, ...] = ()
+
+
+Decision = Dispose | Keep
+
+
+def decide(
+    *,
+    record: Record,
+    schedule: Schedule | None,
+    holds: Iterable[HoldFinding],
+    now: datetime,
+    newest_audit_entry: datetime | None,
+) -> Decision:
+    """Destroy or keep. The first reason to keep is the one given; a hold is asked last so that it can be counted."""
+    if newest_audit_entry is not None and now < newest_audit_entry:
+        return Keep(Why.CLOCK)
+    if schedule is None:
+        return Keep(Why.NO_SCHEDULE)
+    due = _due(record, schedule, now)
+    if isinstance(due, Keep):
+        return due
+    if record.is_on_its_way:
+        return Keep(Why.ON_ITS_WAY)
+    covering = tuple(sorted(finding.hold for finding in holds if finding.covers is not False))
+    return Keep(Why.HELD, covering) if covering else due
+
+
+def set_hash(records: Iterable[tuple[MessageId, bytes]]) -> bytes:
+    """The name of an exact set of records: SHA-256 over their sorted ids and the digests of their sealed bytes.
+
+    Each record is written as ``id LF hex-digest LF``, so that no two sets share an encoding.
+    """
+    lines = sorted(f"{message}\n{digest.hex()}\n" for message, digest in records)
+    return hashlib.sha256("".join(lines).encode("ascii")).digest()
+
+
+def _due(record: Record, schedule: Schedule, now: datetime) -> Decision:
+    """Whether the period of the record has ended by its category."""
+    match record.category:
+        case None:
+            return Keep(Why.UNREADABLE)
+        case category if category == UNCLASSIFIED:
+            return Keep(Why.UNCLASSIFIED)
+        case category if category not in schedule.categories:
+            return Keep(Why.UNKNOWN_CATEGORY)
+        case category:
+            due_at = schedule.due_at(category, record.received_at)
+    if due_at is None:
+        return Keep(Why.FOREVER)
+    return Dispose(category, due_at) if due_at <= now else Keep(Why.NOT_DUE)

@@ -1,0 +1,203 @@
+"""Core: a legal hold as a matter - whose mail, of what time, about what - and which messages it covers.
+
+Where two readings are possible the wider one counts: a held message that need not be held costs a little space, a
+destroyed one that was held cannot be mended (promise I3).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+
+from archive import search_query
+from archive.index_document import Field, IndexDocument
+from archive.search_query import CategoryIs, Leaf, Prefix, Query, Words
+from mailstore.addresses import parse_mailbox
+from mailstore.errors import RefusedError, TamperedError
+
+NAME_CHARACTERS_MAX = 200
+REASON_CHARACTERS_MAX = 2_000
+CUSTODIANS_MAX = 1_000
+
+
+class BadHoldError(RefusedError):
+    """What was asked for is no hold that could be kept."""
+
+    code = "bad_hold"
+
+
+class HoldState(StrEnum):
+    """The life of a hold. Only ``released`` frees anything."""
+
+    ACTIVE = "active"
+    RELEASE_REQUESTED = "release_requested"
+    RELEASED = "released"
+
+    @property
+    def holds(self) -> bool:
+        """True while the matter keeps its messages."""
+        return self is not HoldState.RELEASED
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What a hold is about. All of it may name people and is sealed wherever it is stored.
+
+    ``custodians`` are canonical addresses; a message is theirs when any of them took part in it, in the open or in
+    blind copy. ``since`` and ``until`` are whole days in UTC, both included. An empty condition asks for nothing.
+    """
+
+    name: str = field(repr=False)
+    reason: str = field(repr=False)
+    custodians: tuple[str, ...] = field(default=(), repr=False)
+    since: date | None = None
+    until: date | None = None
+    query_text: str = field(default="", repr=False)
+    query: Query | None = field(default=None, repr=False)
+
+    def to_bytes(self) -> bytes:
+        """The matter as it is sealed: JSON."""
+        days = {"since": self.since and self.since.isoformat(), "until": self.until and self.until.isoformat()}
+        told = {"name": self.name, "reason": self.reason, "custodians": self.custodians, "query": self.query_text}
+        return json.dumps(told | days, ensure_ascii=False, sort_keys=True).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Matter:
+        """What ``to_bytes`` gave. Raises ``TamperedError`` when it cannot be understood: nobody guesses a hold."""
+        try:
+            told = json.loads(data)
+            return matter(
+                name=told["name"],
+                reason=told["reason"],
+                custodians=told["custodians"],
+                since=told["since"] and date.fromisoformat(told["since"]),
+                until=told["until"] and date.fromisoformat(told["until"]),
+                query_text=told["query"],
+            )
+        except (ValueError, KeyError, TypeError, RefusedError) as error:
+            raise TamperedError("the details of a hold cannot be understood") from error
+
+
+def matter(
+    *,
+    name: str,
+    reason: str,
+    custodians: Iterable[str] = (),
+    since: date | None = None,
+    until: date | None = None,
+    query_text: str = "",
+) -> Matter:
+    """A matter from what a person wrote. Raises ``BadHoldError``, ``BadAddressError`` or ``QueryError``."""
+    if not 0 < len(name.strip()) <= NAME_CHARACTERS_MAX:
+        raise BadHoldError(f"a hold needs a name of at most {NAME_CHARACTERS_MAX} characters")
+    if not 0 < len(reason.strip()) <= REASON_CHARACTERS_MAX:
+        raise BadHoldError(f"a hold needs a reason of at most {REASON_CHARACTERS_MAX:,} characters")
+    if since and until and until < since:
+        raise BadHoldError("the hold ends before it begins")
+    addresses = tuple(dict.fromkeys(parse_mailbox(custodian).canonical for custodian in custodians))
+    if len(addresses) > CUSTODIANS_MAX:
+        raise BadHoldError(f"a hold names at most {CUSTODIANS_MAX:,} custodians")
+    query = search_query.parse(query_text) if query_text.strip() else None
+    return Matter(name, reason, addresses, since, until, query_text.strip(), query)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A living hold. ``mailboxes`` are the custodians' own here: all addresses of one of those are theirs."""
+
+    id: str
+    state: HoldState
+    matter: Matter
+    mailboxes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What could be learned of one message.
+
+    ``document`` is None when the message could not be opened or taken apart. ``is_whole`` is False when a part that
+    may hold text could not be read. ``mailboxes`` are the mailboxes here that its participants belong to.
+    """
+
+    received_at: datetime
+    document: IndexDocument | None
+    is_whole: bool
+    mailboxes: frozenset[str] = frozenset()
+
+
+def covers(hold: Hold, evidence: Evidence) -> bool | None:
+    """True when the hold covers the message, False when it surely does not, None when nobody can tell.
+
+    None counts as held wherever it matters.
+    """
+    if not hold.state.holds or not _in_time(hold.matter, evidence.received_at):
+        return False
+    if evidence.document is None:
+        return None
+    if not _is_theirs(hold, evidence, evidence.document):
+        return False
+    return _is_about(hold.matter, evidence, evidence.document)
+
+
+def mailbox_key(address: str) -> str:
+    """What two spellings of one person's mailbox share: compatibility forms folded, the sub-address left out.
+
+    ``address`` is canonical. Sub-addresses are RFC 5233: ``anna+bills`` is delivered to ``anna``.
+    """
+    local, _, domain = address.rpartition("@")
+    folded = _folded(local)
+    return f"{folded.split('+', 1)[0] or folded}@{domain}"
+
+
+def _in_time(told: Matter, received_at: datetime) -> bool:
+    begins = told.since is None or received_at >= datetime.combine(told.since, time(), UTC)
+    return begins and (told.until is None or received_at < _day_after(told.until))
+
+
+def _day_after(day: date) -> datetime:
+    last = datetime.combine(day, time(), UTC)
+    return last + timedelta(days=1) if day < date.max else datetime.max.replace(tzinfo=UTC)
+
+
+def _is_theirs(hold: Hold, evidence: Evidence, document: IndexDocument) -> bool:
+    custodians = hold.matter.custodians
+    if not custodians or hold.mailboxes & evidence.mailboxes:
+        return True
+    keys = {mailbox_key(custodian) for custodian in custodians}
+    if any(mailbox_key(address) in keys for found in document.addresses.values() for address in found):
+        return True
+    written = _folded("\n".join(document.texts.get(Field.PARTICIPANT, ())))
+    return any(_names(written, spelling) for spelling in keys.union(custodians))
+
+
+def _names(written: str, address: str) -> bool:
+    """True when the address stands in a text by itself, for entries that no strict reader understands."""
+    return re.search(rf"(?<![\w.+-]){re.escape(address)}(?![\w-]|\.\w)", written) is not None
+
+
+def _is_about(told: Matter, evidence: Evidence, document: IndexDocument) -> bool | None:
+    if told.query is None or search_query.matches(told.query, document):
+        return True
+    if evidence.is_whole or not any(depends_on_text(leaf) for leaf in search_query.leaves(told.query)):
+        return False
+    return None
+
+
+def depends_on_text(leaf: Leaf) -> bool:
+    """True when a condition may be answered by text that stands in a body or an attachment."""
+    match leaf:
+        case Words(name, _) | Prefix(name, _):
+            return name in {None, Field.BODY, Field.ATTACHMENT}
+        case CategoryIs():
+            return True
+        case _:
+            return False
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
