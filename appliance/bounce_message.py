@@ -13,8 +13,8 @@ from email.utils import format_datetime
 from enum import StrEnum
 from typing import assert_never
 
-from appliance import system_mail
-from appliance.system_mail import CRLF, MailPart
+from appliance import report_parts
+from appliance.report_parts import CRLF, MailPart
 from mailstore.addresses import Address
 from mailstore.message import Origin
 
@@ -89,29 +89,27 @@ def action_of(report: Report) -> Action:
     return Action.DELAYED if still_trying else Action.FAILED
 
 
-def compose(
-    report: Report, server: ReportingServer, *, now: datetime, message_id: str, boundary: str
-) -> bytes:
+def compose(report: Report, server: ReportingServer, *, now: datetime, message_id: str, boundary: str) -> bytes:
     """The whole report as RFC 5322 bytes with CRLF line ends."""
     action = action_of(report)
     parts = (
-        system_mail.text_part(_plain_words(report, action, server.from_name)),
+        report_parts.text_part(_plain_words(report, action, server.from_name)),
         _status_part(report, server.host_name),
         _headers_part(report.original_headers),
     )
-    body = system_mail.multipart("report; report-type=delivery-status", parts, boundary=boundary)
+    body = report_parts.multipart("report; report-type=delivery-status", parts, boundary=boundary)
     titles = {
         Action.FAILED: "Your message was not delivered",
         Action.DELAYED: "Your message is delayed; we are still trying",
     }
     fields = (
-        system_mail.date_field(now),
-        system_mail.mailbox_field("From", server.from_name, server.from_address),
-        system_mail.mailbox_field("To", "", report.sender.text),
-        system_mail.header_field("Subject", titles[action]),
-        system_mail.header_field("Message-ID", message_id),
-        system_mail.header_field("Auto-Submitted", "auto-replied"),
-        system_mail.header_field("MIME-Version", "1.0"),
+        report_parts.date_field(now),
+        report_parts.mailbox_field("From", server.from_name, server.from_address),
+        report_parts.mailbox_field("To", "", report.sender.text),
+        report_parts.header_field("Subject", titles[action]),
+        report_parts.header_field("Message-ID", message_id),
+        report_parts.header_field("Auto-Submitted", "auto-replied"),
+        report_parts.header_field("MIME-Version", "1.0"),
     )
     return b"".join(fields) + bytes(body)
 
@@ -135,24 +133,22 @@ def status_code(recipient: FailedRecipient) -> str:
 
 def _plain_words(report: Report, action: Action, practice: str) -> str:
     when = report.accepted_at.strftime("%d %B %Y at %H:%M UTC")
-    opening = f'This is about your message "{system_mail.one_line(report.subject, limit=200)}" of {when}.'
+    opening = f'This is about your message "{report_parts.one_line(report.subject, limit=200)}" of {when}.'
     told = "\n\n".join(_sentence(recipient) for recipient in report.recipients)
     closing = {
         Action.FAILED: "Nothing was sent to these recipients over an unprotected connection.",
         Action.DELAYED: "You need not do anything. We will write again only if delivery fails.",
     }[action]
-    return f"{opening}\n\n{told}\n\n{closing}\n\n{system_mail.one_line(practice)}\n"
+    return f"{opening}\n\n{told}\n\n{closing}\n\n{report_parts.one_line(practice)}\n"
 
 
 def _sentence(recipient: FailedRecipient) -> str:
-    address = system_mail.one_line(recipient.address, limit=320)
+    address = report_parts.one_line(recipient.address, limit=320)
     match recipient.cause:
         case Cause.REFUSED:
             told = "was not delivered: the recipient's mail server refused it"
         case Cause.GIVEN_UP:
-            told = (
-                "was not delivered: the recipient's mail server could not be reached. We have stopped trying"
-            )
+            told = "was not delivered: the recipient's mail server could not be reached. We have stopped trying"
         case Cause.STILL_TRYING:
             told = "is delayed: the recipient's mail server does not take it yet. We keep trying"
         case Cause.NOTICE_UNDELIVERABLE:
@@ -162,17 +158,17 @@ def _sentence(recipient: FailedRecipient) -> str:
             )
         case _:
             assert_never(recipient.cause)
-    said = system_mail.one_line(recipient.last_reply)
+    said = report_parts.one_line(recipient.last_reply)
     return f"The message to {address} {told}." + (f"\nThe server said: {said}" if said else "")
 
 
 def _status_part(report: Report, host_name: str) -> MailPart:
     groups = [
-        system_mail.header_field("Reporting-MTA", f"dns; {host_name}")
-        + system_mail.header_field("Arrival-Date", format_datetime(report.accepted_at))
+        report_parts.header_field("Reporting-MTA", f"dns; {host_name}")
+        + report_parts.header_field("Arrival-Date", format_datetime(report.accepted_at))
     ]
     groups += [_recipient_group(recipient) for recipient in report.recipients]
-    fields = system_mail.header_field("Content-Type", "message/delivery-status")
+    fields = report_parts.header_field("Content-Type", "message/delivery-status")
     return MailPart(fields, CRLF.join(groups))
 
 
@@ -185,19 +181,19 @@ def _recipient_group(recipient: FailedRecipient) -> bytes:
         ("Status", status_code(recipient)),
     ]
     if recipient.remote_server:
-        lines.append(("Remote-MTA", f"dns; {system_mail.printable_ascii(recipient.remote_server)}"))
+        lines.append(("Remote-MTA", f"dns; {report_parts.printable_ascii(recipient.remote_server)}"))
     if recipient.last_reply:
-        lines.append(("Diagnostic-Code", f"smtp; {system_mail.printable_ascii(recipient.last_reply)}"))
+        lines.append(("Diagnostic-Code", f"smtp; {report_parts.printable_ascii(recipient.last_reply)}"))
     if recipient.last_attempt_at:
         lines.append(("Last-Attempt-Date", format_datetime(recipient.last_attempt_at)))
     if recipient.retry_until:
         lines.append(("Will-Retry-Until", format_datetime(recipient.retry_until)))
-    return b"".join(system_mail.header_field(name, value) for name, value in lines)
+    return b"".join(report_parts.header_field(name, value) for name, value in lines)
 
 
 def typed_address(address: str) -> str:
     """``rfc822; a@b``, or the seven-bit form of an address beyond ASCII (RFC 6533 section 3)."""
-    clean = system_mail.one_line(address, limit=320)
+    clean = report_parts.one_line(address, limit=320)
     if clean.isascii():
         return f"rfc822; {clean}"
     return "utf-8; " + "".join(c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in clean)
@@ -206,10 +202,10 @@ def typed_address(address: str) -> str:
 def _headers_part(original: bytes) -> MailPart:
     content_type = "text/rfc822-headers"
     block = header_block(original)[:HEADER_LIMIT_BYTES]
-    plain = block.isascii() and max(map(len, block.split(CRLF))) <= system_mail.LONGEST_LINE_BYTES
+    plain = block.isascii() and max(map(len, block.split(CRLF))) <= report_parts.LONGEST_LINE_BYTES
     if plain:
-        return MailPart(system_mail.header_field("Content-Type", content_type), block)
-    return system_mail.text_part(block.decode("utf-8", "replace"), content_type=content_type)
+        return MailPart(report_parts.header_field("Content-Type", content_type), block)
+    return report_parts.text_part(block.decode("utf-8", "replace"), content_type=content_type)
 
 
 def header_block(content: bytes) -> bytes:

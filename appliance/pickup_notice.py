@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from appliance import system_mail
+from mailstore import message_composition
+from mailstore.addresses import Address, parse_mailbox
+from mailstore.message_composition import ComposedMessage
 
 
 @dataclass(frozen=True)
@@ -81,44 +83,34 @@ TEXTS: Mapping[str, NoticeTexts] = MappingProxyType(
 class Notice:
     """One notice to write: to whom, and the locator that leads to the message after sign-in."""
 
-    to: str = field(repr=False)
+    to: Address
     link: str = field(repr=False)
 
 
-def compose(
-    notice: Notice, settings: NoticeSettings, *, now: datetime, message_id: str, boundary: str
-) -> bytes:
+def compose(notice: Notice, settings: NoticeSettings, *, now: datetime, message_id: str) -> bytes:
     """The notice as RFC 5322 bytes: a plain text and a simple HTML text that say the same.
 
     A language without a catalogue falls back to English.
     """
     texts = _filled(TEXTS.get(settings.language, TEXTS["en"]), settings)
-    body = system_mail.multipart(
-        "alternative",
-        (
-            system_mail.text_part(_as_text(texts, notice.link)),
-            system_mail.text_part(_as_html(texts, notice.link, settings.language), content_type="text/html"),
-        ),
-        boundary=boundary,
+    composed = ComposedMessage(
+        from_name=settings.practice_name,
+        from_address=parse_mailbox(settings.from_address),
+        to=(notice.to,),
+        subject=texts.subject,
+        text=_as_text(texts, notice.link),
+        html=_as_html(texts, notice.link, settings.language),
+        automatic=True,
     )
-    fields = (
-        system_mail.date_field(now),
-        system_mail.mailbox_field("From", settings.practice_name, settings.from_address),
-        system_mail.mailbox_field("To", "", notice.to),
-        system_mail.header_field("Subject", texts.subject),
-        system_mail.header_field("Message-ID", message_id),
-        system_mail.header_field("Auto-Submitted", "auto-generated"),
-        system_mail.header_field("MIME-Version", "1.0"),
-    )
-    return b"".join(fields) + bytes(body)
+    return message_composition.compose(composed, now=now, message_id=message_id)
 
 
 def _filled(texts: NoticeTexts, settings: NoticeSettings) -> NoticeTexts:
     def fill(sentence: str) -> str:
         return (
-            sentence.replace("{practice}", system_mail.one_line(settings.practice_name))
-            .replace("{phrase}", system_mail.one_line(settings.recognition_phrase))
-            .replace("{portal}", system_mail.one_line(settings.portal_url))
+            sentence.replace("{practice}", settings.practice_name)
+            .replace("{phrase}", settings.recognition_phrase)
+            .replace("{portal}", settings.portal_url)
         )
 
     without_phrase = "" if not settings.recognition_phrase.strip() else fill(texts.phrase)

@@ -1,4 +1,4 @@
-"""Core: the parts of mail that the appliance writes itself: pickup notices and delivery reports.
+"""Core: the header fields and body parts that delivery reports are made of.
 
 Built byte by byte, not by a general mail library: what strangers supplied (addresses, replies of their
 servers) can never fold, end or open a header field here, because every field passes ``header_field``.
