@@ -35,7 +35,7 @@ from mailstore.addresses import BadAddressError, parse_mailbox
 from mailstore.errors import RefusedError
 from mailstore.message import MessageId
 
-__all__ = ["Query", "QueryError", "leaves", "matches", "parse"]
+__all__ = ["CategoryIs", "Query", "QueryError", "leaves", "matches", "parse"]
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_DEPTH = 10
