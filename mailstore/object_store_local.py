@@ -1,0 +1,84 @@
+"""The object store on local disk, a file an object: the default, and all that a small practice needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mailstore import durable_file
+from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError, TamperedError
+from mailstore.object_layout import checked_object_name, is_object_name
+
+
+class LocalObjectStore:
+    """Sealed objects as files below one directory, each synced with its directory before ``put`` returns."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep ``data`` durably and whole, or not at all. ``RefusedError`` when the name is taken."""
+        path = self._path(name)
+        try:
+            durable_file.make_directory(path.parent)
+            durable_file.write_new(path, data)
+        except FileExistsError:
+            raise RefusedError(f"object {name} is there already") from None
+        except OSError as error:
+            raise _unavailable(name, error) from error
+
+    def get(self, name: str) -> bytes:
+        """The whole object. ``NotFoundError`` when there is none by that name."""
+        path = self._path(name)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise NotFoundError(f"there is no object {name}") from None
+        except OSError as error:
+            raise _unavailable(name, error) from error
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``. ``NotFoundError``, or ``TamperedError`` when it is shorter."""
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(length)
+        except FileNotFoundError:
+            raise NotFoundError(f"there is no object {name}") from None
+        except OSError as error:
+            raise _unavailable(name, error) from error
+        if len(data) != length:
+            raise TamperedError(f"object {name} is shorter than it was")
+        return data
+
+    def delete(self, name: str) -> None:
+        """Remove the object, durably. Nothing there: nothing to do."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + durable_file.ASIDE).unlink(missing_ok=True)
+            if path.parent.is_dir():
+                durable_file.sync_directory(path.parent)
+        except OSError as error:
+            raise _unavailable(name, error) from error
+
+    def exists(self, name: str) -> bool:
+        """True when the object is there."""
+        return self._path(name).exists()
+
+    def names(self) -> Iterator[str]:
+        """The name of every object, in no order."""
+        for path in self._directory.glob("*/*"):
+            name = path.relative_to(self._directory).as_posix()
+            if is_object_name(name):
+                yield name
+
+    def _path(self, name: str) -> Path:
+        return self._directory / checked_object_name(name)
+
+
+def _unavailable(name: str, error: OSError) -> StorageUnavailableError:
+    return StorageUnavailableError(
+        f"object {name} cannot be reached: {error.strerror}", fix="Check the disk that holds objects/."
+    )

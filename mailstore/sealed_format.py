@@ -1,0 +1,209 @@
+"""Core: the sealed object and the sealed field, byte for byte as docs/formats/sealed-object.md says.
+
+What is sealed opens only with its key **and** the context that the reader tells from its own row. Damage of
+any kind is ``TamperedError``, another key is ``WrongKeyError``, and nothing is given out before all verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mailstore.errors import TamperedError, WrongKeyError
+
+Context = tuple[str, str, int]
+"""Kind, identity and version of the thing sealed, as the reader's own row tells them."""
+
+Randomness = Callable[[int], bytes]
+"""Gives that many unpredictable bytes, as ``os.urandom`` does."""
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+TAG_BYTES = 16
+SALT_BYTES = 16
+
+_MAGIC = b"SROB"
+_VERSION = 1
+_PLAIN, _ZSTD = 0, 1
+_CHUNK_LOG2 = 16
+_CHUNK_LOG2_RANGE = range(12, 25)
+_ZSTD_LEVEL = 3
+_FIXED = struct.Struct(">4sBBBBIQ16s32s")
+_CHECK_BYTES = 4
+HEADER_BYTES = _FIXED.size + _CHECK_BYTES
+
+_COMMITMENT_INFO = b"strongroom/sealed-object/v1/commitment"
+_CHUNKS_INFO = b"strongroom/sealed-object/v1/chunks"
+_FIELD_INFO = b"strongroom/sealed-field/v1"
+_FIELD_VERSION = b"\x01"
+
+
+@dataclass(frozen=True)
+class _Header:
+    compression: int
+    chunk_log2: int
+    plain_size: int
+    salt: bytes = field(repr=False)
+    commitment: bytes = field(repr=False)
+
+    def packed(self) -> bytes:
+        fixed = _FIXED.pack(
+            _MAGIC,
+            _VERSION,
+            self.compression,
+            self.chunk_log2,
+            0,
+            0,
+            self.plain_size,
+            self.salt,
+            self.commitment,
+        )
+        return fixed + hashlib.sha256(fixed).digest()[:_CHECK_BYTES]
+
+
+class _Codecs(threading.local):
+    """One compressor and one decompressor a thread: neither may be shared, and making them is dear."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_codecs = _Codecs()
+
+
+def derive(key: bytes, *, info: bytes, salt: bytes | None = None) -> bytes:
+    """32 bytes of HKDF-SHA256 (RFC 5869) of a 32-byte key."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(_whole_key(key))
+
+
+def seal(content: bytes, *, key: bytes, context: Context, randomness: Randomness) -> bytes:
+    """The sealed object of ``content`` under a 32-byte ``key``, bound to ``context``."""
+    packed = _codecs.compressor.compress(content)
+    compression = _ZSTD if len(packed) < len(content) else _PLAIN
+    salt = randomness(SALT_BYTES)
+    header = _Header(
+        compression=compression,
+        chunk_log2=_CHUNK_LOG2,
+        plain_size=len(content),
+        salt=salt,
+        commitment=derive(key, info=_COMMITMENT_INFO, salt=salt),
+    ).packed()
+    chunk_key = derive(key, info=_CHUNKS_INFO + _context_bytes(context), salt=salt)
+    return header + _seal_chunks(packed if compression == _ZSTD else content, AESGCM(chunk_key), header)
+
+
+def open_sealed(sealed: bytes, *, key: bytes, context: Context) -> bytes:
+    """The content of a sealed object, whole and verified.
+
+    Raises ``TamperedError`` when anything but the key is not as it was written (the context included) and
+    ``WrongKeyError`` when the object was sealed under another key.
+    """
+    header = _read_header(sealed)
+    if not hmac.compare_digest(derive(key, info=_COMMITMENT_INFO, salt=header.salt), header.commitment):
+        raise WrongKeyError(f"the key does not open this {context[0]}")
+    chunk_key = derive(key, info=_CHUNKS_INFO + _context_bytes(context), salt=header.salt)
+    packed = _open_chunks(sealed, AESGCM(chunk_key), 1 << header.chunk_log2)
+    return _unpack(packed, header)
+
+
+def seal_field(data: bytes, *, key: bytes, context: Context, nonce: bytes) -> bytes:
+    """The sealed field of a column's value. ``nonce``: 12 fresh random bytes; at most 2^32 values a key."""
+    if len(nonce) != NONCE_BYTES:
+        raise ValueError("a nonce is 12 bytes")
+    cipher = AESGCM(derive(key, info=_FIELD_INFO))
+    return _FIELD_VERSION + nonce + cipher.encrypt(nonce, data, _FIELD_VERSION + _context_bytes(context))
+
+
+def open_field(sealed: bytes, *, key: bytes, context: Context) -> bytes:
+    """The value of a sealed field. ``TamperedError`` when it, its key or its place is not what it was."""
+    if sealed[:1] != _FIELD_VERSION or len(sealed) < 1 + NONCE_BYTES + TAG_BYTES:
+        raise TamperedError(f"the sealed {context[0]} is not of a known form")
+    cipher = AESGCM(derive(key, info=_FIELD_INFO))
+    try:
+        return cipher.decrypt(
+            sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :], _FIELD_VERSION + _context_bytes(context)
+        )
+    except InvalidTag:
+        raise TamperedError(f"the sealed {context[0]} does not verify in its place") from None
+
+
+def _whole_key(key: bytes) -> bytes:
+    if len(key) != KEY_BYTES:
+        raise ValueError("a key is 32 bytes")
+    return key
+
+
+def _context_bytes(context: Context) -> bytes:
+    kind, identity, version = context[0].encode(), context[1].encode(), struct.pack(">Q", context[2])
+    return b"".join(struct.pack(">I", len(part)) + part for part in (kind, identity, version))
+
+
+def _nonce(number: int, *, last: bool) -> bytes:
+    return number.to_bytes(NONCE_BYTES - 1, "big") + (b"\x01" if last else b"\x00")
+
+
+def _seal_chunks(packed: bytes, cipher: AESGCM, header: bytes) -> bytes:
+    size = 1 << _CHUNK_LOG2
+    starts = range(0, len(packed), size) or range(1)
+    view = memoryview(packed)
+    return b"".join(
+        cipher.encrypt(_nonce(number, last=number == len(starts) - 1), view[start : start + size], header)
+        for number, start in enumerate(starts)
+    )
+
+
+def _open_chunks(sealed: bytes, cipher: AESGCM, chunk_size: int) -> bytes:
+    header, view, step = sealed[:HEADER_BYTES], memoryview(sealed), chunk_size + TAG_BYTES
+    starts = range(HEADER_BYTES, len(sealed), step)
+    try:
+        chunks = [
+            cipher.decrypt(_nonce(number, last=number == len(starts) - 1), view[start : start + step], header)
+            for number, start in enumerate(starts)
+        ]
+    except InvalidTag:
+        raise TamperedError("a chunk of the sealed object does not verify in its place") from None
+    if len(chunks) > 1 and not chunks[-1]:
+        raise TamperedError("the sealed object ends in an empty chunk that nobody writes")
+    return b"".join(chunks)
+
+
+def _read_header(sealed: bytes) -> _Header:
+    if len(sealed) < HEADER_BYTES + TAG_BYTES or sealed[: len(_MAGIC)] != _MAGIC:
+        raise TamperedError("this is not a whole sealed object")
+    fixed, check = sealed[: _FIXED.size], sealed[_FIXED.size : HEADER_BYTES]
+    if hashlib.sha256(fixed).digest()[:_CHECK_BYTES] != check:
+        raise TamperedError("the header of the sealed object was changed")
+    _, version, compression, chunk_log2, reserved, dictionary, plain_size, salt, commitment = _FIXED.unpack(
+        fixed
+    )
+    known = (version, reserved, dictionary) == (_VERSION, 0, 0)
+    if not known or compression not in (_PLAIN, _ZSTD) or chunk_log2 not in _CHUNK_LOG2_RANGE:
+        raise TamperedError("the sealed object is of a form that this release does not know")
+    return _Header(compression, chunk_log2, plain_size, salt, commitment)
+
+
+def _unpack(packed: bytes, header: _Header) -> bytes:
+    content = packed if header.compression == _PLAIN else _decompressed(packed, header.plain_size)
+    if len(content) != header.plain_size:
+        raise TamperedError("the sealed object is not as long as its header says")
+    return content
+
+
+def _decompressed(packed: bytes, plain_size: int) -> bytes:
+    try:
+        if zstandard.get_frame_parameters(packed).content_size != plain_size:
+            raise TamperedError("the packed content announces another size than the header")
+        return _codecs.decompressor.decompress(packed, max_output_size=plain_size, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise TamperedError("the packed content of the sealed object cannot be unpacked") from None

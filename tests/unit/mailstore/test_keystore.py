@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailstore.errors import DestroyedError, NotFoundError, RefusedError, StorageUnavailableError, TamperedError
+from mailstore.keystore import BatchOfKeys, Keystore
+from mailstore.message import MessageId, identifier_from
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+
+def batch(count: int = 1, *, made_at: datetime = NOW) -> BatchOfKeys:
+    keys = tuple((MessageId(identifier_from(os.urandom(16))), os.urandom(60)) for _ in range(count))
+    return BatchOfKeys(os.urandom(16), made_at, os.urandom(16), os.urandom(80), keys)
+
+
+@pytest.fixture
+def keystore(tmp_path: Path) -> Iterator[Keystore]:
+    made = Keystore.create(tmp_path / "keystore.sqlite3")
+    yield made
+    made.close()
+
+
+def test_keys_are_found_again_after_a_restart(keystore: Keystore, tmp_path: Path) -> None:
+    kept = batch(3)
+    keystore.add_batch(kept)
+    keystore.close()
+    again = Keystore(tmp_path / "keystore.sqlite3")
+    for message, key in kept.message_keys:
+        found = again.wrapped_key(message)
+        assert (found.batch, found.sealed_for, found.wrapped_batch_key) == (kept.batch, kept.sealed_for, kept.wrapped)
+        assert found.wrapped_message_key == key
+        assert again.has_key(message)
+        assert not again.is_destroyed(message)
+    again.close()
+
+
+def test_missing_keystore_is_never_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        Keystore(tmp_path / "keystore.sqlite3")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("keystore")
+def test_existing_keystore_is_not_made_again(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError):
+        Keystore.create(tmp_path / "keystore.sqlite3")
+
+
+def test_something_else_is_not_taken_for_a_keystore(tmp_path: Path) -> None:
+    path = tmp_path / "keystore.sqlite3"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE x (y)")
+    other.close()
+    with pytest.raises(TamperedError):
+        Keystore(path)
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(TamperedError):
+        Keystore(path)
+
+
+def test_only_we_can_read_the_files(keystore: Keystore, tmp_path: Path) -> None:
+    keystore.add_batch(batch())
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_unknown_message_has_no_key(keystore: Keystore) -> None:
+    with pytest.raises(NotFoundError):
+        keystore.wrapped_key(MessageId("x" * 26))
+    assert not keystore.has_key(MessageId("x" * 26))
+
+
+def test_destroyed_key_is_nowhere_in_the_files(keystore: Keystore, tmp_path: Path) -> None:
+    batches = [batch(64) for _ in range(10)]
+    for kept in batches:
+        keystore.add_batch(kept)
+    doomed = [pair for kept in batches for pair in kept.message_keys[::3]]
+    keystore.destroy([message for message, _ in doomed], at=NOW)
+    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert not any(key in everything for _, key in doomed)
+    assert not keystore.remnants([key for _, key in doomed])
+    for message, _ in doomed:
+        with pytest.raises(DestroyedError):
+            keystore.wrapped_key(message)
+        assert keystore.destroyed_at(message) == NOW
+    survivor, key = batches[0].message_keys[1]
+    assert keystore.wrapped_key(survivor).wrapped_message_key == key
+    assert keystore.remnants([key])
+
+
+def test_destruction_run_again_converges(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    message = kept.message_keys[0][0]
+    keystore.destroy([message], at=NOW)
+    keystore.destroy([message], at=NOW + timedelta(days=1))
+    assert keystore.destroyed_at(message) == NOW
+    assert keystore.wrapped_key(kept.message_keys[1][0]).wrapped_message_key == kept.message_keys[1][1]
+
+
+def test_destroyed_message_takes_no_new_key(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    message = kept.message_keys[0][0]
+    keystore.destroy([message], at=NOW)
+    again = BatchOfKeys(os.urandom(16), NOW, os.urandom(16), os.urandom(80), kept.message_keys[:1])
+    with pytest.raises(RefusedError):
+        keystore.add_batch(again)
+    assert not keystore.has_key(message)
+
+
+def test_batch_is_kept_whole_or_not_at_all(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    fresh = batch(1)
+    clash = BatchOfKeys(fresh.batch, NOW, b"", b"", (*fresh.message_keys, kept.message_keys[0]))
+    with pytest.raises(StorageUnavailableError):
+        keystore.add_batch(clash)
+    assert not keystore.has_key(fresh.message_keys[0][0])
+    keystore.add_batch(fresh)
+
+
+def test_key_whose_batch_is_gone_is_named(keystore: Keystore, tmp_path: Path) -> None:
+    kept = batch()
+    keystore.add_batch(kept)
+    with sqlite3.connect(tmp_path / "keystore.sqlite3") as attacker:
+        attacker.execute("DELETE FROM batches")
+    attacker.close()
+    with pytest.raises(TamperedError, match=f"message_keys/{kept.message_keys[0][0]}"):
+        keystore.wrapped_key(kept.message_keys[0][0])
+
+
+def test_keys_are_listed_by_age(keystore: Keystore) -> None:
+    old, young = batch(700, made_at=NOW - timedelta(hours=2)), batch(3)
+    keystore.add_batch(old)
+    keystore.add_batch(young)
+    listed = list(keystore.messages_keyed_before(NOW - timedelta(hours=1)))
+    assert listed == sorted(message for message, _ in old.message_keys)
+
+
+def test_destruction_that_cannot_cut_the_journal_says_so(keystore: Keystore, tmp_path: Path) -> None:
+    kept = batch()
+    keystore.add_batch(kept)
+    keystore._connection.execute("PRAGMA busy_timeout=50")
+    reader = sqlite3.connect(tmp_path / "keystore.sqlite3", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM message_keys").fetchone()
+    with pytest.raises(StorageUnavailableError):
+        keystore.destroy([kept.message_keys[0][0]], at=NOW)
+    reader.execute("COMMIT")
+    reader.close()
+    keystore.destroy([kept.message_keys[0][0]], at=NOW)
+    assert not keystore.remnants([kept.message_keys[0][1]])

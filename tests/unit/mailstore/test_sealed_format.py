@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailstore import sealed_format
+from mailstore.errors import TamperedError, WrongKeyError
+from mailstore.sealed_format import HEADER_BYTES, TAG_BYTES, open_field, open_sealed, seal, seal_field
+
+KEY = bytes(range(32))
+CONTEXT = ("message", "a" * 26, 1)
+CHUNK = 1 << 16
+
+
+def sealed(content: bytes) -> bytes:
+    return seal(content, key=KEY, context=CONTEXT, randomness=os.urandom)
+
+
+def opened(data: bytes) -> bytes:
+    return open_sealed(data, key=KEY, context=CONTEXT)
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7])
+def test_what_was_sealed_opens_at_every_chunk_boundary(size: int) -> None:
+    content = os.urandom(size)
+    assert opened(sealed(content)) == content
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=2000))
+def test_what_was_sealed_opens(content: bytes) -> None:
+    assert opened(sealed(content)) == content
+
+
+def test_text_is_stored_smaller_than_it_is() -> None:
+    assert len(sealed(b"Dear patient, " * 500)) < 300
+
+
+def test_content_that_does_not_shrink_costs_only_header_and_tag() -> None:
+    assert len(sealed(os.urandom(1000))) == 1000 + HEADER_BYTES + TAG_BYTES
+
+
+def test_the_same_content_never_looks_the_same() -> None:
+    assert sealed(b"again") != sealed(b"again")
+
+
+def test_no_flipped_bit_opens() -> None:
+    data = sealed(b"Results of the examination")
+    for position in range(len(data)):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        with pytest.raises(TamperedError):
+            opened(bytes(changed))
+
+
+def test_truncated_object_is_refused() -> None:
+    data = sealed(os.urandom(2 * CHUNK))
+    step = CHUNK + TAG_BYTES
+    for end in (0, 4, HEADER_BYTES, HEADER_BYTES + 5, HEADER_BYTES + step, len(data) - 1):
+        with pytest.raises(TamperedError):
+            opened(data[:end])
+
+
+def test_extended_object_is_refused() -> None:
+    data = sealed(os.urandom(CHUNK))
+    for tail in (b"\0", data[-TAG_BYTES:], data[HEADER_BYTES:]):
+        with pytest.raises(TamperedError):
+            opened(data + tail)
+
+
+def test_reordered_chunks_are_refused() -> None:
+    data = sealed(os.urandom(3 * CHUNK))
+    step = CHUNK + TAG_BYTES
+    first, second = data[HEADER_BYTES:][:step], data[HEADER_BYTES + step :][:step]
+    with pytest.raises(TamperedError):
+        opened(data[:HEADER_BYTES] + second + first + data[HEADER_BYTES + 2 * step :])
+
+
+def test_wrong_key_is_told_from_damage() -> None:
+    with pytest.raises(WrongKeyError):
+        open_sealed(sealed(b"x"), key=bytes(32), context=CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [("message", "b" * 26, 1), ("messages", "a" * 26, 1), ("message", "a" * 26, 2), ("messagea", "a" * 25, 1)],
+)
+def test_object_does_not_open_in_another_place(context: sealed_format.Context) -> None:
+    with pytest.raises(TamperedError):
+        open_sealed(sealed(b"x"), key=KEY, context=context)
+
+
+def test_a_short_key_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        seal(b"", key=b"short", context=CONTEXT, randomness=os.urandom)
+
+
+def test_field_opens_only_with_its_key_and_in_its_place() -> None:
+    field = seal_field(b"alice@clinic.example", key=KEY, context=CONTEXT, nonce=os.urandom(12))
+    assert open_field(field, key=KEY, context=CONTEXT) == b"alice@clinic.example"
+    with pytest.raises(TamperedError):
+        open_field(field, key=bytes(32), context=CONTEXT)
+    with pytest.raises(TamperedError):
+        open_field(field, key=KEY, context=("message", "b" * 26, 1))
+
+
+def test_no_flipped_bit_of_a_field_opens() -> None:
+    field = seal_field(b"subject", key=KEY, context=CONTEXT, nonce=os.urandom(12))
+    for position in range(len(field)):
+        changed = bytearray(field)
+        changed[position] ^= 0x80
+        with pytest.raises(TamperedError):
+            open_field(bytes(changed), key=KEY, context=CONTEXT)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01" * 28, b"\x02" * 60])
+def test_field_of_unknown_form_is_refused(data: bytes) -> None:
+    with pytest.raises(TamperedError):
+        open_field(data, key=KEY, context=CONTEXT)
