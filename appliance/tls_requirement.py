@@ -13,6 +13,9 @@ from enum import StrEnum
 
 from mailstore.errors import StorageUnavailableError
 
+TEMPORARY = range(400, 500)
+"""RFC 5321 section 4.2.1."""
+
 
 class TlsFinding(StrEnum):
     """What asking a server for TLS showed."""
@@ -83,3 +86,9 @@ def not_verified(server_name: str, error: ssl.SSLError) -> TlsEvidence:
         return TlsEvidence(server_name, TlsFinding.CERTIFICATE_INVALID, problem=error.verify_message)
     reason = (error.reason or "handshake failed").replace("_", " ").lower()
     return TlsEvidence(server_name, TlsFinding.HANDSHAKE_FAILED, problem=reason)
+
+
+def refused(server_name: str, code: int) -> TlsEvidence:
+    """The evidence of a server that offers STARTTLS and then declines it (RFC 3207 section 4)."""
+    finding = TlsFinding.REFUSED_FOR_NOW if code in TEMPORARY else TlsFinding.NOT_OFFERED
+    return TlsEvidence(server_name, finding, problem=f"STARTTLS was answered with {code}")
