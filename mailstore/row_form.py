@@ -93,9 +93,7 @@ class RowForm:
     def update(self) -> Update:
         """Every column but the primary key, found by ``key_<column>``."""
         changing = [name for name in (*self.names, "seal") if name not in self.primary_key]
-        keys = [
-            self.table.c[name] == bindparam(f"key_{name}", type_=STORED_AS_IS) for name in self.primary_key
-        ]
+        keys = [self.table.c[name] == bindparam(f"key_{name}", type_=STORED_AS_IS) for name in self.primary_key]
         new = {name: bindparam(name, type_=STORED_AS_IS) for name in changing}
         return update(self.table).where(*keys).values(new)
 

@@ -8,10 +8,13 @@ the consistency check look after that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete
+from sqlalchemy.sql.selectable import Select
 
+from mailstore.errors import TamperedError
 from mailstore.row_form import RowForm
 from mailstore.tables import row_numbers
 
@@ -21,6 +24,14 @@ OPTION = "sealed_rows"
 SealedRow = Mapping[str, Any]
 Where = ColumnElement[bool]
 Order = Sequence[ColumnElement[Any]]
+Question = Select[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class DamagedRow:
+    """A row whose seal does not hold, by table and primary key."""
+
+    name: str
 
 
 class SealedRows:
@@ -67,8 +78,22 @@ class SealedRows:
     ) -> list[SealedRow]:
         """The matching rows, each verified. Raises TamperedError for the first that was edited."""
         form = self._form(table)
-        found = self._found(connection, form, where, order_by=order_by, limit=limit, offset=offset)
-        return [form.opened(row) for row in found]
+        statement = _asked(form, where, order_by=order_by, limit=limit, offset=offset)
+        return [form.opened(row) for row in self._found(connection, form, statement)]
+
+    def examine(
+        self,
+        connection: Connection,
+        table: Table,
+        where: Where | None = None,
+        *,
+        order_by: Order | ColumnElement[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[SealedRow | DamagedRow]:
+        """The matching rows, with each that was edited in its place as a ``DamagedRow``: for checks only."""
+        form = self._form(table)
+        statement = _asked(form, where, order_by=order_by, limit=limit)
+        return [self._examined(form, found) for found in connection.execute(statement).all()]
 
     def one(self, connection: Connection, table: Table, where: Where) -> SealedRow | None:
         """The single row that matches, verified, or None. More than one match is a ValueError."""
@@ -83,7 +108,8 @@ class SealedRows:
         if changes.keys() - form.known or changes.keys() & set(form.primary_key):
             raise ValueError(f"{table.name}: cannot change {sorted(changes)}")
         new = form.stored(changes)
-        rows = [{**row, **new} for row in self._found(connection, form, where, for_update=True)]
+        found = self._found(connection, form, _asked(form, where).with_for_update())
+        rows = [{**row, **new} for row in found]
         if rows:
             connection.execute(form.update, [self._bound(form, row) for row in rows])
         return len(rows)
@@ -98,26 +124,16 @@ class SealedRows:
             form = self._forms[table] = RowForm(table)
         return form
 
-    def _found(
-        self,
-        connection: Connection,
-        form: RowForm,
-        where: Where | None,
-        *,
-        order_by: Order | ColumnElement[Any] | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        for_update: bool = False,
-    ) -> list[dict[str, Any]]:
-        """The matching stored rows, each verified; locked against other writers when about to change."""
-        statement = form.select if where is None else form.select.where(where)
-        if order_by is not None:
-            order = (order_by,) if isinstance(order_by, ColumnElement) else order_by
-            statement = statement.order_by(*order)
-        if for_update:
-            statement = statement.with_for_update()
-        statement = statement.limit(limit).offset(offset)
+    def _found(self, connection: Connection, form: RowForm, statement: Question) -> list[dict[str, Any]]:
+        """The matching stored rows, each verified."""
         return [form.verified(found, self._row_key) for found in connection.execute(statement).all()]
+
+    def _examined(self, form: RowForm, found: Iterable[Any]) -> SealedRow | DamagedRow:
+        values = tuple(found)
+        try:
+            return form.opened(form.verified(values, self._row_key))
+        except TamperedError:
+            return DamagedRow(form.name_of(dict(zip(form.names, values, strict=False))))
 
     def _bound(self, form: RowForm, row: dict[str, Any]) -> dict[str, Any]:
         """A changed stored row as the parameters of the table's update statement."""
@@ -146,6 +162,21 @@ class SealedRows:
         else:
             self.update(connection, row_numbers, where, {"next": first + count})
         return range(first, first + count)
+
+
+def _asked(
+    form: RowForm,
+    where: Where | None,
+    *,
+    order_by: Order | ColumnElement[Any] | None = None,
+    limit: int | None = None,
+    offset: int | None = None,
+) -> Question:
+    statement = form.select if where is None else form.select.where(where)
+    if order_by is not None:
+        order = (order_by,) if isinstance(order_by, ColumnElement) else order_by
+        statement = statement.order_by(*order)
+    return statement.limit(limit).offset(offset)
 
 
 def rows_of(connection: Connection) -> SealedRows:

@@ -1,0 +1,215 @@
+"""The audit log: append-only, in the transaction of the fact, checked against its tree and its checkpoints."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from mailstore.audit_check import AuditFault, LogCheck
+from mailstore.audit_entry import AuditEntry, AuditFact, detail_of, detail_text, placed
+from mailstore.audit_tree import (
+    Checkpoint,
+    Frontier,
+    inclusion_proof,
+    root_of,
+    signed_checkpoint,
+)
+from mailstore.database import Database
+from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
+from mailstore.sealed_rows import DamagedRow, SealedRow, rows_of
+from mailstore.tables import audit_entries, audit_state
+
+STATE_ID: Final = 1
+PAGE: Final = 2_000
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What verifying found: entries that hold, in order from 0, their root, and the first fault if any."""
+
+    entries: int
+    tree_root: str
+    first_bad: AuditFault | None
+
+
+@dataclass(frozen=True)
+class InclusionProof:
+    """That one entry is in the log of a certain size; anyone can check it with ``verify_inclusion``."""
+
+    sequence: int
+    size: int
+    leaf: bytes
+    proof: tuple[bytes, ...]
+    root: bytes
+
+
+def append(connection: Connection, facts: Iterable[AuditFact], *, now: datetime) -> range:
+    """Write facts at the end of the log, in the caller's transaction. Answers their sequence numbers."""
+    frontier, is_new = _frontier(connection)
+    first = frontier.size
+    rows = []
+    for sequence, fact in enumerate(facts, first):
+        entry = placed(fact, sequence=sequence, at=now)
+        leaf = entry.leaf()
+        frontier.append(leaf)
+        rows.append(_values(entry, leaf))
+    if rows:
+        rows_of(connection).insert_many(connection, audit_entries, rows)
+        _keep(connection, frontier, is_new=is_new)
+    return range(first, frontier.size)
+
+
+def tail(connection: Connection, count: int) -> list[AuditEntry]:
+    """The last entries, oldest of them first."""
+    found = rows_of(connection).select(connection, audit_entries, order_by=audit_entries.c.sequence.desc(), limit=count)
+    return [_entry(row) for row in reversed(found)]
+
+
+def about(connection: Connection, object_: str) -> list[AuditEntry]:
+    """All that happened to one object, oldest first."""
+    where = audit_entries.c.object == object_
+    found = rows_of(connection).select(connection, audit_entries, where, order_by=audit_entries.c.sequence)
+    return [_entry(row) for row in found]
+
+
+def write_checkpoint(database: Database, path: Path, *, audit_seed: bytes, now: datetime) -> Checkpoint:
+    """Sign the present size and root, and add the statement to the checkpoint file, durably."""
+    with database.read() as connection:
+        frontier, _ = _frontier(connection)
+    checkpoint = signed_checkpoint(frontier, at=now, audit_seed=audit_seed)
+    try:
+        _append_durably(path, checkpoint.line())
+    except OSError as error:
+        raise StorageUnavailableError("the audit checkpoint could not be written") from error
+    return checkpoint
+
+
+def prove_inclusion(connection: Connection, sequence: int, size: int | None = None) -> InclusionProof:
+    """Prove that an entry is in the log of ``size`` entries (now, when not given). Raises NotFoundError."""
+    asked = select(audit_entries.c.leaf).order_by(audit_entries.c.sequence).limit(size)
+    leaves = list(connection.execute(asked).scalars())
+    if not 0 <= sequence < len(leaves) or (size is not None and len(leaves) != size):
+        raise NotFoundError("the audit log has no such entry")
+    return InclusionProof(
+        sequence=sequence,
+        size=len(leaves),
+        leaf=leaves[sequence],
+        proof=inclusion_proof(leaves, sequence),
+        root=root_of(leaves),
+    )
+
+
+def verify(database: Database, *, public_key: bytes, checkpoints_path: Path) -> AuditReport:
+    """Recompute the whole log and hold it against the frontier and every signed checkpoint."""
+    check = LogCheck(_checkpoint_lines(checkpoints_path))
+    with database.read() as connection:
+        fault = (
+            _check_entries(connection, check)
+            or _check_state(connection, check)
+            or check.against_checkpoints(public_key)
+        )
+    return AuditReport(check.frontier.size, check.frontier.root().hex(), fault)
+
+
+def _check_entries(connection: Connection, check: LogCheck) -> AuditFault | None:
+    """Feed every row to the check, page by page."""
+    sequence = audit_entries.c.sequence
+    last = -(2**63)
+    while found := rows_of(connection).examine(
+        connection, audit_entries, sequence > last, order_by=sequence, limit=PAGE
+    ):
+        for row in found:
+            fault = _check_row(row, check)
+            if fault is not None:
+                return fault
+        last = check.frontier.size - 1
+    return None
+
+
+def _check_row(row: SealedRow | DamagedRow, check: LogCheck) -> AuditFault | None:
+    if isinstance(row, DamagedRow):
+        expected = check.frontier.size
+        return AuditFault(expected, f"entry {expected} is missing or was changed: {row.name} breaks its seal")
+    try:
+        entry = _entry(row)
+    except TamperedError:
+        return AuditFault(row["sequence"], f"entry {row['sequence']} cannot be read")
+    return check.take(entry, row["leaf"])
+
+
+def _check_state(connection: Connection, check: LogCheck) -> AuditFault | None:
+    try:
+        frontier, _ = _frontier(connection)
+    except TamperedError as error:
+        return AuditFault(None, error.message)
+    return check.against_state(frontier.size, frontier.to_bytes())
+
+
+def _frontier(connection: Connection) -> tuple[Frontier, bool]:
+    """The frontier as recorded, and whether it is the first, not recorded yet."""
+    row = rows_of(connection).one(connection, audit_state, audit_state.c.id == STATE_ID)
+    if row is None:
+        return Frontier(), True
+    try:
+        return Frontier.from_bytes(row["size"], row["frontier"]), False
+    except ValueError as error:
+        raise TamperedError("the recorded audit tree is not one") from error
+
+
+def _keep(connection: Connection, frontier: Frontier, *, is_new: bool) -> None:
+    values = {"size": frontier.size, "frontier": frontier.to_bytes()}
+    if is_new:
+        rows_of(connection).insert(connection, audit_state, {"id": STATE_ID, **values})
+    else:
+        rows_of(connection).update(connection, audit_state, audit_state.c.id == STATE_ID, values)
+
+
+def _values(entry: AuditEntry, leaf: bytes) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "at": entry.at,
+        "actor": entry.actor,
+        "event": entry.event,
+        "object": entry.object,
+        "detail": detail_text(entry.detail),
+        "leaf": leaf,
+    }
+
+
+def _entry(row: SealedRow) -> AuditEntry:
+    try:
+        detail = detail_of(row["detail"])
+    except ValueError as error:
+        raise TamperedError(f"audit entry {row['sequence']} cannot be read") from error
+    return AuditEntry(row["sequence"], row["at"], row["event"], row["actor"], row["object"], detail)
+
+
+def _checkpoint_lines(path: Path) -> list[str]:
+    """The finished lines of the checkpoint file; what a crash left of one more is not a statement."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageUnavailableError("the audit checkpoints cannot be read") from error
+    return text.decode("utf-8", errors="replace").split("\n")[:-1]
+
+
+def _append_durably(path: Path, line: str) -> None:
+    """Add a line, cutting off what a crash left of an unfinished one, and wait until the disk has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.seek(0, os.SEEK_END)
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,301 @@
+"""What is recorded of a message and its recipients: the only module that touches those rows.
+
+Every function works inside the caller's transaction (``Database.read()`` or ``Database.write()``) and raises
+TamperedError for a row that is not what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from mailstore.errors import DestroyedError, NotFoundError
+from mailstore.message import AccountId, MessageId, Origin, RecipientState, Route, StoredMessage
+from mailstore.message_state import changed
+from mailstore.sealed_rows import rows_of
+from mailstore.tables import mailbox_entries, messages, outbox, recipients, tombstones
+
+AT_ONCE = 500
+"""Ids in one statement: far below SQLite's 32,766 parameters (https://www.sqlite.org/limits.html)."""
+
+
+@dataclass(frozen=True)
+class RecipientRow:
+    """One recipient as recorded. ``sealed_detail`` (address, reasons, last reply) needs the message key."""
+
+    position: int
+    address_index: bytes = field(repr=False)
+    route: Route
+    state: RecipientState
+    attempts: int
+    changed_at: datetime
+    sealed_detail: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class MessageRow:
+    """A message to be recorded with its recipients. ``header_id_index``: blind index of its Message-ID field."""
+
+    message: StoredMessage
+    header_id_index: bytes | None = field(repr=False)
+    recipients: Sequence[RecipientRow]
+
+
+def insert_many(connection: Connection, rows: Iterable[MessageRow]) -> None:
+    """Record messages and their recipients. An id that is taken: DuplicateRowError."""
+    given = list(rows)
+    sealed = rows_of(connection)
+    sealed.insert_many(connection, messages, [_message_values(row) for row in given])
+    sealed.insert_many(
+        connection,
+        recipients,
+        [_recipient_values(row.message.id, each) for row in given for each in row.recipients],
+    )
+
+
+def stored(connection: Connection, message: MessageId) -> StoredMessage:
+    """The message by that id. Raises DestroyedError when it was disposed of, NotFoundError when never ours."""
+    row = rows_of(connection).one(connection, messages, messages.c.id == message)
+    if row is not None:
+        return _stored_message(row)
+    if is_disposed(connection, message):
+        raise DestroyedError("the message was disposed of")
+    raise NotFoundError("no such message")
+
+
+def stored_many(connection: Connection, ids: Iterable[MessageId]) -> list[StoredMessage]:
+    """The messages by those ids, in the order asked. Ids that are not there are left out."""
+    wanted = list(ids)
+    found: dict[str, StoredMessage] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        for each in _messages(connection, messages.c.id.in_(wanted[start : start + AT_ONCE])):
+            found[each.id] = each
+    return [found[message] for message in wanted if message in found]
+
+
+def recipient_rows(connection: Connection, message: MessageId) -> list[RecipientRow]:
+    """The recipients of a message, by their place in the envelope."""
+    where = recipients.c.message == message
+    found = rows_of(connection).select(connection, recipients, where, order_by=recipients.c.position)
+    return [_recipient_row(row) for row in found]
+
+
+def recipient_row(connection: Connection, message: MessageId, position: int) -> RecipientRow:
+    """One recipient of a message. Raises NotFoundError."""
+    row = rows_of(connection).one(connection, recipients, _recipient(message, position))
+    if row is None:
+        raise NotFoundError("no such recipient")
+    return _recipient_row(row)
+
+
+def set_recipient(
+    connection: Connection,
+    message: MessageId,
+    position: int,
+    *,
+    route: Route | None = None,
+    state: RecipientState | None = None,
+    attempts: int | None = None,
+    sealed_detail: bytes | None = None,
+    now: datetime,
+) -> None:
+    """Change what is given. Raises NotFoundError, or IllegalTransitionError for a state that cannot follow."""
+    before = recipient_row(connection, message, position)
+    changes: dict[str, Any] = {
+        "route": route,
+        "state": None if state is None else changed(before.state, state),
+        "attempts": attempts,
+        "sealed_detail": sealed_detail,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    where = _recipient(message, position)
+    rows_of(connection).update(connection, recipients, where, {**changes, "changed_at": now})
+
+
+def set_location(connection: Connection, message: MessageId, *, object_name: str) -> None:
+    """The sealed bytes now lie in the object store and no longer in the spool. Raises NotFoundError."""
+    changes = {"object_name": object_name, "segment": None, "offset": 0}
+    if not rows_of(connection).update(connection, messages, messages.c.id == message, changes):
+        raise NotFoundError("no such message")
+
+
+def in_segment(connection: Connection, segment: str) -> list[StoredMessage]:
+    """The messages whose sealed bytes still lie in a spool segment."""
+    return _messages(connection, messages.c.segment == segment, order_by=messages.c.offset)
+
+
+def segments_in_use(connection: Connection) -> set[str]:
+    """The spool segments that some message still needs."""
+    asked = select(messages.c.segment).where(messages.c.segment.is_not(None)).distinct()
+    return set(connection.execute(asked).scalars())
+
+
+def conversation_of(connection: Connection, header_id_indexes: Sequence[bytes]) -> str | None:
+    """The conversation of the first of these Message-IDs that we hold, in the order given; None for none."""
+    if not header_id_indexes:
+        return None
+    where = messages.c.header_id_index.in_(header_id_indexes)
+    found = rows_of(connection).select(connection, messages, where, order_by=messages.c.sequence.desc())
+    by_index = {row["header_id_index"]: str(row["conversation"]) for row in found}
+    return next((by_index[index] for index in header_id_indexes if index in by_index), None)
+
+
+def conversation_messages(connection: Connection, conversation: str) -> list[StoredMessage]:
+    """The messages of a conversation, oldest first."""
+    return _messages(connection, messages.c.conversation == conversation, order_by=messages.c.sequence)
+
+
+def messages_with_recipient(
+    connection: Connection, address_index: bytes, route: Route | None = None
+) -> list[StoredMessage]:
+    """The messages addressed to someone (on one route, or on any), newest first."""
+    where = recipients.c.address_index == address_index
+    if route is not None:
+        where &= recipients.c.route == route.value
+    found = rows_of(connection).select(connection, recipients, where)
+    several = stored_many(connection, dict.fromkeys(MessageId(row["message"]) for row in found))
+    return sorted(several, key=lambda each: each.received_at, reverse=True)
+
+
+def authored_by(connection: Connection, account: AccountId, limit: int | None = None) -> list[StoredMessage]:
+    """The messages that an account sent, newest first."""
+    where = messages.c.author == account
+    return _messages(connection, where, order_by=messages.c.sequence.desc(), limit=limit)
+
+
+def accepted_between(connection: Connection, since: datetime, until: datetime) -> list[StoredMessage]:
+    """The messages accepted from ``since`` up to, not including, ``until``, oldest first."""
+    where = (messages.c.received_at >= since) & (messages.c.received_at < until)
+    return _messages(connection, where, order_by=messages.c.sequence)
+
+
+def all_messages(connection: Connection, page: int = AT_ONCE) -> Iterator[StoredMessage]:
+    """Every message, oldest first, read page by page."""
+    last = 0
+    while found := rows_of(connection).select(
+        connection, messages, messages.c.sequence > last, order_by=messages.c.sequence, limit=page
+    ):
+        yield from map(_stored_message, found)
+        last = found[-1]["sequence"]
+
+
+def all_ids(connection: Connection) -> list[MessageId]:
+    """The ids of every message, oldest first. Ids only: the rows are not verified."""
+    asked = select(messages.c.id).order_by(messages.c.sequence)
+    return [MessageId(each) for each in connection.execute(asked).scalars()]
+
+
+def count(connection: Connection) -> int:
+    """How many messages we hold."""
+    return int(connection.execute(select(func.count()).select_from(messages)).scalar_one())
+
+
+def count_by_state(connection: Connection) -> dict[RecipientState, int]:
+    """How many recipients' copies stand in each state."""
+    asked = select(recipients.c.state, func.count()).group_by(recipients.c.state)
+    return {RecipientState(state): int(number) for state, number in connection.execute(asked)}
+
+
+def remove(connection: Connection, ids: Iterable[MessageId]) -> None:
+    """Delete all that is recorded of messages on this floor. Only for ``destruction``."""
+    wanted = list(ids)
+    sealed = rows_of(connection)
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        for table in (outbox, mailbox_entries, recipients):
+            sealed.delete(connection, table, table.c.message.in_(some))
+        sealed.delete(connection, messages, messages.c.id.in_(some))
+
+
+def tombstone(connection: Connection, ids: Iterable[MessageId], *, certificate: str, now: datetime) -> None:
+    """Remember that messages were disposed of, and under which certificate."""
+    rows = [{"message": message, "disposed_at": now, "certificate": certificate} for message in ids]
+    rows_of(connection).insert_many(connection, tombstones, rows)
+
+
+def is_disposed(connection: Connection, message: MessageId) -> bool:
+    """True when the message was disposed of."""
+    return rows_of(connection).one(connection, tombstones, tombstones.c.message == message) is not None
+
+
+def _messages(
+    connection: Connection,
+    where: ColumnElement[bool],
+    *,
+    order_by: ColumnElement[Any] | None = None,
+    limit: int | None = None,
+) -> list[StoredMessage]:
+    found = rows_of(connection).select(connection, messages, where, order_by=order_by, limit=limit)
+    return [_stored_message(row) for row in found]
+
+
+def _recipient(message: MessageId, position: int) -> ColumnElement[bool]:
+    return (recipients.c.message == message) & (recipients.c.position == position)
+
+
+def _message_values(row: MessageRow) -> dict[str, Any]:
+    message = row.message
+    return {
+        "id": message.id,
+        "received_at": message.received_at,
+        "origin": message.origin.value,
+        "size_bytes": message.size_bytes,
+        "conversation": message.conversation,
+        "sender_index": message.sender_index,
+        "author": message.author,
+        "header_id_index": row.header_id_index,
+        "segment": message.segment,
+        "offset": message.offset,
+        "sealed_length": message.sealed_length,
+        "sealed_digest": message.sealed_digest,
+        "object_name": message.object_name,
+        "sealed_summary": message.sealed_summary,
+    }
+
+
+def _recipient_values(message: MessageId, row: RecipientRow) -> dict[str, Any]:
+    return {
+        "message": message,
+        "position": row.position,
+        "address_index": row.address_index,
+        "route": row.route.value,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "changed_at": row.changed_at,
+        "sealed_detail": row.sealed_detail,
+    }
+
+
+def _stored_message(row: Mapping[str, Any]) -> StoredMessage:
+    author = row["author"]
+    return StoredMessage(
+        id=MessageId(row["id"]),
+        received_at=row["received_at"],
+        origin=Origin(row["origin"]),
+        size_bytes=row["size_bytes"],
+        conversation=row["conversation"],
+        sender_index=row["sender_index"],
+        author=None if author is None else AccountId(author),
+        segment=row["segment"],
+        offset=row["offset"],
+        sealed_length=row["sealed_length"],
+        sealed_digest=row["sealed_digest"],
+        object_name=row["object_name"],
+        sealed_summary=row["sealed_summary"],
+    )
+
+
+def _recipient_row(row: Mapping[str, Any]) -> RecipientRow:
+    return RecipientRow(
+        position=row["position"],
+        address_index=row["address_index"],
+        route=Route(row["route"]),
+        state=RecipientState(row["state"]),
+        attempts=row["attempts"],
+        changed_at=row["changed_at"],
+        sealed_detail=row["sealed_detail"],
+    )

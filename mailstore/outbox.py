@@ -1,0 +1,164 @@
+"""Follow-up work, committed together with its cause, and leased to one worker at a time.
+
+An item is done at least once: a worker that dies loses its lease when that runs out, and another takes the item.
+Whoever does the work must therefore stand doing it twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from mailstore.database import Database
+from mailstore.message import MessageId
+from mailstore.sealed_rows import rows_of
+from mailstore.tables import outbox
+
+
+class Kind(StrEnum):
+    """What is to be done."""
+
+    PROMOTE = "promote"  # from the spool into the object store
+    CAPTURE = "capture"  # into the archive
+    INDEX = "index"
+    DELIVER = "deliver"  # to the recipient's server
+    NOTIFY = "notify"  # tell a recipient that something waits in the portal
+    REPORT = "report"  # tell the sender of a delay or failure
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """Work to be put down. ``position`` names one recipient of the message."""
+
+    kind: Kind
+    message: MessageId | None
+    not_before: datetime
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class OutboxItem:
+    """Work that is leased to us until ``leased_until``."""
+
+    id: int
+    kind: Kind
+    message: MessageId | None
+    position: int | None
+    attempts: int
+    not_before: datetime
+    leased_until: datetime
+    leased_by: str
+
+
+def add(
+    connection: Connection,
+    kind: Kind,
+    message: MessageId | None,
+    position: int | None,
+    not_before: datetime,
+) -> None:
+    """Put one piece of work down, in the transaction of its cause."""
+    add_many(connection, (NewItem(kind, message, not_before, position),))
+
+
+def add_many(connection: Connection, items: Iterable[NewItem]) -> None:
+    """Put many pieces of work down with one statement."""
+    rows = [
+        {
+            "kind": item.kind.value,
+            "message": item.message,
+            "position": item.position,
+            "not_before": item.not_before,
+            "claimable_at": item.not_before,
+        }
+        for item in items
+    ]
+    rows_of(connection).insert_many(connection, outbox, rows)
+
+
+def claim(
+    database: Database, kinds: Sequence[Kind], *, now: datetime, limit: int, lease: timedelta, worker: str
+) -> list[OutboxItem]:
+    """Lease up to ``limit`` due items to ``worker``: by kind in the order given, the longest due first."""
+    until = now + lease
+    with database.read() as connection:
+        if not any(_due(connection, kind, now, 1) for kind in kinds):
+            return []
+    with database.write() as connection:
+        found: list[Mapping[str, Any]] = []
+        for kind in kinds:
+            found += _due(connection, kind, now, limit - len(found))
+        where = outbox.c.id.in_([row["id"] for row in found])
+        changes = {"leased_until": until, "leased_by": worker, "claimable_at": until}
+        database.rows.update(connection, outbox, where, changes)
+    return [_item({**row, **changes}) for row in found]
+
+
+def finish(connection: Connection, item: OutboxItem) -> bool:
+    """The work is done. False, and nothing changes, when the lease ran out and someone else took the item."""
+    return bool(rows_of(connection).delete(connection, outbox, _still_ours(item)))
+
+
+def postpone(connection: Connection, item: OutboxItem, not_before: datetime, why_code: str) -> bool:
+    """Try again from ``not_before`` on. False, and nothing changes, when the lease is no longer ours."""
+    changes = {
+        "not_before": not_before,
+        "claimable_at": not_before,
+        "attempts": item.attempts + 1,
+        "leased_until": None,
+        "leased_by": None,
+        "why_code": why_code,
+    }
+    return bool(rows_of(connection).update(connection, outbox, _still_ours(item), changes))
+
+
+def drop(connection: Connection, message: MessageId, *, kind: Kind, position: int | None = None) -> int:
+    """Take back work that has become needless. Answers how many items."""
+    where = (outbox.c.message == message) & (outbox.c.kind == kind.value)
+    if position is not None:
+        where &= outbox.c.position == position
+    return rows_of(connection).delete(connection, outbox, where)
+
+
+def waiting(connection: Connection) -> Counter[Kind]:
+    """How many items of each kind are not done yet, leased ones included."""
+    asked = select(outbox.c.kind, func.count()).group_by(outbox.c.kind)
+    return Counter({Kind(kind): int(number) for kind, number in connection.execute(asked)})
+
+
+def next_due(connection: Connection, kinds: Sequence[Kind]) -> datetime | None:
+    """When the next item of these kinds may be claimed; None when nothing waits."""
+    asked = select(func.min(outbox.c.claimable_at)).where(outbox.c.kind.in_([kind.value for kind in kinds]))
+    found: datetime | None = connection.execute(asked).scalar_one()
+    return found
+
+
+def _due(connection: Connection, kind: Kind, now: datetime, limit: int) -> list[Mapping[str, Any]]:
+    where = (outbox.c.kind == kind.value) & (outbox.c.claimable_at <= now)
+    order = (outbox.c.claimable_at, outbox.c.id)
+    return rows_of(connection).select(connection, outbox, where, order_by=order, limit=limit)
+
+
+def _still_ours(item: OutboxItem) -> ColumnElement[bool]:
+    columns = outbox.c
+    return (columns.id == item.id) & (columns.leased_by == item.leased_by) & (columns.leased_until == item.leased_until)
+
+
+def _item(row: Mapping[str, Any]) -> OutboxItem:
+    message = row["message"]
+    return OutboxItem(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        message=None if message is None else MessageId(message),
+        position=row["position"],
+        attempts=row["attempts"],
+        not_before=row["not_before"],
+        leased_until=row["leased_until"],
+        leased_by=row["leased_by"],
+    )
