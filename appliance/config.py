@@ -10,11 +10,11 @@ import re
 import tomllib
 import zoneinfo
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from appliance.settings import RouteSettings, Settings, problems_between
+from appliance.settings import Settings, problems_between
 from mailstore.errors import RefusedError
 
 FILE_NAME = "strongroom.toml"
@@ -57,9 +57,7 @@ def load(path: Path, *, is_loopback: bool) -> Settings:
             fix="name the data directory with --data, or make one with: strongroom init",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(
-            f"{path} cannot be read", fix="check the file's owner, mode and encoding"
-        ) from error
+        raise RefusedError(f"{path} cannot be read", fix="check the file's owner, mode and encoding") from error
     return parse(text, name=str(path), is_loopback=is_loopback)
 
 
@@ -132,8 +130,8 @@ class _Reader:
         return self.read(kind, given, f"{key}.")
 
     def _value(self, one: Field[Any], hint: Any, given: Any, key: str) -> Any:
-        if hint == tuple[RouteSettings, ...]:
-            return self._routes(given, key)
+        if row := _row_kind(hint):
+            return self._rows(row, given, key)
         if hint == tuple[int, ...]:
             given = tuple(given) if isinstance(given, list) else given
             sentence = "" if _are_counts(given) else "must be a list of whole numbers above 0"
@@ -145,14 +143,22 @@ class _Reader:
             self._complain(key, sentence)
         return given
 
-    def _routes(self, given: Any, key: str) -> tuple[RouteSettings, ...]:
+    def _rows(self, kind: type[Section], given: Any, key: str) -> tuple[Section, ...]:
+        """An array of tables; the first field of each is its name and may not occur twice."""
         if not (isinstance(given, list) and all(isinstance(each, Mapping) for each in given)):
             self._complain(key, f"must be written as [[{key}]] sections")
             return ()
-        routes = tuple(self.read(RouteSettings, each, f"{key}.{place}.") for place, each in enumerate(given))
-        if len({route.domain for route in routes}) < len(routes):
-            self._complain(key, "names one domain twice", near=f"{key}.0")
-        return routes
+        rows = tuple(self.read(kind, each, f"{key}.{place}.") for place, each in enumerate(given))
+        names = {next(iter(vars(row).values())) for row in rows}
+        if len(names) < len(rows):
+            self._complain(key, "says the same twice", near=f"{key}.0")
+        return rows
+
+
+def _row_kind(hint: Any) -> type[Any] | None:
+    """The dataclass of an array of tables, or None for every other kind of setting."""
+    member = next(iter(get_args(hint)), None)
+    return member if isinstance(member, type) and is_dataclass(member) else None
 
 
 def _is_section(one: Field[Any]) -> bool:
@@ -182,25 +188,24 @@ def sample(settings: Settings) -> str:
 
 def _sample_section(name: str, section: Any) -> str:
     lines = [f"# {_first_sentence(type(section))}", f"[{name}]"]
-    routes: tuple[RouteSettings, ...] = ()
+    tail: list[str] = []
+    hints = get_type_hints(type(section))
     for one in fields(section):
         value = getattr(section, one.name)
-        if one.name == "route":
-            routes = value
-            continue
-        lines += [f"# {one.metadata['says']}", f"{one.name} = {_toml(value)}"]
-    if name == "outbound":
-        lines.append(_sample_routes(routes))
-    return "\n".join(lines) + "\n"
+        if row := _row_kind(hints[one.name]):
+            tail += _sample_rows(f"{name}.{one.name}", row, value)
+        else:
+            lines += [f"# {one.metadata['says']}", f"{one.name} = {_toml(value)}"]
+    return "\n".join(lines + tail) + "\n"
 
 
-def _sample_routes(routes: tuple[RouteSettings, ...]) -> str:
-    lines = ["", f"# {_first_sentence(RouteSettings)} One section a domain:", "# [[outbound.route]]"]
-    lines += [f"# {one.name}: {one.metadata['says']}" for one in fields(RouteSettings)]
-    for route in routes:
-        lines += ["", "[[outbound.route]]"]
-        lines += [f"{one.name} = {_toml(getattr(route, one.name))}" for one in fields(route)]
-    return "\n".join(lines)
+def _sample_rows(key: str, kind: type[Any], rows: tuple[Any, ...]) -> list[str]:
+    lines = ["", f"# {_first_sentence(kind)} As many sections as needed:", f"# [[{key}]]"]
+    lines += [f"# {one.name}: {one.metadata['says']}" for one in fields(kind)]
+    for row in rows:
+        lines += ["", f"[[{key}]]"]
+        lines += [f"{one.name} = {_toml(getattr(row, one.name))}" for one in fields(row)]
+    return lines
 
 
 def _toml(value: Any) -> str:
@@ -220,31 +225,23 @@ def reference() -> str:
         "Every key of `DIR/strongroom.toml`. Generated from the fields in `appliance/settings.py`.",
     ]
     for name, kind in _sections():
-        lines += [
-            "",
-            f"## `{name}`",
-            "",
-            _first_sentence(kind),
-            "",
-            "| key | type | default | meaning |",
-            "|---|---|---|---|",
-        ]
         hints = get_type_hints(kind)
-        lines += [_reference_row(one, hints[one.name]) for one in fields(kind) if one.name != "route"]
+        lines += ["", f"## `{name}`", "", _first_sentence(kind), ""]
+        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [_reference_row(one, hints[one.name]) for one in fields(kind) if not _row_kind(hints[one.name])]
     return "\n".join(lines) + "\n"
 
 
 def _sections() -> Iterator[tuple[str, type[Any]]]:
     for name, kind in get_type_hints(Settings).items():
         yield f"[{name}]", kind
-        if name == "outbound":
-            yield "[[outbound.route]]", RouteSettings
+        for word, hint in get_type_hints(kind).items():
+            if row := _row_kind(hint):
+                yield f"[[{name}.{word}]]", row
 
 
 def _reference_row(one: Field[Any], hint: Any) -> str:
     kind = (
-        "list of whole numbers"
-        if get_args(hint)
-        else {int: "whole number", str: "text", bool: "true or false"}[hint]
+        "list of whole numbers" if get_args(hint) else {int: "whole number", str: "text", bool: "true or false"}[hint]
     )
     return f"| `{one.name}` | {kind} | `{_toml(one.default)}` | {one.metadata['says']} |"

@@ -61,6 +61,12 @@ def _failure(kind: type[BaseException], where: TracebackType | None) -> dict[str
     return {"exception": f"{kind.__module__}.{kind.__qualname__}", "places": places}
 
 
+def place_of(error: BaseException) -> str:
+    """An exception's class and the places it came through: what may be shown of it."""
+    told = _failure(type(error), error.__traceback__)
+    return json.dumps(told, ensure_ascii=True)
+
+
 def to_directory(directory: Path, role: str) -> None:
     """Log of one role to ``DIR/log/<role>.log``, rotated by size, readable by the owner alone."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailstore.addresses import BadAddressError, parse_mailbox
+
 COOLING_OFF_DEFAULT_HOURS = 168
 """A week between the approval of a disposal and the first destroyed key."""
 
@@ -20,11 +22,9 @@ COMMAND_SESSION_CEILING_HOURS = 12
 MINIMUM_ARGON2_KIB = 19 * 1024
 """OWASP Password Storage Cheat Sheet: Argon2id with 19 MiB, two iterations, one lane is the least to use."""
 
-MINIMUM_ARGON2_ITERATIONS = 2
+MINIMUM_ARGON2_PASSES = 2
 
-_DOMAIN = re.compile(
-    r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-)
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TIME_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
 
 Check = Callable[[Any], str]
@@ -68,9 +68,9 @@ def domain_name(value: str) -> str:
     return "" if _DOMAIN.fullmatch(value) else "must be a lower-case domain name, for example clinic.example"
 
 
-def domain_name_or_empty(value: str) -> str:
-    """A domain name, or nothing to derive it from the practice's domain."""
-    return domain_name(value) if value else ""
+def host_name_or_empty(value: str) -> str:
+    """A host name, or nothing to derive it from the practice's domain."""
+    return "" if value in {"", "localhost"} else domain_name(value)
 
 
 def ip_address(value: str) -> str:
@@ -79,6 +79,15 @@ def ip_address(value: str) -> str:
         ipaddress.ip_address(value)
     except ValueError:
         return "must be an IP address, for example 127.0.0.1 or ::"
+    return ""
+
+
+def mail_address(value: str) -> str:
+    """An address such as desk@clinic.example."""
+    try:
+        parse_mailbox(value)
+    except BadAddressError:
+        return "must be an address, for example desk@clinic.example"
     return ""
 
 
@@ -111,7 +120,7 @@ class SmtpSettings:
 
     listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - a public mail server listens everywhere
     port: int = setting(25, "The port to listen on (RFC 5321 section 4.5.4.2).", _port)
-    host_name: str = setting("", "Our name in the greeting; empty means mx.DOMAIN.", domain_name_or_empty)
+    host_name: str = setting("", "Our name in the greeting; empty means mx.DOMAIN.", host_name_or_empty)
     connections: int = setting(500, "Connections at a time, from all peers together.", between(1, 10_000))
     connections_per_peer: int = setting(50, "Connections at a time from one address.", between(1, 10_000))
     idle_seconds: int = setting(
@@ -129,12 +138,22 @@ class SubmissionSettings:
 
 
 @dataclass(frozen=True)
+class PoolSettings:
+    """A group at the practice that patients write to by name."""
+
+    name: str = setting("", "What patients read, for example Front desk.", text_up_to(60))
+    address: str = setting("", "The address of the mailbox that the group shares.", mail_address)
+    reply_window: str = setting("one working day", "When patients may expect an answer.", text_up_to(60))
+
+
+@dataclass(frozen=True)
 class PortalSettings:
     """The web pages of staff and patients."""
 
     listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - patients connect from anywhere
     port: int = setting(443, "The port of HTTPS.", _port)
-    host_name: str = setting("", "The name in links; empty means portal.DOMAIN.", domain_name_or_empty)
+    host_name: str = setting("", "The name in links; empty means portal.DOMAIN.", host_name_or_empty)
+    pool: tuple[PoolSettings, ...] = setting((), "Groups that patients write to.")
 
 
 @dataclass(frozen=True)
@@ -181,18 +200,14 @@ class OutboundSettings:
         (1, 5, 15, 30, 60, 120, 240),
         "Minutes to wait after each failed attempt; the last is repeated (RFC 5321 section 4.5.4.1).",
     )
-    delay_report_hours: int = setting(
-        4, "The sender hears of a delay after this time, in hours.", between(1, 72)
-    )
+    delay_report_hours: int = setting(4, "The sender hears of a delay after this time, in hours.", between(1, 72))
     give_up_hours: int = setting(
         120,
         "An attempt is the last one after this time, in hours (RFC 5321 section 4.5.4.1).",
         between(1, 336),
     )
     connect_seconds: int = setting(30, "Time for a server to take the connection.", between(1, 300))
-    reply_seconds: int = setting(
-        300, "Time for a server to answer (RFC 5321 section 4.5.3.2).", between(1, 600)
-    )
+    reply_seconds: int = setting(300, "Time for a server to answer (RFC 5321 section 4.5.3.2).", between(1, 600))
     connections: int = setting(10, "Messages on their way at a time.", between(1, 100))
     route: tuple[RouteSettings, ...] = setting((), "Fixed ways for single domains.")
 
@@ -201,20 +216,12 @@ class OutboundSettings:
 class SignInSettings:
     """How people prove who they are, and for how long that holds."""
 
-    session_idle_minutes: int = setting(
-        15, "A silent session of the pages ends after this time.", between(1, 120)
-    )
+    session_idle_minutes: int = setting(30, "A silent session of the pages ends after this time.", between(1, 120))
     session_hours: int = setting(12, "Every session of the pages ends after this time.", between(1, 24))
     command_session_hours: int = setting(
         12, "A sign-in on the command line holds this long.", between(1, COMMAND_SESSION_CEILING_HOURS)
     )
-    enrolment_code_hours: int = setting(
-        168, "A code handed to a patient can be used for this time.", between(1, 720)
-    )
-    attempts: int = setting(10, "Wrong attempts on one account before it waits.", between(3, 100))
-    lockout_minutes: int = setting(
-        15, "How long an account waits after too many wrong attempts.", between(1, 1440)
-    )
+    enrolment_code_hours: int = setting(168, "A code handed to a patient can be used for this time.", between(1, 720))
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,7 @@ class PasswordSettings:
     """The cost of guessing a stolen password hash (Argon2id, RFC 9106)."""
 
     memory_kib: int = setting(65_536, "Memory of one hash in KiB.", between(8, 4_194_304))
-    iterations: int = setting(3, "Passes over that memory.", between(1, 100))
+    passes: int = setting(3, "Passes over that memory.", between(1, 100))
     lanes: int = setting(1, "Lanes computed side by side.", between(1, 16))
 
 
@@ -292,6 +299,6 @@ def _floors(settings: Settings) -> list[tuple[str, str]]:
         found.append(("disposal.cooling_off_hours", "0 is accepted only in a directory made with --loopback"))
     if settings.passwords.memory_kib < MINIMUM_ARGON2_KIB:
         found.append(("passwords.memory_kib", f"must be at least {MINIMUM_ARGON2_KIB}"))
-    if settings.passwords.iterations < MINIMUM_ARGON2_ITERATIONS:
-        found.append(("passwords.iterations", f"must be at least {MINIMUM_ARGON2_ITERATIONS}"))
+    if settings.passwords.passes < MINIMUM_ARGON2_PASSES:
+        found.append(("passwords.passes", f"must be at least {MINIMUM_ARGON2_PASSES}"))
     return found

@@ -33,6 +33,18 @@ def test_generated_sample_keeps_fixed_routes() -> None:
     assert config.parse(config.sample(settings), is_loopback=False) == settings
 
 
+def test_group_that_patients_write_to_needs_an_address() -> None:
+    text = config.sample(CLINIC) + '\n[[portal.pool]]\nname = "Front desk"\naddress = "desk"\n'
+    with pytest.raises(config.SettingsError, match="portal.pool.0.address: must be an address"):
+        config.parse(text, is_loopback=False)
+
+
+def test_two_routes_for_one_domain_are_refused() -> None:
+    route = '\n[[outbound.route]]\ndomain = "a.example"\nmx_name = "mx.a.example"\naddress = "127.0.0.1"\n'
+    with pytest.raises(config.SettingsError, match="outbound.route: says the same twice"):
+        config.parse(config.sample(CLINIC) + route + route, is_loopback=False)
+
+
 def test_every_problem_is_reported_at_once_with_its_line() -> None:
     text = '[practice]\nname = 3\ndomain = "Clinic"\nmotto = "x"\n[smtp]\nport = 99999\n'
     text += '[[outbound.route]]\ndomain="a.b"\n'
@@ -64,7 +76,7 @@ def test_file_that_is_not_toml_is_refused() -> None:
     [
         (replace(CLINIC, disposal=DisposalSettings(cooling_off_hours=0)), "disposal.cooling_off_hours"),
         (replace(CLINIC, passwords=PasswordSettings(memory_kib=1024)), "passwords.memory_kib"),
-        (replace(CLINIC, passwords=PasswordSettings(iterations=1)), "passwords.iterations"),
+        (replace(CLINIC, passwords=PasswordSettings(passes=1)), "passwords.passes"),
     ],
 )
 def test_floors_may_be_undercut_only_on_loopback(settings: Settings, key: str) -> None:

@@ -1,0 +1,188 @@
+"""The ``strongroom`` command: understands the line, calls one function, and says what came of it.
+
+Exit 0 is done, 1 refused, 2 a wrong call. With ``--json`` stdout carries exactly one JSON object; everything else
+goes to stderr. This is one of the three places that turn our errors into words for people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from appliance.command_call import Call, Outcome
+from appliance.command_table import ENTRIES, GROUPS, Entry
+from mailstore.errors import RefusedError, StrongroomError
+from mailstore.wall_clock import SystemClock
+
+DONE, REFUSED, WRONG_CALL = 0, 1, 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line and return the exit code."""
+    os.umask(0o077)
+    given = list(sys.argv[1:] if words is None else words)
+    is_json = "--json" in given
+    try:
+        call, entry = _understood(given)
+        outcome = _function(entry)(call)
+    except _WrongCallError as error:
+        return _tell_wrong_call(error, is_json=is_json)
+    except StrongroomError as error:
+        return _tell_refusal(error, is_json=is_json)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - the edge: a stranger to us becomes words, never a traceback
+        return _tell_fault(error, is_json=is_json)
+    return _tell(outcome, is_json=is_json)
+
+
+class _WrongCallError(Exception):
+    """The line is not one we understand."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving, so that ``--json`` is answered in JSON there too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _WrongCallError(message, self.format_usage())
+
+
+def _understood(words: list[str]) -> tuple[Call, Entry]:
+    arguments = parser().parse_args(words)
+    entry: Entry = arguments.entry
+    if entry.is_in_name_of_person and not arguments.as_email:
+        raise RefusedError(
+            "this is done in the name of a person", fix="sign in, then say --as EMAIL; nobody is exempt, root included"
+        )
+    passphrase_file = arguments.passphrase_file or os.environ.get("STRONGROOM_PASSPHRASE_FILE")
+    key_file = arguments.key_file or os.environ.get("STRONGROOM_KEY_FILE")
+    if arguments.passphrase_file and arguments.key_file:
+        raise _WrongCallError("--passphrase-file and --key-file exclude each other", "")
+    call = Call(
+        arguments=arguments,
+        data_path=arguments.data or os.environ.get("STRONGROOM_DATA") or None,
+        passphrase_file=Path(passphrase_file) if passphrase_file and not arguments.key_file else None,
+        key_file=Path(key_file) if key_file and not arguments.passphrase_file else None,
+        as_email=getattr(arguments, "as_email", None),
+        clock=SystemClock(),
+    )
+    return call, entry
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the line. Options that every command takes may stand before or after its words."""
+    top = _Parser(
+        prog="strongroom", description="A secure mailbox, portal and archive for one practice.", allow_abbrev=False
+    )
+    _add_common(top, default=None)
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    groups: dict[str, Any] = {}
+    for entry in ENTRIES:
+        place = commands
+        if len(entry.words) > 1:
+            place = groups.get(entry.words[0]) or _add_group(commands, entry.words[0])
+            groups[entry.words[0]] = place
+        _add_command(place, entry)
+    return top
+
+
+def _add_group(commands: Any, word: str) -> Any:
+    group = commands.add_parser(word, help=GROUPS[word], allow_abbrev=False)
+    _add_common(group, default=argparse.SUPPRESS)
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def _add_command(place: Any, entry: Entry) -> None:
+    command = place.add_parser(entry.words[-1], help=entry.says, description=entry.says, allow_abbrev=False)
+    _add_common(command, default=argparse.SUPPRESS)
+    for option in entry.options:
+        command.add_argument(option.name, **option.keywords)
+    command.set_defaults(entry=entry)
+
+
+def _add_common(place: argparse.ArgumentParser, *, default: Any) -> None:
+    add = place.add_argument
+    add("--data", metavar="DIR", default=default, help="the data directory (or STRONGROOM_DATA)")
+    add("--json", action="store_true", default=default or False, help="answer with one JSON object")
+    add("--as", dest="as_email", metavar="EMAIL", default=default, help="the signed-in person who does this")
+    add("--passphrase-file", metavar="FILE", default=default, help="unlocks (or STRONGROOM_PASSPHRASE_FILE)")
+    add("--key-file", metavar="FILE", default=default, help="unlocks (or STRONGROOM_KEY_FILE)")
+
+
+def _function(entry: Entry) -> Any:
+    module, _, name = entry.answer.partition(":")
+    return getattr(importlib.import_module(f"appliance.commands.{module}"), name)
+
+
+def _tell(outcome: Outcome, *, is_json: bool) -> int:
+    if outcome.is_silent:
+        return outcome.exit_code
+    if is_json:
+        _print_json(outcome.fields)
+    elif outcome.raw is not None:
+        sys.stdout.buffer.write(outcome.raw)
+    else:
+        sys.stdout.write(f"{outcome.text}\n")
+    sys.stdout.flush()
+    return outcome.exit_code
+
+
+def _tell_refusal(error: StrongroomError, *, is_json: bool) -> int:
+    if is_json:
+        _print_error(error.code, error.message, error.fix)
+    advice = f"  to mend it: {error.fix}\n" if error.fix else ""
+    sys.stderr.write(f"strongroom: {error.message}\n{advice}")
+    return REFUSED
+
+
+def _tell_wrong_call(error: _WrongCallError, *, is_json: bool) -> int:
+    if is_json:
+        _print_error("wrong_call", error.message, "see: strongroom --help")
+    sys.stderr.write(f"{error.usage}strongroom: {error.message}\n")
+    return WRONG_CALL
+
+
+def _tell_fault(error: Exception, *, is_json: bool) -> int:
+    """Our own fault: its class and place for whoever mends it, none of its words (they may quote mail)."""
+    from appliance import log_setup  # noqa: PLC0415 - only needed here
+
+    if is_json:
+        _print_error("internal", "something went wrong here", "look at the line on stderr and run: strongroom doctor")
+    sys.stderr.write(f"strongroom: something went wrong here: {log_setup.place_of(error)}\n")
+    return REFUSED
+
+
+def _print_error(code: str, message: str, fix: str) -> None:
+    _print_json({"error": {"code": code, "message": message, "fix": fix}})
+
+
+def _print_json(fields: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(fields, ensure_ascii=True, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    """Times as RFC 3339 in UTC, paths as text."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case Path():
+            return str(value)
+        case frozenset() | set():
+            return sorted(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Every command of ``strongroom``: its words, its options, and which function answers it.
+
+This is data, so that ``strongroom --help`` is quick, the reference page is generated from it, and a test can
+drive every line of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+STAFF_ROLES = ("clinician", "frontdesk", "records", "approver", "admin")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument as argparse takes it."""
+
+    name: str
+    keywords: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command. ``answer`` is ``module:function`` below ``appliance.commands``."""
+
+    words: tuple[str, ...]
+    says: str
+    answer: str
+    options: tuple[Option, ...] = field(default=())
+    is_in_name_of_person: bool = False
+
+
+def _option(name: str, says: str, **keywords: Any) -> Option:
+    return Option(name, {"help": says, **keywords})
+
+
+_EMAIL = _option("email", "the person's address", metavar="EMAIL")
+_NAME = _option("--name", "the person's name", required=True)
+_ID = _option("id", "the id, as a list shows it", metavar="ID")
+_REASON = _option("--reason", "why; kept with the matter", required=True)
+_PASSWORD = _option("--password-file", "a file whose first line is the password", required=True, metavar="FILE")
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        ("init",),
+        "make a data directory for a practice",
+        "init:run",
+        (
+            _option("--practice", "the practice's name", required=True, metavar="NAME"),
+            _option("--domain", "the domain whose mail lives here", required=True),
+            _option(
+                "--loopback",
+                "for trying out: all ports on 127.0.0.1, at BASE plus the usual number",
+                type=int,
+                metavar="BASE",
+            ),
+        ),
+    ),
+    Entry(("serve",), "run the appliance until it is told to end", "serve:run"),
+    Entry(
+        ("user", "add"),
+        "add somebody who works at the practice",
+        "user:add",
+        (
+            _EMAIL,
+            _NAME,
+            _option("--role", "what they are to the practice", required=True, choices=STAFF_ROLES),
+            _PASSWORD,
+        ),
+    ),
+    Entry(("patient", "add"), "add a patient and print the enrolment code", "patient:add", (_EMAIL, _NAME)),
+    Entry(
+        ("sign-in",),
+        "sign in on this machine, for commands in your name",
+        "sign_in:run",
+        (_EMAIL, _PASSWORD, _option("--totp", "the six digits of the moment", required=True, metavar="CODE")),
+    ),
+    Entry(("sign-out",), "end a sign-in on this machine", "sign_out:run", (_EMAIL,)),
+    Entry(
+        ("message", "list"),
+        "the messages in a mailbox",
+        "message:listing",
+        (_EMAIL, _option("--limit", "at most this many, newest first", type=int, default=1000, metavar="N")),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("message", "show"),
+        "one message",
+        "message:show",
+        (_ID, _option("--raw", "the very bytes that came after DATA", action="store_true")),
+        is_in_name_of_person=True,
+    ),
+    Entry(("message", "trace"), "which way a message went, and why", "message:trace", (_ID,)),
+    Entry(
+        ("archive", "search"),
+        "search the archive",
+        "archive:search",
+        (
+            _option("query", "words, fields and phrases, as docs/reference/search.md says", metavar="QUERY"),
+            _option("--limit", "at most this many", type=int, default=20, metavar="N"),
+        ),
+        is_in_name_of_person=True,
+    ),
+    Entry(("archive", "status"), "whether all that was accepted is archived and indexed", "archive:status"),
+    Entry(
+        ("schedule", "show"),
+        "the retention schedule in force",
+        "schedule:show",
+        (_option("--toml", "as the file that propose takes", action="store_true"),),
+    ),
+    *(
+        Entry(
+            ("schedule", word),
+            says,
+            f"schedule:{word}",
+            (_option("file", "the schedule as TOML", metavar="FILE"),),
+            is_in_name_of_person=True,
+        )
+        for word, says in (
+            ("simulate", "what a schedule would change, without changing it"),
+            ("propose", "propose a schedule for approval"),
+        )
+    ),
+    Entry(
+        ("schedule", "approve"),
+        "put a proposed schedule in force (another person)",
+        "schedule:approve",
+        (_ID,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("hold", "place"),
+        "keep everything that matches, and what will match later",
+        "hold:place",
+        (
+            _option("--name", "the matter's name", required=True),
+            _REASON,
+            _option("--custodian", "an address whose mail is held; may be repeated", action="append", default=[]),
+            _option("--since", "received at or after this date", metavar="DATE"),
+            _option("--until", "received before this date", metavar="DATE"),
+            _option("--query", "in the language of the archive search"),
+        ),
+        is_in_name_of_person=True,
+    ),
+    Entry(("hold", "list"), "all holds", "hold:listing"),
+    Entry(
+        ("hold", "release"),
+        "ask for a hold's release",
+        "hold:release",
+        (_ID, _REASON),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("hold", "approve-release"),
+        "release a hold (another person); shows what is then due",
+        "hold:approve_release",
+        (_ID,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("disposal", "propose"),
+        "propose the destruction of all that is due",
+        "disposal:propose",
+        is_in_name_of_person=True,
+    ),
+    Entry(("disposal", "show"), "one disposal and its messages", "disposal:show", (_ID,), is_in_name_of_person=True),
+    Entry(
+        ("disposal", "approve"),
+        "approve exactly the set shown (another person)",
+        "disposal:approve",
+        (_ID, _option("--set-hash", "the hash that show printed", required=True, metavar="H")),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("disposal", "run"),
+        "destroy what was approved and certify it",
+        "disposal:execute",
+        (_ID,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("certificate", "verify"),
+        "check a certificate of disposal",
+        "certificate:verify",
+        (_option("file", "the certificate (JSON)", metavar="FILE"),),
+    ),
+    Entry(
+        ("audit", "tail"),
+        "the newest audit entries",
+        "audit:tail",
+        (_option("-n", "how many", type=int, default=20, metavar="N", dest="count"),),
+    ),
+    Entry(("audit", "verify"), "check the whole audit trail", "audit:verify"),
+    Entry(("doctor",), "check the appliance and say what to mend", "doctor:run"),
+    Entry(
+        ("demo",),
+        "a whole practice to try out",
+        "demo:run",
+        (_option("--check", "run one message's whole life and print the evidence", action="store_true"),),
+    ),
+)
+
+GROUPS: Mapping[str, str] = {
+    "user": "people who work at the practice",
+    "patient": "patients",
+    "message": "single messages",
+    "archive": "the archive",
+    "schedule": "the retention schedule",
+    "hold": "legal holds",
+    "disposal": "disposal of what is due",
+    "certificate": "certificates of disposal",
+    "audit": "the audit trail",
+}

@@ -1,0 +1,130 @@
+"""``strongroom init``: a data directory for a practice, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from appliance import birth_record, config, tls_certificates, wiring
+from appliance.birth_record import BirthRecord
+from appliance.command_call import Call, Outcome, facts
+from appliance.data_directory import DataDirectory
+from appliance.settings import PracticeSettings, Settings, domain_name, text_up_to
+from mailstore import durable_file
+from mailstore.errors import RefusedError, StorageUnavailableError
+
+LOOPBACK = "127.0.0.1"
+HIGHEST_BASE = 65_535 - 587
+LOWEST_BASE = 1000
+
+
+def run(call: Call) -> Outcome:
+    """Make the directory. ``RefusedError`` when something is there already or an argument makes no sense."""
+    arguments = call.arguments
+    settings = settings_for(arguments.practice, arguments.domain.lower(), arguments.loopback)
+    birth = BirthRecord.of(now=call.clock.now(), loopback_base=arguments.loopback)
+    data = call.data
+    _claim(data)
+    try:
+        _fill(DataDirectory(data.unfinished), call, settings, birth)
+        _put_in_place(data)
+    except OSError as error:
+        _withdraw(data)
+        raise StorageUnavailableError(
+            f"{data.path} could not be written: {error.strerror}", fix="check free space and the directory's owner"
+        ) from error
+    except BaseException:
+        _withdraw(data)
+        raise
+    return _outcome(data, settings, is_unattended=call.passphrase_file is None and call.key_file is None)
+
+
+def settings_for(practice: str, domain: str, loopback_base: int | None) -> Settings:
+    """The first settings of a practice. ``RefusedError`` for a name, domain or base that cannot be used."""
+    for word, problem in (("--practice", text_up_to(100)(practice)), ("--domain", domain_name(domain))):
+        if problem:
+            raise RefusedError(f"{word} {problem}", fix="see: strongroom init --help")
+    settings = Settings(practice=PracticeSettings(name=practice, domain=domain))
+    return settings if loopback_base is None else _on_loopback(settings, loopback_base)
+
+
+def _on_loopback(settings: Settings, base: int) -> Settings:
+    if not LOWEST_BASE <= base <= HIGHEST_BASE:
+        raise RefusedError(
+            f"--loopback {base} leaves no room for the ports", fix=f"say a base from {LOWEST_BASE} to {HIGHEST_BASE}"
+        )
+    return replace(
+        settings,
+        smtp=replace(settings.smtp, listen=LOOPBACK, port=base + 25),
+        submission=replace(settings.submission, listen=LOOPBACK, port=base + 587, implicit_tls_port=base + 465),
+        portal=replace(settings.portal, listen=LOOPBACK, port=base + 443, host_name="localhost"),
+    )
+
+
+def _claim(data: DataDirectory) -> None:
+    """Take an absent or empty directory. Making ``.unfinished`` succeeds for one of two racing calls only."""
+    try:
+        durable_file.make_directory(data.path)
+        found = sorted(entry.name for entry in data.path.iterdir())
+        if found == [data.unfinished.name]:
+            raise RefusedError(
+                f"{data.path} holds an init that was cut off", fix=f"remove {data.unfinished} and try again"
+            )
+        if found:
+            raise RefusedError(f"{data.path} is not empty (it holds {found[0]})", fix="name an empty or new directory")
+        data.unfinished.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise RefusedError(f"{data.path} is taken", fix="name an empty or new directory") from error
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"{data.path} cannot be made: {error.strerror}", fix="check the path and its owner"
+        ) from error
+
+
+def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthRecord) -> None:
+    for folder in place.folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ring = wiring.create_keys(place, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    made = tls_certificates.generate(
+        practice=settings.practice.name, domain=settings.practice.domain, now=call.clock.now()
+    )
+    tls_certificates.write(place.tls, made)
+    wiring.create_databases(place, ring, call.clock)
+    durable_file.write_new(place.birth_record, birth_record.to_text(birth, row_key=ring.row_key).encode())
+    durable_file.write_new(place.settings, config.sample(settings).encode())
+
+
+def _put_in_place(data: DataDirectory) -> None:
+    """Move everything up, the settings last: with them the directory counts as made."""
+    names = sorted(entry.name for entry in data.unfinished.iterdir())
+    names.sort(key=lambda name: name == data.settings.name)
+    for name in names:
+        (data.unfinished / name).rename(data.path / name)
+    data.unfinished.rmdir()
+    durable_file.sync_directory(data.path)
+
+
+def _withdraw(data: DataDirectory) -> None:
+    """Leave the directory as empty as it was found."""
+    for entry in list(data.path.iterdir()):
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _outcome(data: DataDirectory, settings: Settings, *, is_unattended: bool) -> Outcome:
+    fields: dict[str, Any] = {
+        "data": str(data.path),
+        "ca_certificate": str(data.tls / tls_certificates.CA_FILE),
+        "ports": settings.ports,
+        "settings": str(data.settings),
+        "unlocks_by_itself": is_unattended,
+    }
+    told = {**fields, "ports": [f"{name} {port}" for name, port in settings.ports.items()]}
+    return Outcome(fields, facts(told) + f"\n\nNext: strongroom serve --data {_quoted(data.path)}")
+
+
+def _quoted(path: Path) -> str:
+    text = os.fspath(path)
+    return f"'{text}'" if " " in text else text

@@ -1,0 +1,114 @@
+"""Core: where things lie in the data directory. The only place that spells these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """The directory given as ``--data``: everything of one practice is in it."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """The commented settings; the directory is a made one when this file is there."""
+        return self.path / "strongroom.toml"
+
+    @property
+    def birth_record(self) -> Path:
+        """How the directory was made, sealed."""
+        return self.path / "birth.json"
+
+    @property
+    def unfinished(self) -> Path:
+        """Where ``init`` works until all is made."""
+        return self.path / ".unfinished"
+
+    @property
+    def keys(self) -> Path:
+        """The unlock slots and the sealed key ring."""
+        return self.path / "keys"
+
+    @property
+    def unlock_key(self) -> Path:
+        """The key file that opens the ring by itself, when the practice chose to start unattended."""
+        return self.keys / "unlock.key"
+
+    @property
+    def rows(self) -> Path:
+        """The row database."""
+        return self.path / "rows.sqlite3"
+
+    @property
+    def keystore(self) -> Path:
+        """The database of wrapped message keys."""
+        return self.path / "keystore.sqlite3"
+
+    @property
+    def spool(self) -> Path:
+        """Sealed messages that were just taken in."""
+        return self.path / "spool"
+
+    @property
+    def objects(self) -> Path:
+        """The local object store."""
+        return self.path / "objects"
+
+    @property
+    def index(self) -> Path:
+        """The sealed search index."""
+        return self.path / "index"
+
+    @property
+    def certificates(self) -> Path:
+        """Disposal certificates and the key that verifies them."""
+        return self.path / "certificates"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Signed checkpoints of the audit tree, one a line."""
+        return self.path / "audit" / "checkpoints.jsonl"
+
+    @property
+    def tls(self) -> Path:
+        """Certificates of the servers."""
+        return self.path / "tls"
+
+    @property
+    def log(self) -> Path:
+        """The log of the operators."""
+        return self.path / "log"
+
+    @property
+    def run(self) -> Path:
+        """What belongs to running processes and signed-in people."""
+        return self.path / "run"
+
+    @property
+    def process_file(self) -> Path:
+        """Held locked by the one ``serve`` of this directory; says its process id."""
+        return self.run / "serve.pid"
+
+    @property
+    def sessions(self) -> Path:
+        """Sign-in files of the command line, one directory for each system user."""
+        return self.run / "sessions"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every directory that ``init`` makes."""
+        return (
+            self.keys,
+            self.spool,
+            self.objects,
+            self.index,
+            self.certificates,
+            self.checkpoints.parent,
+            self.tls,
+            self.log,
+            self.run,
+            self.sessions,
+        )

@@ -1,0 +1,75 @@
+"""Puts the portal's services together from an open appliance."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from appliance.settings import Settings
+from appliance.wiring import RANDOMNESS, Appliance
+from portal.account_records import AccountRecords
+from portal.passwords import PasswordVault
+from portal.sessions import Sessions
+from portal.settings import PasswordCost, Pool, PortalSettings
+from portal.sign_in import Desk, SignIn
+from portal.throttles import Throttles
+
+HTTPS_PORT = 443
+
+
+def portal_settings(settings: Settings) -> PortalSettings:
+    """The portal's share of the settings, in its own words."""
+    port = settings.portal.port
+    tail = "" if port == HTTPS_PORT else f":{port}"
+    names = {settings.portal_host, settings.practice.domain, "localhost", "127.0.0.1"} if _is_local(settings) else set()
+    return PortalSettings(
+        practice=settings.practice.name,
+        origin=f"https://{settings.portal_host}{tail}",
+        local_domains=frozenset({settings.practice.domain}),
+        recognition_phrase=settings.practice.recognition_phrase,
+        other_hosts=frozenset(f"{name}{tail}" for name in names),
+        pools=tuple(Pool(pool.name, pool.address, pool.reply_window) for pool in settings.portal.pool),
+        session_idle=timedelta(minutes=settings.sign_in.session_idle_minutes),
+        session_life=timedelta(hours=settings.sign_in.session_hours),
+        enrolment_life=timedelta(hours=settings.sign_in.enrolment_code_hours),
+        password_cost=PasswordCost(settings.passwords.memory_kib, settings.passwords.passes, settings.passwords.lanes),
+    )
+
+
+def _is_local(settings: Settings) -> bool:
+    return settings.portal.listen == "127.0.0.1"
+
+
+def records(appliance: Appliance) -> AccountRecords:
+    """The accounts."""
+    return AccountRecords(
+        appliance.database,
+        account_key=appliance.ring.account_key,
+        lookup_key=appliance.ring.lookup_key,
+        randomness=RANDOMNESS,
+    )
+
+
+def desk(appliance: Appliance) -> Desk:
+    """What signing in and enrolling work with."""
+    settings = portal_settings(appliance.settings)
+    return Desk(
+        database=appliance.database,
+        settings=settings,
+        records=records(appliance),
+        sessions=Sessions(
+            appliance.database,
+            settings,
+            account_key=appliance.ring.account_key,
+            lookup_key=appliance.ring.lookup_key,
+            randomness=RANDOMNESS,
+        ),
+        throttles=Throttles(appliance.database, lookup_key=appliance.ring.lookup_key),
+        vault=PasswordVault(settings.password_cost),
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )
+
+
+def sign_in(appliance: Appliance) -> SignIn:
+    """Signing in."""
+    return SignIn(desk(appliance))

@@ -1,0 +1,109 @@
+"""The one place that picks concrete adapters: opens a data directory for a command or a role.
+
+What the floors above the store need is put together in ``portal_wiring``, ``archive_wiring`` and
+``mail_wiring``, so that a process loads only what it runs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import appliance.tables
+import archive.tables
+import portal.tables
+from appliance import birth_record, config
+from appliance.data_directory import DataDirectory
+from appliance.settings import Settings
+from mailstore import audit_trail, key_custody
+from mailstore.audit_entry import AuditFact
+from mailstore.database import Database, sqlite_url
+from mailstore.errors import RefusedError
+from mailstore.key_custody import KeyFile, PassphraseFile, Secret
+from mailstore.key_hierarchy import KeyRing
+from mailstore.keystore import Keystore
+from mailstore.wall_clock import Clock, SystemClock
+
+RANDOMNESS = secrets.token_bytes
+"""Where every key, nonce and identifier comes from: the operating system's generator."""
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """An open data directory with all its keys: what commands, the mail role and the worker work on."""
+
+    data: DataDirectory
+    settings: Settings
+    ring: KeyRing = field(repr=False)
+    database: Database
+    keystore: Keystore
+    clock: Clock
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, data: DataDirectory, *, passphrase_file: Path | None = None, key_file: Path | None = None
+    ) -> Iterator[Appliance]:
+        """Unlock and open a data directory; everything is closed again at the end."""
+        settings = settings_of(data)
+        ring = key_custody.unlock(data.keys, secret_of(data, passphrase_file=passphrase_file, key_file=key_file))
+        with cls.with_ring(data, settings, ring) as appliance:
+            yield appliance
+
+    @classmethod
+    @contextmanager
+    def with_ring(cls, data: DataDirectory, settings: Settings, ring: KeyRing) -> Iterator[Appliance]:
+        """Open a data directory with a key ring that was handed over."""
+        birth_record.verify(data.birth_record, row_key=ring.row_key)
+        database = Database(sqlite_url(data.rows), ring.row_key)
+        keystore = Keystore(data.keystore)
+        try:
+            yield cls(data, settings, ring, database, keystore, SystemClock())
+        finally:
+            keystore.close()
+            database.dispose()
+
+
+def settings_of(data: DataDirectory) -> Settings:
+    """The settings of a directory, by the rules of how it was made (``Appliance`` proves that it was so)."""
+    birth = birth_record.unverified(data.birth_record)
+    return config.load(data.settings, is_loopback=birth.is_loopback)
+
+
+def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> Secret:
+    """What unlocks the directory: the file that was named, else the key file that lies in it."""
+    if passphrase_file is not None:
+        return PassphraseFile(passphrase_file)
+    if key_file is not None:
+        return KeyFile(key_file)
+    if data.unlock_key.exists():
+        return KeyFile(data.unlock_key)
+    raise RefusedError(
+        f"{data.path} does not unlock by itself",
+        fix="say --passphrase-file FILE or --key-file FILE, as when it was made",
+    )
+
+
+def create_keys(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> KeyRing:
+    """Make the key ring of a new directory, with a key file inside it unless a secret was named."""
+    if passphrase_file is not None:
+        return key_custody.create(data.keys, PassphraseFile(passphrase_file), RANDOMNESS)
+    if key_file is not None:
+        return key_custody.create(data.keys, KeyFile(key_file), RANDOMNESS)
+    return key_custody.create(data.keys, key_custody.create_key_file(data.unlock_key, RANDOMNESS), RANDOMNESS)
+
+
+def create_databases(data: DataDirectory, ring: KeyRing, clock: Clock) -> None:
+    """Make the two databases of a new directory, with the first audit entry."""
+    Keystore.create(data.keystore).close()
+    database = Database(sqlite_url(data.rows), ring.row_key)
+    try:
+        database.create_all(archive.tables.METADATA, portal.tables.METADATA, appliance.tables.METADATA)
+        with database.write() as connection:
+            fact = AuditFact("appliance.made", "system", "appliance", {})
+            audit_trail.append(connection, [fact], now=clock.now())
+    finally:
+        database.dispose()
