@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from archive import search_query
 from archive.index_document import Field, IndexDocument
-from archive.search_query import CategoryIs, Leaf, Prefix, Query, Words
+from archive.query_conditions import CategoryIs, Leaf, Prefix, Query, Words, leaves, matches
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import RefusedError, TamperedError
 
@@ -181,9 +181,9 @@ def _names(written: str, address: str) -> bool:
 
 
 def _is_about(told: Matter, evidence: Evidence, document: IndexDocument) -> bool | None:
-    if told.query is None or search_query.matches(told.query, document):
+    if told.query is None or matches(told.query, document):
         return True
-    if evidence.is_whole or not any(depends_on_text(leaf) for leaf in search_query.leaves(told.query)):
+    if evidence.is_whole or not any(depends_on_text(leaf) for leaf in leaves(told.query)):
         return False
     return None
 

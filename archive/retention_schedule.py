@@ -16,7 +16,8 @@ from importlib import resources
 from typing import Any, assert_never
 
 from archive import search_query
-from archive.search_query import CategoryIs, Query, QueryError
+from archive.query_conditions import CategoryIs, Query, leaves
+from archive.search_query import QueryError
 from mailstore.errors import RefusedError
 
 UNCLASSIFIED = "unclassified"
@@ -250,7 +251,7 @@ def _rule(number: int, table: dict[str, Any], names: set[str], problems: list[st
     except QueryError as error:
         problems.append(f"{place}: match, {error.message}")
         return None
-    if any(isinstance(leaf, CategoryIs) for leaf in search_query.leaves(query)):
+    if any(isinstance(leaf, CategoryIs) for leaf in leaves(query)):
         problems.append(f"{place}: match must not ask for a category: rules are what gives a message one")
         return None
     return Rule(category=category, match=text, query=query)

@@ -1,0 +1,122 @@
+"""Holds and the messages they cover: the only module that touches ``holds`` and ``hold_messages``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from archive.legal_hold import HoldState
+from archive.tables import hold_messages, holds
+from mailstore.errors import NotFoundError
+from mailstore.message import AccountId, MessageId
+from mailstore.sealed_rows import SealedRow, rows_of
+
+BATCH = 500
+"""Identifiers in one statement; SQLite takes 32,766 parameters at most."""
+
+
+@dataclass(frozen=True)
+class HoldRecord:
+    """One hold as recorded. ``details_sealed`` is its ``Matter``; ``evaluated_at`` when all mail had been looked at."""
+
+    id: str
+    state: HoldState
+    details_sealed: bytes = field(repr=False)
+    placed_by: AccountId
+    placed_at: datetime
+    evaluated_at: datetime | None = None
+    release_requested_by: AccountId | None = None
+    release_requested_at: datetime | None = None
+    release_reason_sealed: bytes | None = field(default=None, repr=False)
+    released_by: AccountId | None = None
+    released_at: datetime | None = None
+
+
+def insert(connection: Connection, record: HoldRecord) -> None:
+    """Record a new hold."""
+    rows_of(connection).insert(connection, holds, vars(record))
+
+
+def of(connection: Connection, hold: str) -> HoldRecord:
+    """The hold by that id. Raises ``NotFoundError``."""
+    row = rows_of(connection).one(connection, holds, holds.c.id == hold)
+    if row is None:
+        raise NotFoundError("there is no such hold")
+    return _record(row)
+
+
+def all_holds(connection: Connection) -> list[HoldRecord]:
+    """Every hold that ever was, oldest first."""
+    order = [holds.c.placed_at, holds.c.id]
+    return [_record(row) for row in rows_of(connection).select(connection, holds, order_by=order)]
+
+
+def mark_evaluated(connection: Connection, hold: str, *, now: datetime) -> None:
+    """All mail that was here when the hold was placed has been looked at."""
+    rows_of(connection).update(connection, holds, holds.c.id == hold, {"evaluated_at": now})
+
+
+def request_release(connection: Connection, hold: str, *, by: AccountId, reason_sealed: bytes, now: datetime) -> None:
+    """Somebody asks for the end of the hold; it goes on holding."""
+    changes = {
+        "state": HoldState.RELEASE_REQUESTED,
+        "release_requested_by": by,
+        "release_requested_at": now,
+        "release_reason_sealed": reason_sealed,
+    }
+    rows_of(connection).update(connection, holds, holds.c.id == hold, changes)
+
+
+def release(connection: Connection, hold: str, *, by: AccountId, now: datetime) -> None:
+    """The hold ends."""
+    changes = {"state": HoldState.RELEASED, "released_by": by, "released_at": now}
+    rows_of(connection).update(connection, holds, holds.c.id == hold, changes)
+
+
+def join(connection: Connection, hold: str, messages: Iterable[MessageId], *, now: datetime, at_placement: bool) -> int:
+    """Let messages come under a hold; answers how many were not under it before."""
+    wanted = list(dict.fromkeys(messages))
+    there = {message for some in _batches(wanted) for message in _joined(connection, hold, some)}
+    new = [message for message in wanted if message not in there]
+    told = [{"hold": hold, "message": each, "joined_at": now, "at_placement": at_placement} for each in new]
+    rows_of(connection).insert_many(connection, hold_messages, told)
+    return len(new)
+
+
+def messages_of(connection: Connection, hold: str) -> list[MessageId]:
+    """The messages that came under a hold."""
+    found = rows_of(connection).select(connection, hold_messages, hold_messages.c.hold == hold)
+    return [MessageId(row["message"]) for row in found]
+
+
+def holds_of(connection: Connection, message: MessageId) -> list[str]:
+    """The holds, released ones too, that a message came under."""
+    found = rows_of(connection).select(connection, hold_messages, hold_messages.c.message == message)
+    return [row["hold"] for row in found]
+
+
+def matched(connection: Connection) -> dict[str, int]:
+    """How many messages are under each hold. Counted by the database, without opening any row."""
+    asked = select(hold_messages.c.hold, func.count()).group_by(hold_messages.c.hold)
+    return {str(hold): int(count) for hold, count in connection.execute(asked)}
+
+
+def forget_message(connection: Connection, message: MessageId) -> int:
+    """A message was destroyed: released holds need not remember it."""
+    return rows_of(connection).delete(connection, hold_messages, hold_messages.c.message == message)
+
+
+def _joined(connection: Connection, hold: str, messages: list[MessageId]) -> list[str]:
+    where: ColumnElement[bool] = (hold_messages.c.hold == hold) & hold_messages.c.message.in_(messages)
+    return [row["message"] for row in rows_of(connection).select(connection, hold_messages, where)]
+
+
+def _batches(messages: list[MessageId]) -> Iterator[list[MessageId]]:
+    return (messages[start : start + BATCH] for start in range(0, len(messages), BATCH))
+
+
+def _record(row: SealedRow) -> HoldRecord:
+    return HoldRecord(**{**row, "state": HoldState(row["state"])})
