@@ -135,8 +135,10 @@ def speak_old_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
     connection.sendall(b"250-old\r\n250 STARTTLS\r\n")
     connection.recv(1000)
     connection.sendall(b"220 go\r\n")
-    with connection, contextlib.suppress(OSError):
-        context.wrap_socket(connection, server_side=True)
+    with connection.dup() as still_open, contextlib.suppress(OSError):
+        with contextlib.suppress(ssl.SSLError):
+            context.wrap_socket(connection, server_side=True)
+        still_open.recv(10_000)  # until the client hangs up, so that the alert is not lost in a reset
 
 
 def test_a_server_that_speaks_only_old_tls_opens_no_channel(authority: CertificateAuthority) -> None:
