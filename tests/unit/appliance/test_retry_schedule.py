@@ -1,0 +1,68 @@
+"""Pauses grow, chance only lengthens them, and a wrong clock never gives up early."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from appliance.retry_schedule import (
+    Patience,
+    RetrySchedule,
+    patience,
+    portal_is_due,
+    schedule_of,
+    wait_after,
+)
+from appliance.settings import OutboundSettings
+
+ACCEPTED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+SCHEDULE = RetrySchedule()
+
+
+@pytest.mark.parametrize(("attempts", "minutes"), [(0, 5), (1, 5), (2, 10), (3, 20), (7, 240), (8, 240), (10_000, 240)])
+def test_pauses_grow_up_to_the_longest(attempts: int, minutes: int) -> None:
+    assert wait_after(SCHEDULE, attempts=attempts, jitter=0) == timedelta(minutes=minutes)
+
+
+def test_chance_only_lengthens_a_pause() -> None:
+    assert wait_after(SCHEDULE, attempts=1, jitter=1) == timedelta(minutes=5.5)
+
+
+@pytest.mark.parametrize("jitter", [-0.01, 1.01])
+def test_jitter_beyond_its_range_is_a_mistake(jitter: float) -> None:
+    with pytest.raises(ValueError, match="jitter"):
+        wait_after(SCHEDULE, attempts=1, jitter=jitter)
+
+
+@pytest.mark.parametrize(
+    ("hours", "reported", "expected"),
+    [
+        (3.9, False, Patience.WAIT),
+        (4, False, Patience.REPORT_DELAY),
+        (4, True, Patience.WAIT),
+        (119.9, True, Patience.WAIT),
+        (120, True, Patience.GIVE_UP),
+        (120, False, Patience.GIVE_UP),
+        (-1000, False, Patience.WAIT),
+    ],
+)
+def test_a_delay_is_reported_once_and_giving_up_comes_after_five_days(
+    hours: float, expected: Patience, *, reported: bool
+) -> None:
+    now = ACCEPTED + timedelta(hours=hours)
+    assert patience(SCHEDULE, accepted_at=ACCEPTED, now=now, delay_reported=reported) is expected
+
+
+def test_the_portal_takes_over_when_a_server_cannot_be_asked_for_an_hour() -> None:
+    hour = ACCEPTED + timedelta(minutes=60)
+    assert portal_is_due(SCHEDULE, accepted_at=ACCEPTED, now=hour)
+    assert not portal_is_due(SCHEDULE, accepted_at=ACCEPTED, now=hour - timedelta(seconds=1))
+
+
+def test_the_schedule_is_what_the_settings_say() -> None:
+    settings = OutboundSettings(attempt_minutes=(1, 2), delay_report_hours=3, give_up_hours=48)
+    schedule = schedule_of(settings)
+    assert schedule.waits == (timedelta(minutes=1), timedelta(minutes=2))
+    assert schedule.delay_report_after == timedelta(hours=3)
+    assert schedule.give_up_after == timedelta(days=2)
