@@ -79,6 +79,13 @@ def about(connection: Connection, object_: str) -> list[AuditEntry]:
     return [_entry(row) for row in found]
 
 
+def of_events(connection: Connection, events: Iterable[str]) -> list[AuditEntry]:
+    """Every entry of one of these events, oldest first."""
+    where = audit_entries.c.event.in_(list(events))
+    found = rows_of(connection).select(connection, audit_entries, where, order_by=audit_entries.c.sequence)
+    return [_entry(row) for row in found]
+
+
 def write_checkpoint(database: Database, path: Path, *, audit_seed: bytes, now: datetime) -> Checkpoint:
     """Sign the present size and root, and add the statement to the checkpoint file, durably."""
     with database.read() as connection:
