@@ -57,7 +57,7 @@ class Appliance:
     @contextmanager
     def with_ring(cls, data: DataDirectory, settings: Settings, ring: KeyRing) -> Iterator[Appliance]:
         """Open a data directory with a key ring that was handed over."""
-        birth_record.verify(data.birth_record, row_key=ring.row_key)
+        prove(data, ring)
         database = Database(sqlite_url(data.rows), ring.row_key)
         keystore = Keystore(data.keystore)
         try:
@@ -71,6 +71,11 @@ def settings_of(data: DataDirectory) -> Settings:
     """The settings of a directory, by the rules of how it was made (``Appliance`` proves that it was so)."""
     birth = birth_record.unverified(data.birth_record)
     return config.load(data.settings, is_loopback=birth.is_loopback)
+
+
+def prove(data: DataDirectory, ring: KeyRing) -> None:
+    """``TamperedError`` when the directory was not made as its birth record says."""
+    birth_record.verify(data.birth_record, row_key=ring.row_key)
 
 
 def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> Secret:

@@ -35,13 +35,13 @@ def test_generated_sample_keeps_fixed_routes() -> None:
 
 def test_group_that_patients_write_to_needs_an_address() -> None:
     text = config.sample(CLINIC) + '\n[[portal.pool]]\nname = "Front desk"\naddress = "desk"\n'
-    with pytest.raises(config.SettingsError, match="portal.pool.0.address: must be an address"):
+    with pytest.raises(config.SettingsError, match=r"portal\.pool\.0\.address: must be an address"):
         config.parse(text, is_loopback=False)
 
 
 def test_two_routes_for_one_domain_are_refused() -> None:
     route = '\n[[outbound.route]]\ndomain = "a.example"\nmx_name = "mx.a.example"\naddress = "127.0.0.1"\n'
-    with pytest.raises(config.SettingsError, match="outbound.route: says the same twice"):
+    with pytest.raises(config.SettingsError, match=r"outbound\.route: says the same twice"):
         config.parse(config.sample(CLINIC) + route + route, is_loopback=False)
 
 

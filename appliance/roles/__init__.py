@@ -1,0 +1,1 @@
+"""The processes of ``serve``: smtp takes mail in, mail serves the pages, worker does what follows."""
