@@ -1,22 +1,49 @@
-"""Core: the one canonical form of a row, and the seal over it (``docs/formats/sealed-rows.md``)."""
+"""Core: the one canonical form of a row, and the seal over it (``docs/formats/sealed-rows.md``).
+
+This runs for every row that is written or read, so it works on plain lists in sealing order.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Insert, Table, Update, bindparam, insert, select, type_coerce, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Update,
+    bindparam,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.sql.selectable import Select
 from sqlalchemy.types import UserDefinedType
 
 from mailstore.errors import TamperedError
 from mailstore.tables import SEAL_BYTES, Instant, instant_of, microseconds
 
-DOMAIN = "strongroom row 1"
-EXACT = frozenset({str, int, bytes, bool, type(None)})
-FIX = "Run `strongroom doctor`; restore the row database from a backup taken before the change."
+DOMAIN: Final = "strongroom row 1"
+KINDS: Final = ((String, str), (LargeBinary, bytes), (Boolean, bool), (Integer, int), (Instant, int))
+"""The column types that have a canonical form, and what they hold besides NULL."""
+
+MISSING: Final = object()
+FIX: Final = "Run `strongroom doctor`; restore the row database from a backup taken before the change."
+
+Stored = list[Any]
+"""The values of one row as the database keeps them, in the order of their column names."""
+
+Bound = tuple[str, Callable[[Sequence[Any]], Any]]
+"""A statement in the driver's own words, and what turns a row with its seal into its parameters."""
 
 
 class AsStored(UserDefinedType[Any]):
@@ -25,41 +52,42 @@ class AsStored(UserDefinedType[Any]):
     cache_ok = True
 
 
-STORED_AS_IS = AsStored()
+STORED_AS_IS: Final = AsStored()
 
 
-def encoded(value: object) -> bytes:
-    """One stored value with its type and length, so that no two rows share an encoding.
+def encoded(values: Iterable[object]) -> bytes:
+    """Stored values one after the other, each with its type and length, so that no two rows share an encoding.
 
-    None ``n``, booleans ``t``/``f``, integers ``i<decimal>;``, bytes ``b<length>:<bytes>``, text
+    None ``n``, integers ``i<decimal>;`` (truth is 1 and 0), bytes ``b<length>:<bytes>``, text
     ``s<length>:<UTF-8>``. Anything else is a TypeError: there is no canonical form for it.
     """
-    if isinstance(value, str):
-        text = value.encode()
-        return b"s%d:%b" % (len(text), text)
-    if value is None:
-        return b"n"
-    if isinstance(value, bytes):
-        return b"b%d:%b" % (len(value), value)
-    if isinstance(value, bool):
-        return b"t" if value else b"f"
-    if isinstance(value, int):
-        return b"i%d;" % value
-    raise TypeError(f"no canonical form for {type(value).__name__}")
+    parts: list[bytes] = []
+    for value in values:
+        if isinstance(value, str):
+            text = value.encode("utf-8", "surrogatepass")
+            parts += (b"s%d:" % len(text), text)
+        elif value is None:
+            parts.append(b"n")
+        elif isinstance(value, bytes):
+            parts += (b"b%d:" % len(value), value)
+        elif isinstance(value, int):
+            parts.append(b"i%d;" % value)
+        else:
+            raise TypeError(f"no canonical form for {type(value).__name__}")
+    return b"".join(parts)
 
 
-def _plain(value: object) -> object:
-    """The built-in value behind a subclass: an enumeration's text, a buffer's bytes."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    raise TypeError(f"no canonical form for {type(value).__name__}")
+class RowSeal:
+    """HMAC-SHA256 (RFC 2104) under the row key, cut to 128 bits."""
 
+    def __init__(self, row_key: bytes) -> None:
+        self._keyed = hmac.new(row_key, digestmod="sha256")
 
-def _boolean(value: object) -> object:
-    """SQLite keeps truth as 0 and 1, PostgreSQL as itself; anything else is left to break the seal."""
-    return bool(value) if type(value) is int and value in (0, 1) else value
+    def over(self, text: bytes) -> bytes:
+        """The seal over a row's encoding."""
+        keyed = self._keyed.copy()
+        keyed.update(text)
+        return keyed.digest()[:SEAL_BYTES]
 
 
 class RowForm:
@@ -67,27 +95,23 @@ class RowForm:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.columns = tuple(sorted((c for c in table.columns if c.name != "seal"), key=lambda c: c.name))
-        self.names = tuple(column.name for column in self.columns)
+        columns = sorted((column for column in table.columns if column.name != "seal"), key=lambda c: c.name)
+        self.names = tuple(column.name for column in columns)
         self.known = frozenset(self.names)
-        self.instants = frozenset(c.name for c in self.columns if isinstance(c.type, Instant))
-        self.booleans = frozenset(c.name for c in self.columns if isinstance(c.type, Boolean))
+        self.instants = [at for at, column in enumerate(columns) if isinstance(column.type, Instant)]
+        self.booleans = [at for at, column in enumerate(columns) if isinstance(column.type, Boolean)]
         self.primary_key = tuple(column.name for column in table.primary_key.columns)
         self.number = None if table.autoincrement_column is None else table.autoincrement_column.name
-        self.prefix = b"".join(encoded(part) for part in (DOMAIN, table.name, len(self.names), *self.names))
-        self.defaults = dict(_defaults(self.columns))
+        self.prefix = encoded((DOMAIN, table.name, len(self.names), *self.names))
+        self._defaults = [(column.name, _default(column)) for column in columns]
+        self._kinds = [_kind(column) for column in columns]
+        self._inserts: dict[str, Bound] = {}
 
     @cached_property
     def select(self) -> Select[*tuple[Any, ...]]:
         """All columns as the database stores them: the seal covers those, not what Python makes of them."""
-        every = (*self.columns, self.table.c.seal)
+        every = [self.table.c[name] for name in (*self.names, "seal")]
         return select(*(type_coerce(column, STORED_AS_IS).label(column.name) for column in every))
-
-    @cached_property
-    def insert(self) -> Insert:
-        """One whole stored row."""
-        names = (*self.names, "seal")
-        return insert(self.table).values({name: bindparam(name, type_=STORED_AS_IS) for name in names})
 
     @cached_property
     def update(self) -> Update:
@@ -97,63 +121,95 @@ class RowForm:
         new = {name: bindparam(name, type_=STORED_AS_IS) for name in changing}
         return update(self.table).where(*keys).values(new)
 
-    def whole(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The whole stored row, defaults filled in. Unknown or missing columns: ValueError."""
-        row = self.stored({**self.defaults, **values})
-        if row.keys() != self.known:
-            odd = sorted(row.keys() ^ self.known)
+    def insert(self, dialect: Dialect) -> Bound:
+        """The statement that adds one whole row."""
+        bound = self._inserts.get(dialect.name)
+        if bound is None:
+            names = (*self.names, "seal")
+            compiled = insert(self.table).values(dict.fromkeys(names)).compile(dialect=dialect)
+            order = getattr(compiled, "positiontup", None)
+            arranged = _named(names) if order is None else itemgetter(*map(names.index, order))
+            bound = self._inserts[dialect.name] = (str(compiled), arranged)
+        return bound
+
+    def stored(self, values: Mapping[str, Any]) -> Stored:
+        """The whole row as stored, defaults filled in. Unknown or missing columns: ValueError."""
+        row = [values.get(name, default) for name, default in self._defaults]
+        if MISSING in row or not values.keys() <= self.known:
+            missing = {name for name, value in zip(self.names, row, strict=True) if value is MISSING}
+            odd = sorted(missing | (values.keys() - self.known))
             raise ValueError(f"{self.table.name}: unknown or missing columns {odd}")
+        for at in self.instants:
+            if row[at] is not None:
+                row[at] = microseconds(row[at])
+        for at, (value, kind) in enumerate(zip(row, self._kinds, strict=True)):
+            if type(value) is not kind and value is not None:
+                row[at] = self._plain(at, value)
         return row
 
-    def stored(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values as the database keeps them: times as integers, subclasses as their plain values."""
-        row = dict(values)
-        for name in self.instants & row.keys():
-            row[name] = None if row[name] is None else microseconds(row[name])
-        for name, value in row.items():
-            if type(value) not in EXACT:
-                row[name] = _plain(value)
-        return row
+    def changed(self, row: Stored, changes: Mapping[str, Any]) -> Stored:
+        """A verified stored row with some columns changed."""
+        return self.stored({**self.opened(row), **changes})
 
-    def seal(self, row: Mapping[str, Any], row_key: bytes) -> bytes:
-        """HMAC-SHA256 (RFC 2104), cut to 128 bits, over a whole stored row."""
-        text = self.prefix + b"".join([encoded(row[name]) for name in self.names])
-        return hmac.digest(row_key, text, "sha256")[:SEAL_BYTES]
+    def sealed(self, row: Stored, seal: RowSeal) -> Stored:
+        """The stored row with its seal behind it."""
+        return [*row, seal.over(self.prefix + encoded(row))]
 
-    def verified(self, found: Iterable[Any], row_key: bytes) -> dict[str, Any]:
+    def verified(self, found: Iterable[Any], seal: RowSeal) -> Stored:
         """The stored row, proved to be what was sealed. Raises TamperedError naming table and primary key."""
-        *values, seal = found
-        row = dict(zip(self.names, values, strict=True))
-        for name in self.booleans:
-            row[name] = _boolean(row[name])
+        *row, claimed = found
         try:
-            good = type(seal) is bytes and hmac.compare_digest(seal, self.seal(row, row_key))
+            good = type(claimed) is bytes and hmac.compare_digest(claimed, seal.over(self.prefix + encoded(row)))
         except TypeError:
             good = False
         if not good:
             raise TamperedError(f"the row {self.name_of(row)} is not what was written", fix=FIX)
         return row
 
-    def opened(self, row: dict[str, Any]) -> dict[str, Any]:
+    def opened(self, row: Stored) -> dict[str, Any]:
         """A verified stored row as Python sees it."""
-        for name in self.instants:
-            if row[name] is not None:
-                row[name] = instant_of(row[name])
-        return row
+        for at in self.instants:
+            if row[at] is not None:
+                row[at] = instant_of(row[at])
+        for at in self.booleans:
+            if row[at] is not None:
+                row[at] = bool(row[at])
+        return dict(zip(self.names, row, strict=True))
 
-    def name_of(self, row: Mapping[str, Any]) -> str:
+    def _plain(self, at: int, value: object) -> object:
+        """The built-in value behind a subclass: an enumeration's text, a buffer's bytes.
+
+        A value of another kind than its column would come back from the database changed, and break the seal.
+        """
+        kind = self._kinds[at]
+        if kind is str and isinstance(value, str):
+            return str(value)
+        if kind is bytes and isinstance(value, (bytearray, memoryview)):
+            return bytes(value)
+        raise TypeError(f"{self.table.name}.{self.names[at]} does not take a {type(value).__name__}")
+
+    def name_of(self, row: Sequence[Any]) -> str:
         """Table and primary key in words: ``recipients(message=..., position=0)``."""
-        keys = ", ".join(f"{name}={_shown(row[name])}" for name in self.primary_key)
+        keys = ", ".join(f"{name}={_shown(row[self.names.index(name)])}" for name in self.primary_key)
         return f"{self.table.name}({keys})"
 
 
-def _defaults(columns: Iterable[Column[Any]]) -> Iterable[tuple[str, Any]]:
+def _kind(column: Column[Any]) -> type:
+    for column_type, kind in KINDS:
+        if isinstance(column.type, column_type):
+            return kind
+    raise TypeError(f"no canonical form for a column of type {column.type!r}")
+
+
+def _default(column: Column[Any]) -> object:
     """What a column holds that nobody names: its constant default, or NULL where that is allowed."""
-    for column in columns:
-        if column.default is not None and column.default.is_scalar:
-            yield column.name, getattr(column.default, "arg")  # noqa: B009  # typed only on a private subclass
-        elif column.nullable:
-            yield column.name, None
+    if column.default is not None and column.default.is_scalar:
+        return getattr(column.default, "arg", None)
+    return None if column.nullable else MISSING
+
+
+def _named(names: tuple[str, ...]) -> Callable[[Sequence[Any]], dict[str, Any]]:
+    return lambda row: dict(zip(names, row, strict=True))
 
 
 def _shown(value: object) -> str:

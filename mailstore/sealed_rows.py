@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete
 from sqlalchemy.sql.selectable import Select
 
 from mailstore.errors import TamperedError
-from mailstore.row_form import RowForm
+from mailstore.row_form import RowForm, RowSeal, Stored
 from mailstore.tables import row_numbers
 
 ROW_KEY_BYTES = 32
@@ -44,7 +44,7 @@ class SealedRows:
     def __init__(self, row_key: bytes) -> None:
         if len(row_key) != ROW_KEY_BYTES:
             raise ValueError("the row key has 32 bytes")
-        self._row_key = row_key
+        self._seal = RowSeal(row_key)
         self._forms: dict[Table, RowForm] = {}
 
     def insert(self, connection: Connection, table: Table, values: Mapping[str, Any]) -> int | None:
@@ -58,12 +58,11 @@ class SealedRows:
         A number given by the caller is kept as it is; then the answer is empty.
         """
         form = self._form(table)
-        whole, numbers = self._numbered(connection, form, list(rows))
-        stored = [form.whole(row) for row in whole]
-        for row in stored:
-            row["seal"] = form.seal(row, self._row_key)
-        if stored:
-            connection.execute(form.insert, stored)
+        given, numbers = self._numbered(connection, form, list(rows))
+        if given:
+            statement, arranged = form.insert(connection.dialect)
+            sealed = [arranged(form.sealed(form.stored(row), self._seal)) for row in given]
+            connection.exec_driver_sql(statement, sealed)
         return numbers
 
     def select(
@@ -105,13 +104,12 @@ class SealedRows:
     def update(self, connection: Connection, table: Table, where: Where, changes: Mapping[str, Any]) -> int:
         """Verify each matching row, change it, seal it again. Answers how many. Primary keys never change."""
         form = self._form(table)
-        if changes.keys() - form.known or changes.keys() & set(form.primary_key):
-            raise ValueError(f"{table.name}: cannot change {sorted(changes)}")
-        new = form.stored(changes)
+        if not changes.keys().isdisjoint(form.primary_key):
+            raise ValueError(f"{table.name}: a primary key never changes")
         found = self._found(connection, form, _asked(form, where).with_for_update())
-        rows = [{**row, **new} for row in found]
+        rows = [form.sealed(form.changed(row, changes), self._seal) for row in found]
         if rows:
-            connection.execute(form.update, [self._bound(form, row) for row in rows])
+            connection.execute(form.update, [_update_values(form, row) for row in rows])
         return len(rows)
 
     def delete(self, connection: Connection, table: Table, where: Where) -> int:
@@ -124,23 +122,16 @@ class SealedRows:
             form = self._forms[table] = RowForm(table)
         return form
 
-    def _found(self, connection: Connection, form: RowForm, statement: Question) -> list[dict[str, Any]]:
+    def _found(self, connection: Connection, form: RowForm, statement: Question) -> list[Stored]:
         """The matching stored rows, each verified."""
-        return [form.verified(found, self._row_key) for found in connection.execute(statement).all()]
+        return [form.verified(found, self._seal) for found in connection.execute(statement).all()]
 
     def _examined(self, form: RowForm, found: Iterable[Any]) -> SealedRow | DamagedRow:
         values = tuple(found)
         try:
-            return form.opened(form.verified(values, self._row_key))
+            return form.opened(form.verified(values, self._seal))
         except TamperedError:
-            return DamagedRow(form.name_of(dict(zip(form.names, values, strict=False))))
-
-    def _bound(self, form: RowForm, row: dict[str, Any]) -> dict[str, Any]:
-        """A changed stored row as the parameters of the table's update statement."""
-        bound = {**row, "seal": form.seal(row, self._row_key)}
-        for name in form.primary_key:
-            bound[f"key_{name}"] = bound.pop(name)
-        return bound
+            return DamagedRow(form.name_of(values))
 
     def _numbered(
         self, connection: Connection, form: RowForm, rows: list[Mapping[str, Any]]
@@ -162,6 +153,14 @@ class SealedRows:
         else:
             self.update(connection, row_numbers, where, {"next": first + count})
         return range(first, first + count)
+
+
+def _update_values(form: RowForm, sealed: Stored) -> dict[str, Any]:
+    """A changed row as the parameters of the table's update statement."""
+    values = dict(zip((*form.names, "seal"), sealed, strict=True))
+    for name in form.primary_key:
+        values[f"key_{name}"] = values.pop(name)
+    return values
 
 
 def _asked(

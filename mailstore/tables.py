@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -80,6 +81,12 @@ def seal_column() -> Column[bytes]:
     return Column("seal", LargeBinary(SEAL_BYTES), nullable=False)
 
 
+def where_set(column: str) -> dict[str, Any]:
+    """Makes an index leave out the rows where a column is NULL: most messages have no author here."""
+    condition = text(f"{column} IS NOT NULL")
+    return {"sqlite_where": condition, "postgresql_where": condition}
+
+
 METADATA = MetaData()
 
 row_numbers = Table(
@@ -88,6 +95,7 @@ row_numbers = Table(
     Column("table", String(64), primary_key=True),
     Column("next", BigInteger, nullable=False),
     seal_column(),
+    sqlite_with_rowid=False,
 )
 
 messages = Table(
@@ -110,8 +118,8 @@ messages = Table(
     Column("sealed_summary", LargeBinary, nullable=False),
     seal_column(),
     Index("ix_messages_conversation", "conversation", "sequence"),
-    Index("ix_messages_author", "author", "sequence"),
-    Index("ix_messages_segment", "segment"),
+    Index("ix_messages_author", "author", "sequence", **where_set("author")),
+    Index("ix_messages_segment", "segment", **where_set("segment")),
 )
 
 recipients = Table(
@@ -127,6 +135,7 @@ recipients = Table(
     Column("sealed_detail", LargeBinary, nullable=False),
     seal_column(),
     Index("ix_recipients_address", "address_index", "route"),
+    sqlite_with_rowid=False,
 )
 
 mailboxes = Table(
@@ -144,6 +153,7 @@ mailbox_addresses = Table(
     Column("address_index", LargeBinary, primary_key=True),
     Column("mailbox", ForeignKey("mailboxes.id"), nullable=False, index=True),
     seal_column(),
+    sqlite_with_rowid=False,
 )
 
 mailbox_entries = Table(
@@ -152,11 +162,11 @@ mailbox_entries = Table(
     number_column("sequence"),
     Column("mailbox", ForeignKey("mailboxes.id"), nullable=False),
     Column("folder", String(16), nullable=False),
-    Column("message", ForeignKey("messages.id"), nullable=False, index=True),
+    Column("message", ForeignKey("messages.id"), nullable=False),
     Column("filed_at", Instant, nullable=False),
     Column("seen", Boolean(create_constraint=False), nullable=False, default=False),
     seal_column(),
-    UniqueConstraint("mailbox", "folder", "message", name="uq_mailbox_entries_message"),
+    UniqueConstraint("message", "mailbox", "folder", name="uq_mailbox_entries_message"),
     Index("ix_mailbox_entries_newest", "mailbox", "folder", "sequence"),
 )
 
@@ -207,4 +217,5 @@ tombstones = Table(
     Column("disposed_at", Instant, nullable=False),
     Column("certificate", String(64), nullable=False),
     seal_column(),
+    sqlite_with_rowid=False,
 )
