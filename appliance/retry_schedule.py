@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from appliance.settings import OutboundSettings
 
@@ -21,8 +20,9 @@ class RetrySchedule:
     """The pauses of a queue.
 
     ``waits`` are the pauses after the first, second, ... failure; the last one repeats. ``jitter_share`` is the
-    largest part of a pause that chance may add to it, 0.1 being ten per cent. ``portal_after``,
-    ``delay_report_after`` and ``give_up_after`` are counted from the moment the message was accepted.
+    largest part of a pause that chance may add to it, 0.1 being ten per cent. ``portal_after`` (a server that
+    could not be asked: the portal takes over), ``delay_report_after`` and ``give_up_after`` are counted from
+    the moment the message was accepted.
     """
 
     waits: tuple[timedelta, ...] = DEFAULT_WAITS
@@ -30,14 +30,6 @@ class RetrySchedule:
     portal_after: timedelta = timedelta(minutes=60)
     delay_report_after: timedelta = timedelta(hours=4)
     give_up_after: timedelta = timedelta(days=5)
-
-
-class Patience(StrEnum):
-    """What a further temporary failure means at this age of the message."""
-
-    WAIT = "wait"
-    REPORT_DELAY = "report_delay"
-    GIVE_UP = "give_up"
 
 
 def schedule_of(settings: OutboundSettings) -> RetrySchedule:
@@ -61,19 +53,14 @@ def wait_after(schedule: RetrySchedule, *, attempts: int, jitter: float) -> time
     return schedule.waits[place] * (1 + schedule.jitter_share * jitter)
 
 
-def patience(schedule: RetrySchedule, *, accepted_at: datetime, now: datetime, delay_reported: bool) -> Patience:
-    """Whether to wait on, to tell the sender about the delay (once), or to give up.
+def delay_report_at(schedule: RetrySchedule, *, accepted_at: datetime) -> datetime:
+    """When a sender whose message still waits is told about it, once."""
+    return accepted_at + schedule.delay_report_after
+
+
+def is_over(schedule: RetrySchedule, *, accepted_at: datetime, now: datetime) -> bool:
+    """True when the attempt that just failed was the last.
 
     A clock that jumped back makes a message younger, and so only ever waits longer (promise I10).
     """
-    age = now - accepted_at
-    if age >= schedule.give_up_after:
-        return Patience.GIVE_UP
-    if age >= schedule.delay_report_after and not delay_reported:
-        return Patience.REPORT_DELAY
-    return Patience.WAIT
-
-
-def portal_is_due(schedule: RetrySchedule, *, accepted_at: datetime, now: datetime) -> bool:
-    """True when a recipient's server could not be asked for so long that the portal takes over."""
-    return now - accepted_at >= schedule.portal_after
+    return now - accepted_at >= schedule.give_up_after

@@ -16,9 +16,9 @@ from typing import Protocol
 import aiosmtplib
 
 from appliance import relayed_message, tls_requirement
+from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
-from appliance.tls_requirement import TlsEvidence, TlsFinding
 
 COMPLETED = 250
 WILL_FORWARD = 251
@@ -68,7 +68,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Unreachable:
+class NotReached:
     """The server could not be asked about TLS: a temporary failure, whatever it said."""
 
     server_name: str
@@ -154,7 +154,7 @@ class SmtpOutbound:
         self._settings = settings
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    async def open(self, server: MailServer, address: str) -> Channel | TlsEvidence | Unreachable:
+    async def open(self, server: MailServer, address: str) -> Channel | TlsEvidence | NotReached:
         """A channel to a server that proved its name; else what asking for TLS showed.
 
         Raises ``StorageUnavailableError`` when our own trust store cannot be read.
@@ -165,13 +165,13 @@ class SmtpOutbound:
             found = await self._asked_for_tls(client, server, address, context)
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
-            return Unreachable(server.name, failure(error))
+            return NotReached(server.name, failure(error))
         if found.finding is TlsFinding.VERIFIED:
             return Channel(client, server.name, found, self._settings.data_seconds)
         client.close()
         return found
 
-    async def open_for_notice(self, server: MailServer, address: str) -> Channel | Unreachable:
+    async def open_for_notice(self, server: MailServer, address: str) -> Channel | NotReached:
         """A channel for a pickup notice only: encrypted if the server can, in clear if it cannot (RFC 7435)."""
         client = self._client()
         try:
@@ -181,7 +181,7 @@ class SmtpOutbound:
                 await self._greeted(client, server, address)
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
-            return Unreachable(server.name, failure(error))
+            return NotReached(server.name, failure(error))
         return Channel(client, server.name, None, self._settings.data_seconds)
 
     async def _asked_for_tls(
@@ -201,7 +201,7 @@ class SmtpOutbound:
             return tls_requirement.refused(server.name, error.code)
         connection = client.get_transport_info("ssl_object")
         await client.ehlo()  # what was offered before TLS counts for nothing (RFC 3207 section 4.2)
-        return tls_requirement.verified(server.name, connection)
+        return tls_requirement.verified(server.name, connection, trust=Trust.PINNED if server.ca_file else Trust.PKIX)
 
     async def _encrypted(self, client: aiosmtplib.SMTP) -> bool:
         try:

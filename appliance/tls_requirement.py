@@ -8,36 +8,12 @@ health: ``notice_context`` encrypts without asking who is there (RFC 7435).
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
-from enum import StrEnum
 
+from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from mailstore.errors import StorageUnavailableError
 
 TEMPORARY = range(400, 500)
 """RFC 5321 section 4.2.1."""
-
-
-class TlsFinding(StrEnum):
-    """What asking a server for TLS showed."""
-
-    VERIFIED = "verified"
-    NOT_OFFERED = "not_offered"
-    REFUSED_FOR_NOW = "refused_for_now"
-    CERTIFICATE_INVALID = "certificate_invalid"
-    HANDSHAKE_FAILED = "handshake_failed"
-    NO_NAME = "no_name"
-    """The address names no host that a certificate could prove, such as ``user@[192.0.2.1]``."""
-
-
-@dataclass(frozen=True)
-class TlsEvidence:
-    """The finding about one server. ``version`` is such as ``TLSv1.3``; ``problem`` what was wrong, in words."""
-
-    server_name: str
-    finding: TlsFinding
-    version: str = ""
-    cipher: str = ""
-    problem: str = ""
 
 
 def required_context(ca_file: str = "") -> ssl.SSLContext:
@@ -69,7 +45,7 @@ def notice_context() -> ssl.SSLContext:
     return context
 
 
-def verified(server_name: str, connection: ssl.SSLObject) -> TlsEvidence:
+def verified(server_name: str, connection: ssl.SSLObject, *, trust: Trust) -> TlsEvidence:
     """The evidence of a finished handshake under ``required_context``."""
     cipher = connection.cipher()
     return TlsEvidence(
@@ -77,6 +53,7 @@ def verified(server_name: str, connection: ssl.SSLObject) -> TlsEvidence:
         finding=TlsFinding.VERIFIED,
         version=connection.version() or "",
         cipher=cipher[0] if cipher else "",
+        trust=trust,
     )
 
 

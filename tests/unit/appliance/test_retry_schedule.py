@@ -6,14 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appliance.retry_schedule import (
-    Patience,
-    RetrySchedule,
-    patience,
-    portal_is_due,
-    schedule_of,
-    wait_after,
-)
+from appliance.retry_schedule import RetrySchedule, delay_report_at, is_over, schedule_of, wait_after
 from appliance.settings import OutboundSettings
 
 ACCEPTED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -35,29 +28,13 @@ def test_jitter_beyond_its_range_is_a_mistake(jitter: float) -> None:
         wait_after(SCHEDULE, attempts=1, jitter=jitter)
 
 
-@pytest.mark.parametrize(
-    ("hours", "reported", "expected"),
-    [
-        (3.9, False, Patience.WAIT),
-        (4, False, Patience.REPORT_DELAY),
-        (4, True, Patience.WAIT),
-        (119.9, True, Patience.WAIT),
-        (120, True, Patience.GIVE_UP),
-        (120, False, Patience.GIVE_UP),
-        (-1000, False, Patience.WAIT),
-    ],
-)
-def test_a_delay_is_reported_once_and_giving_up_comes_after_five_days(
-    hours: float, expected: Patience, *, reported: bool
-) -> None:
-    now = ACCEPTED + timedelta(hours=hours)
-    assert patience(SCHEDULE, accepted_at=ACCEPTED, now=now, delay_reported=reported) is expected
+@pytest.mark.parametrize(("hours", "expected"), [(119.9, False), (120, True), (-1000, False)])
+def test_giving_up_comes_after_five_days_and_never_by_a_clock_that_jumped_back(hours: float, *, expected: bool) -> None:
+    assert is_over(SCHEDULE, accepted_at=ACCEPTED, now=ACCEPTED + timedelta(hours=hours)) is expected
 
 
-def test_the_portal_takes_over_when_a_server_cannot_be_asked_for_an_hour() -> None:
-    hour = ACCEPTED + timedelta(minutes=60)
-    assert portal_is_due(SCHEDULE, accepted_at=ACCEPTED, now=hour)
-    assert not portal_is_due(SCHEDULE, accepted_at=ACCEPTED, now=hour - timedelta(seconds=1))
+def test_a_delay_is_reported_after_four_hours() -> None:
+    assert delay_report_at(SCHEDULE, accepted_at=ACCEPTED) == ACCEPTED + timedelta(hours=4)
 
 
 def test_the_schedule_is_what_the_settings_say() -> None:

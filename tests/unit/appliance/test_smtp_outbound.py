@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from appliance import relayed_message
+from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
-from appliance.smtp_outbound import Channel, ClientSettings, Reply, SmtpOutbound, Unreachable
-from appliance.tls_requirement import TlsEvidence, TlsFinding
+from appliance.smtp_outbound import Channel, ClientSettings, NotReached, Reply, SmtpOutbound
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.errors import StorageUnavailableError
 from tests.flows.receiving_server import (
@@ -41,8 +41,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     return CertificateAuthority(tmp_path_factory.mktemp("outside"))
 
 
-def opened(port: int, authority: CertificateAuthority, name: str = MX) -> Channel | TlsEvidence | Unreachable:
-    async def go() -> Channel | TlsEvidence | Unreachable:
+def opened(port: int, authority: CertificateAuthority, name: str = MX) -> Channel | TlsEvidence | NotReached:
+    async def go() -> Channel | TlsEvidence | NotReached:
         found = await SmtpOutbound(SETTINGS).open(MailServer(name, "127.0.0.1", port, authority.ca_file), "127.0.0.1")
         if isinstance(found, Channel):
             await found.close()
@@ -93,6 +93,7 @@ def test_evidence_tells_the_version_and_the_cipher(authority: CertificateAuthori
     assert found.evidence is not None
     assert found.evidence.finding is TlsFinding.VERIFIED
     assert found.evidence.version == "TLSv1.3"
+    assert found.evidence.trust is Trust.PINNED
     assert found.evidence.cipher
 
 
@@ -171,19 +172,19 @@ def test_nothing_listening_is_unreachable_and_temporary(authority: CertificateAu
     with receiving() as server:
         port = server.port
     found = opened(port, authority)
-    assert isinstance(found, Unreachable)
+    assert isinstance(found, NotReached)
     assert not found.reply.is_permanent
 
 
 @pytest.mark.parametrize("verb", ["EHLO", "STARTTLS"])
 def test_a_connection_dropped_before_tls_is_unreachable(authority: CertificateAuthority, verb: str) -> None:
     with receiving(authority.server(MX), Script(drops={verb})) as server:
-        assert isinstance(opened(server.port, authority), Unreachable)
+        assert isinstance(opened(server.port, authority), NotReached)
 
 
 def test_a_server_that_answers_too_slowly_is_unreachable(authority: CertificateAuthority) -> None:
     with receiving(authority.server(MX), Script(seconds={"EHLO": 6})) as server:
-        assert isinstance(opened(server.port, authority), Unreachable)
+        assert isinstance(opened(server.port, authority), NotReached)
 
 
 def test_an_unreadable_trust_store_is_our_own_fault() -> None:
