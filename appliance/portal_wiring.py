@@ -8,6 +8,7 @@ from appliance.settings import Settings
 from appliance.wiring import RANDOMNESS, Appliance
 from portal.account_records import AccountRecords
 from portal.passwords import PasswordVault
+from portal.people import People
 from portal.sessions import Sessions
 from portal.settings import PasswordCost, Pool, PortalSettings
 from portal.sign_in import Desk, SignIn
@@ -73,3 +74,8 @@ def desk(appliance: Appliance) -> Desk:
 def sign_in(appliance: Appliance) -> SignIn:
     """Signing in."""
     return SignIn(desk(appliance))
+
+
+def people(appliance: Appliance) -> People:
+    """The people of the practice and its patients."""
+    return People(desk(appliance), lookup_key=appliance.ring.lookup_key)
