@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from mailstore.sealed_rows import DamagedRow, SealedRow, rows_of
 from mailstore.tables import audit_entries, audit_state
 
 STATE_ID: Final = 1
+NO_ENTRIES: Final = {"id": STATE_ID, "size": 0, "frontier": b""}
 PAGE: Final = 2_000
 
 
@@ -52,18 +53,18 @@ class InclusionProof:
 
 def append(connection: Connection, facts: Iterable[AuditFact], *, now: datetime) -> range:
     """Write facts at the end of the log, in the caller's transaction. Answers their sequence numbers."""
-    frontier, is_new = _frontier(connection)
-    first = frontier.size
-    rows = []
-    for sequence, fact in enumerate(facts, first):
-        entry = placed(fact, sequence=sequence, at=now)
-        leaf = entry.leaf()
-        frontier.append(leaf)
-        rows.append(_values(entry, leaf))
-    if rows:
+    given = list(facts)
+    rows: list[dict[str, Any]] = []
+
+    def grown(state: SealedRow) -> dict[str, Any]:
+        frontier = _frontier_of(state)
+        rows.extend(_added(given, frontier, now))
+        return {"size": frontier.size, "frontier": frontier.to_bytes()}
+
+    if given:
+        rows_of(connection).change(connection, audit_state, NO_ENTRIES, grown)
         rows_of(connection).insert_many(connection, audit_entries, rows)
-        _keep(connection, frontier, is_new=is_new)
-    return range(first, frontier.size)
+    return range(rows[0]["sequence"], rows[-1]["sequence"] + 1) if rows else range(0)
 
 
 def tail(connection: Connection, count: int) -> list[AuditEntry]:
@@ -89,7 +90,7 @@ def of_events(connection: Connection, events: Iterable[str]) -> list[AuditEntry]
 def write_checkpoint(database: Database, path: Path, *, audit_seed: bytes, now: datetime) -> Checkpoint:
     """Sign the present size and root, and add the statement to the checkpoint file, durably."""
     with database.read() as connection:
-        frontier, _ = _frontier(connection)
+        frontier = _frontier(connection)
     checkpoint = signed_checkpoint(frontier, at=now, audit_seed=audit_seed)
     try:
         _append_durably(path, checkpoint.line())
@@ -153,29 +154,32 @@ def _check_row(row: SealedRow | DamagedRow, check: LogCheck) -> AuditFault | Non
 
 def _check_state(connection: Connection, check: LogCheck) -> AuditFault | None:
     try:
-        frontier, _ = _frontier(connection)
+        frontier = _frontier(connection)
     except TamperedError as error:
         return AuditFault(None, error.message)
     return check.against_state(frontier.size, frontier.to_bytes())
 
 
-def _frontier(connection: Connection) -> tuple[Frontier, bool]:
-    """The frontier as recorded, and whether it is the first, not recorded yet."""
+def _frontier(connection: Connection) -> Frontier:
+    """The frontier as recorded."""
     row = rows_of(connection).one(connection, audit_state, audit_state.c.id == STATE_ID)
-    if row is None:
-        return Frontier(), True
+    return _frontier_of(NO_ENTRIES if row is None else row)
+
+
+def _frontier_of(state: SealedRow) -> Frontier:
     try:
-        return Frontier.from_bytes(row["size"], row["frontier"]), False
+        return Frontier.from_bytes(state["size"], state["frontier"])
     except ValueError as error:
         raise TamperedError("the recorded audit tree is not one") from error
 
 
-def _keep(connection: Connection, frontier: Frontier, *, is_new: bool) -> None:
-    values = {"size": frontier.size, "frontier": frontier.to_bytes()}
-    if is_new:
-        rows_of(connection).insert(connection, audit_state, {"id": STATE_ID, **values})
-    else:
-        rows_of(connection).update(connection, audit_state, audit_state.c.id == STATE_ID, values)
+def _added(facts: Iterable[AuditFact], frontier: Frontier, now: datetime) -> Iterator[dict[str, Any]]:
+    """The rows of new entries; the frontier grows with each."""
+    for fact in facts:
+        entry = placed(fact, sequence=frontier.size, at=now)
+        leaf = entry.leaf()
+        frontier.append(leaf)
+        yield _values(entry, leaf)
 
 
 def _values(entry: AuditEntry, leaf: bytes) -> dict[str, Any]:

@@ -8,24 +8,26 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     Integer,
     LargeBinary,
     String,
     Table,
-    Update,
     bindparam,
     insert,
     select,
     type_coerce,
     update,
 )
+from sqlalchemy.engine import Compiled
+from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.sql.selectable import Select
 from sqlalchemy.types import UserDefinedType
 
@@ -53,6 +55,8 @@ class AsStored(UserDefinedType[Any]):
 
 
 STORED_AS_IS: Final = AsStored()
+KEY: Final = "the key "
+"""Before a column's name: the parameter that finds a row by this column of its primary key."""
 
 
 def encoded(values: Iterable[object]) -> bytes:
@@ -105,7 +109,7 @@ class RowForm:
         self.prefix = encoded((DOMAIN, table.name, len(self.names), *self.names))
         self._defaults = [(column.name, _default(column)) for column in columns]
         self._kinds = [_kind(column) for column in columns]
-        self._inserts: dict[str, Bound] = {}
+        self._compiled: dict[tuple[str, str], Bound] = {}
 
     @cached_property
     def select(self) -> Select[*tuple[Any, ...]]:
@@ -113,23 +117,31 @@ class RowForm:
         every = [self.table.c[name] for name in (*self.names, "seal")]
         return select(*(type_coerce(column, STORED_AS_IS).label(column.name) for column in every))
 
-    @cached_property
-    def update(self) -> Update:
-        """Every column but the primary key, found by ``key_<column>``."""
-        changing = [name for name in (*self.names, "seal") if name not in self.primary_key]
-        keys = [self.table.c[name] == bindparam(f"key_{name}", type_=STORED_AS_IS) for name in self.primary_key]
-        new = {name: bindparam(name, type_=STORED_AS_IS) for name in changing}
-        return update(self.table).where(*keys).values(new)
-
     def insert(self, dialect: Dialect) -> Bound:
-        """The statement that adds one whole row."""
-        bound = self._inserts.get(dialect.name)
+        """The statement that adds one whole sealed row."""
+        return self._bound("insert", dialect, lambda: insert(self.table).values(self._parameters()))
+
+    def update(self, dialect: Dialect) -> Bound:
+        """The statement that changes the row of a primary key to a whole sealed row."""
+        new = {name: value for name, value in self._parameters().items() if name not in self.primary_key}
+        return self._bound("update", dialect, lambda: update(self.table).where(*self._keys()).values(new))
+
+    def lookup(self, dialect: Dialect) -> Bound:
+        """The statement that finds the row of a primary key, given any whole sealed row with that key."""
+        return self._bound("lookup", dialect, lambda: self.select.where(*self._keys()).with_for_update())
+
+    def _parameters(self) -> dict[str, BindParameter[Any]]:
+        return {name: bindparam(name, type_=STORED_AS_IS) for name in (*self.names, "seal")}
+
+    def _keys(self) -> list[ColumnElement[bool]]:
+        columns = self.table.c
+        return [columns[name] == bindparam(KEY + name, type_=STORED_AS_IS) for name in self.primary_key]
+
+    def _bound(self, verb: str, dialect: Dialect, statement: Callable[[], ClauseElement]) -> Bound:
+        bound = self._compiled.get((verb, dialect.name))
         if bound is None:
-            names = (*self.names, "seal")
-            compiled = insert(self.table).values(dict.fromkeys(names)).compile(dialect=dialect)
-            order = getattr(compiled, "positiontup", None)
-            arranged = _named(names) if order is None else itemgetter(*map(names.index, order))
-            bound = self._inserts[dialect.name] = (str(compiled), arranged)
+            bound = _bound(statement().compile(dialect=dialect), (*self.names, "seal"))
+            self._compiled[verb, dialect.name] = bound
         return bound
 
     def stored(self, values: Mapping[str, Any]) -> Stored:
@@ -208,8 +220,15 @@ def _default(column: Column[Any]) -> object:
     return None if column.nullable else MISSING
 
 
-def _named(names: tuple[str, ...]) -> Callable[[Sequence[Any]], dict[str, Any]]:
-    return lambda row: dict(zip(names, row, strict=True))
+def _bound(compiled: Compiled, names: tuple[str, ...]) -> Bound:
+    """The statement as text, and how a sealed row becomes its parameters: a tuple, or a mapping by name."""
+    places = {**{name: at for at, name in enumerate(names)}, **{KEY + name: at for at, name in enumerate(names)}}
+    order = getattr(compiled, "positiontup", None)
+    if order is not None:
+        wanted = [places[name] for name in order]
+        return str(compiled), lambda row: tuple([row[at] for at in wanted])
+    named = {name: places[name] for name in compiled.params}
+    return str(compiled), lambda row: {name: row[at] for name, at in named.items()}
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ the consistency check look after that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,10 +107,34 @@ class SealedRows:
         if not changes.keys().isdisjoint(form.primary_key):
             raise ValueError(f"{table.name}: a primary key never changes")
         found = self._found(connection, form, _asked(form, where).with_for_update())
-        rows = [form.sealed(form.changed(row, changes), self._seal) for row in found]
-        if rows:
-            connection.execute(form.update, [_update_values(form, row) for row in rows])
-        return len(rows)
+        statement, arranged = form.update(connection.dialect)
+        changed = [arranged(form.sealed(form.changed(row, changes), self._seal)) for row in found]
+        if changed:
+            connection.exec_driver_sql(statement, changed)
+        return len(changed)
+
+    def change(
+        self,
+        connection: Connection,
+        table: Table,
+        first: Mapping[str, Any],
+        changes: Callable[[SealedRow], Mapping[str, Any]],
+    ) -> SealedRow:
+        """Change the one row with the primary key of ``first``, beginning from ``first`` if it is not there.
+
+        ``changes`` is told the verified row as it is. Answers the row as it becomes. The quick way for running
+        totals: two statements that are never compiled again.
+        """
+        form = self._form(table)
+        start = form.stored(first)
+        asked, arranged = form.lookup(connection.dialect)
+        found = connection.exec_driver_sql(asked, arranged(start)).one_or_none()
+        before = start if found is None else form.verified(found, self._seal)
+        after = form.changed(before, changes(form.opened(list(before))))
+        verb = form.insert if found is None else form.update
+        statement, arranged = verb(connection.dialect)
+        connection.exec_driver_sql(statement, arranged(form.sealed(after, self._seal)))
+        return form.opened(after)
 
     def delete(self, connection: Connection, table: Table, where: Where) -> int:
         """Delete the matching rows, damaged ones too. Answers how many."""
@@ -145,22 +169,13 @@ class SealedRows:
 
     def _take_numbers(self, connection: Connection, table_name: str, count: int) -> range:
         """The next ``count`` numbers of a table, from 1 on; no number is ever given twice."""
-        where = row_numbers.c.table == table_name
-        row = self.one(connection, row_numbers, where)
-        first = 1 if row is None else int(row["next"])
-        if row is None:
-            self.insert(connection, row_numbers, {"table": table_name, "next": first + count})
-        else:
-            self.update(connection, row_numbers, where, {"next": first + count})
-        return range(first, first + count)
-
-
-def _update_values(form: RowForm, sealed: Stored) -> dict[str, Any]:
-    """A changed row as the parameters of the table's update statement."""
-    values = dict(zip((*form.names, "seal"), sealed, strict=True))
-    for name in form.primary_key:
-        values[f"key_{name}"] = values.pop(name)
-    return values
+        row = self.change(
+            connection,
+            row_numbers,
+            {"table": table_name, "next": 1},
+            lambda row: {"next": row["next"] + count},
+        )
+        return range(row["next"] - count, row["next"])
 
 
 def _asked(
