@@ -21,8 +21,8 @@ from archive import verify_certificate
 from archive.retention_schedule import Category, period_text
 from mailstore.audit_entry import AuditEntry
 from mailstore.audit_tree import Checkpoint
+from mailstore.instants import microseconds
 from mailstore.message import MessageId
-from mailstore.tables import microseconds
 
 SALT_BYTES = 16
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mailstore.tables import microseconds
+from mailstore.instants import microseconds
 
 Detail = Mapping[str, str | int]
 

@@ -32,7 +32,8 @@ from sqlalchemy.sql.selectable import Select
 from sqlalchemy.types import UserDefinedType
 
 from mailstore.errors import TamperedError
-from mailstore.tables import SEAL_BYTES, Instant, instant_of, microseconds
+from mailstore.instants import instant_of, microseconds
+from mailstore.tables import SEAL_BYTES, Instant
 
 DOMAIN: Final = "strongroom row 1"
 KINDS: Final = ((String, str), (LargeBinary, bytes), (Boolean, bool), (Integer, int), (Instant, int))

@@ -6,7 +6,7 @@ a person or says what a message is about is a blind index or sealed bytes (``doc
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -27,22 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+from mailstore.instants import instant_of, microseconds
+
 SEAL_BYTES = 16
 ID_LENGTH = 26
-
-
-def microseconds(instant: datetime) -> int:
-    """Microseconds from 1970-01-01T00:00:00Z to an aware instant. Naive times: ValueError."""
-    if instant.tzinfo is None:
-        raise ValueError("an instant needs its time zone")
-    return (instant - EPOCH) // MICROSECOND
-
-
-def instant_of(stored: int) -> datetime:
-    """The aware UTC datetime that a row keeps as microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=stored)
 
 
 class Instant(TypeDecorator[datetime]):
