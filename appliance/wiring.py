@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import appliance.tables
-import archive.tables
-import portal.tables
-from appliance import birth_record, config
+from appliance import birth_record, config, schema
 from appliance.data_directory import DataDirectory
 from appliance.settings import Settings
 from mailstore import audit_trail, key_custody
@@ -106,7 +103,7 @@ def create_databases(data: DataDirectory, ring: KeyRing, clock: Clock) -> None:
     Keystore.create(data.keystore).close()
     database = Database(sqlite_url(data.rows), ring.row_key)
     try:
-        database.create_all(archive.tables.METADATA, portal.tables.METADATA, appliance.tables.METADATA)
+        database.create_all(*schema.METADATAS)
         with database.write() as connection:
             fact = AuditFact("appliance.made", "system", "appliance", {})
             audit_trail.append(connection, [fact], now=clock.now())

@@ -1,4 +1,4 @@
-"""Core: the one canonical form of a row, and the seal over it (``docs/formats/sealed-rows.md``).
+"""The one canonical form of a row, and the seal over it (``docs/formats/sealed-rows.md``).
 
 This runs for every row that is written or read, so it works on plain lists in sealing order.
 """
