@@ -36,9 +36,7 @@ _DOT_ATOM = re.compile(rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*+\Z")
 _DOT_ATOM_UTF8 = re.compile(rf"[{_ATEXT}\x80-\U0010ffff]+(?:\.[{_ATEXT}\x80-\U0010ffff]+)*+\Z")
 _QUOTED_LOCAL = re.compile(r'"((?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])++)"\Z')
 _QUOTED_PAIR = re.compile(r"\\(.)")
-_DOMAIN = re.compile(
-    r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?)*\Z"
-)
+_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?)*\Z")
 _LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]\Z", re.IGNORECASE)
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that no mailbox name shows to its reader."""
@@ -192,8 +190,8 @@ def strict_header_addresses(value: str) -> tuple[Address, ...]:
     Raises ``BadAddressError`` at anything two mail programs could read differently: comments, groups, text
     behind an address, two addresses in one entry, open quotes, an address in a bare display name.
     """
-    if len(value) > MAX_HEADER_TEXT:
-        raise BadAddressError("the address field is too long")
+    if len(value) > MAX_HEADER_TEXT or any(ord(character) < ord(" ") and character != "\t" for character in value):
+        raise BadAddressError("the address field is too long or holds control characters")
     addresses: list[Address] = []
     for entry in _entries(value):
         found = entry.address()

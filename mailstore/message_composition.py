@@ -97,7 +97,7 @@ def compose(message: ComposedMessage, *, now: datetime, message_id: str) -> byte
     return b"".join(_headers(message, now=now, message_id=message_id)) + b"MIME-Version: 1.0\r\n" + body
 
 
-def trace_field(*, helo: str, peer_address: str, by: str, protocol: str, queue_id: str, now: datetime) -> bytes:
+def trace_field(*, helo: str, peer_address: str, by: str, protocol: str, now: datetime) -> bytes:
     """A ``Received:`` field (RFC 5321 section 4.4), CRLF included.
 
     ``protocol`` is one of RFC 3848: ESMTP, ESMTPS, ESMTPSA. There is no FOR clause: it would tell one
@@ -105,7 +105,7 @@ def trace_field(*, helo: str, peer_address: str, by: str, protocol: str, queue_i
     """
     name = _HELO_SAFE.sub("?", helo)[:255] or "unknown"
     host = _HELO_SAFE.sub("?", peer_address)[:64] or "unknown"
-    lines = f"Received: from {name} ([{host}])\r\n\tby {by} with {protocol} id {queue_id};\r\n\t"
+    lines = f"Received: from {name} ([{host}])\r\n\tby {by} with {protocol};\r\n\t"
     return f"{lines}{format_datetime(now)}\r\n".encode("ascii")
 
 

@@ -1,0 +1,70 @@
+"""Which addresses are ours, and whose mailbox each one names; asked by every RCPT and by every page that sends.
+
+Rows hold blind indexes only, so the answer needs the lookup key and the exact address: nobody can list ours here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from appliance.delivery_plan import Located, Place
+from mailstore import mailboxes
+from mailstore.addresses import Address, BadAddressError, canonical_domain
+from mailstore.database import Database
+from mailstore.key_hierarchy import address_index
+from mailstore.message import AccountId
+
+FRESH_SECONDS = 5.0
+"""How long an answer is believed: a new colleague gets mail after this time at the latest."""
+
+MOST_REMEMBERED = 10_000
+
+
+class Directory:
+    """The addresses of one appliance. May be asked from any thread."""
+
+    def __init__(self, database: Database, *, lookup_key: bytes, domains: Collection[str]) -> None:
+        self._database = database
+        self._lookup_key = lookup_key
+        self._domains = frozenset(canonical_domain(domain) for domain in domains)
+        self._remembered: dict[str, tuple[float, str | None]] = {}
+
+    def locate(self, address: Address) -> Located:
+        """Where an address belongs. Raises ``StorageUnavailableError`` when the rows cannot be read."""
+        if not self.is_our_domain(address):
+            return Located(address, Place.OUTSIDE)
+        mailbox = self.mailbox_named(address)
+        return Located(address, Place.UNKNOWN_HERE if mailbox is None else Place.HERE, mailbox)
+
+    def is_our_domain(self, address: Address) -> bool:
+        """True when mail for this domain ends here."""
+        try:
+            return canonical_domain(address.domain) in self._domains
+        except BadAddressError:
+            return False
+
+    def mailbox_named(self, address: Address) -> str | None:
+        """The mailbox that an address of ours names, or None."""
+        canonical = address.canonical
+        known = self._remembered.get(canonical)
+        now = time.monotonic()
+        if known is not None and known[0] > now:
+            return known[1]
+        with self._database.read() as connection:
+            found = mailboxes.by_address(connection, address_index(self._lookup_key, address))
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        mailbox = None if found is None else found.id
+        self._remembered[canonical] = (now + FRESH_SECONDS, mailbox)
+        return mailbox
+
+    def owns(self, account: AccountId, address: Address) -> bool:
+        """True when the address names the mailbox of this account: what speaking in its name rests on."""
+        return self.is_our_domain(address) and self.mailbox_named(address) == self.mailbox_of(account)
+
+    def mailbox_of(self, account: AccountId) -> str | None:
+        """The mailbox of an account, or None for those who have none, patients among them."""
+        with self._database.read() as connection:
+            found = mailboxes.of_account(connection, account)
+        return None if found is None else found.id
