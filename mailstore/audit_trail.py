@@ -28,7 +28,6 @@ from mailstore.tables import audit_entries, audit_state
 
 STATE_ID: Final = 1
 NO_ENTRIES: Final = {"id": STATE_ID, "size": 0, "frontier": b""}
-PAGE: Final = 2_000
 
 
 @dataclass(frozen=True)
@@ -127,18 +126,10 @@ def verify(database: Database, *, public_key: bytes, checkpoints_path: Path) -> 
 
 
 def _check_entries(connection: Connection, check: LogCheck) -> AuditFault | None:
-    """Feed every row to the check, page by page."""
-    sequence = audit_entries.c.sequence
-    last = -(2**63)
-    while found := rows_of(connection).examine(
-        connection, audit_entries, sequence > last, order_by=sequence, limit=PAGE
-    ):
-        for row in found:
-            fault = _check_row(row, check)
-            if fault is not None:
-                return fault
-        last = check.frontier.size - 1
-    return None
+    """Feed every row to the check, in order, up to the first that does not hold."""
+    found = rows_of(connection).examine(connection, audit_entries, order_by=audit_entries.c.sequence)
+    faults = (_check_row(row, check) for row in found)
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def _check_row(row: SealedRow | DamagedRow, check: LogCheck) -> AuditFault | None:

@@ -118,6 +118,14 @@ class Database:
                 raise StorageUnavailableError("the journal of the row database is held by a reader")
             time.sleep(0.01)
 
+    def problems(self) -> list[str]:
+        """What the engine itself finds wrong with its file: pages, indexes, references between tables."""
+        with self.read() as connection:
+            pages = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+            references = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        lost = {f"a row of {row[0]} names a row of {row[2]} that is not there" for row in references}
+        return [each for each in pages if each != "ok"] + sorted(lost)
+
     def dispose(self) -> None:
         """Close every connection. Called once, when the process ends."""
         self._engine.dispose()

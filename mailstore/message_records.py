@@ -134,11 +134,17 @@ def segments_in_use(connection: Connection) -> set[str]:
     return set(connection.execute(asked).scalars())
 
 
+def object_names(connection: Connection) -> set[str]:
+    """The names of all objects that some message still needs. Names only: the rows are not verified."""
+    asked = select(messages.c.object_name).where(messages.c.object_name.is_not(None))
+    return set(connection.execute(asked).scalars())
+
+
 def conversation_of(connection: Connection, header_id_indexes: Sequence[bytes]) -> str | None:
     """The conversation of the first of these Message-IDs that we hold, in the order given; None for none."""
     if not header_id_indexes:
         return None
-    where = messages.c.header_id_index.in_(header_id_indexes)
+    where = messages.c.header_id_index.in_(header_id_indexes[:AT_ONCE])
     found = rows_of(connection).select(connection, messages, where, order_by=messages.c.sequence.desc())
     by_index = {row["header_id_index"]: str(row["conversation"]) for row in found}
     return next((by_index[index] for index in header_id_indexes if index in by_index), None)

@@ -7,7 +7,7 @@ the consistency check look after that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from mailstore.tables import row_numbers
 
 ROW_KEY_BYTES = 32
 OPTION = "sealed_rows"
+EXAMINED_AT_ONCE = 1_000
 
 SealedRow = Mapping[str, Any]
 Where = ColumnElement[bool]
@@ -87,12 +88,15 @@ class SealedRows:
         where: Where | None = None,
         *,
         order_by: Order | ColumnElement[Any] | None = None,
-        limit: int | None = None,
-    ) -> list[SealedRow | DamagedRow]:
-        """The matching rows, with each that was edited in its place as a ``DamagedRow``: for checks only."""
+    ) -> Iterator[SealedRow | DamagedRow]:
+        """The matching rows, each that was edited as a ``DamagedRow`` in its place: for checks only.
+
+        Read little by little, so that a table of any size can be examined.
+        """
         form = self._form(table)
-        statement = _asked(form, where, order_by=order_by, limit=limit)
-        return [self._examined(form, found) for found in connection.execute(statement).all()]
+        statement = _asked(form, where, order_by=order_by)
+        found = connection.execute(statement, execution_options={"yield_per": EXAMINED_AT_ONCE})
+        return (self._examined(form, row) for row in found)
 
     def one(self, connection: Connection, table: Table, where: Where) -> SealedRow | None:
         """The single row that matches, verified, or None. More than one match is a ValueError."""
