@@ -5,7 +5,6 @@ Mail may come and go meanwhile: what looks wrong is looked at again in a new tra
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,7 +103,7 @@ def _message_findings(stores: Stores, *, reads_objects: bool) -> Iterator[Findin
     """Every message has its key and its sealed bytes."""
     for message in _all_ids(stores):
         problem = _problem_of(stores, message, reads_objects=reads_objects)
-        if problem is not None:
+        if problem is not None:  # promoted or disposed of at this moment? Look again.
             problem = _problem_of(stores, message, reads_objects=reads_objects)
         if problem is not None:
             yield Finding("messages", Weight.FAIL, f"message {message}: {problem}")
@@ -127,9 +126,8 @@ def _problem_of(stores: Stores, message: MessageId, *, reads_objects: bool) -> s
 
 def _problem_with_bytes(stores: Stores, stored: StoredMessage, *, reads_objects: bool) -> str | None:
     if reads_objects:
-        sealed = sealed_bytes(stored, spool_directory=stores.spool_directory, objects=stores.objects)
-        whole = hashlib.sha256(sealed).digest() == stored.sealed_digest
-        return None if whole else "its sealed bytes are not what was written"
+        sealed_bytes(stored, spool_directory=stores.spool_directory, objects=stores.objects)
+        return None
     if stored.object_name is not None:
         return None if stores.objects.exists(stored.object_name) else f"object {stored.object_name} is not there"
     segment = stores.spool_directory / str(stored.segment)
