@@ -1,0 +1,253 @@
+"""Where the search index keeps its files: encrypted, authenticated, and published all at once.
+
+Whoosh writes postings to files and unpickles what it reads back. Here it sees plain files that do not exist: every
+file lies sealed on disk under a random name, every chunk is verified before one byte of it is handed out, and a
+sealed manifest says which files make up the index. What the manifest does not list is not there; what it lists and
+cannot be verified is ``TamperedError``. The format is written down in ``docs/formats/sealed-index.md``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from whoosh.filedb.filestore import RamStorage, Storage
+from whoosh.filedb.structfile import StructFile
+
+from archive.sealed_index_file import ChunkMemory, OpenedFile, SealedFile, cipher_for, nonce, seal, tampered
+from mailstore import durable_file
+from mailstore.errors import StorageUnavailableError
+
+_MAGIC = b"SRMANIF1"
+_PURPOSE = b"strongroom index manifest 1"
+_SALT_BYTES = 32
+_HEAD_BYTES = len(_MAGIC) + _SALT_BYTES
+_MANIFEST = "manifest.sealed"
+_LOCK = "lock"
+_LOCK_PAUSE_SECONDS = 0.02
+
+
+class _SealedStruct(StructFile):  # type: ignore[misc]  # whoosh carries no types
+    """Whoosh's reader of numbers and pickles over an opened file."""
+
+    def get(self, position: int, length: int) -> bytes:
+        found: bytes = self.file.at(position, length)
+        return found
+
+
+class _MemoryFile(BytesIO):
+    """A file in memory whose content is handed over when it is closed."""
+
+    def __init__(self, finished: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._finished = finished
+
+    def close(self) -> None:
+        """Hand over, once."""
+        if not self.closed:
+            self._finished(self.getvalue())
+        super().close()
+
+
+class _MemoryStorage(RamStorage):  # type: ignore[misc]  # whoosh carries no types
+    """Whoosh's temporary files and the runs of its sorting pool, none of which may touch a disk."""
+
+    def create_file(self, name: str, **_: Any) -> StructFile:
+        """A file in memory; also when Whoosh closes what is under its reader instead of the reader."""
+        return StructFile(_MemoryFile(lambda content: self.files.update({name: content})), name=name)
+
+    def temp_storage(self, name: str | None = None) -> Storage:  # noqa: ARG002  # Whoosh's signature
+        """More room in memory."""
+        return _MemoryStorage()
+
+
+@contextmanager
+def _locked(path: Path, *, seconds: float) -> Iterator[None]:
+    """Hold the lock of the index, over all processes and threads (flock(2)); the file itself is never removed."""
+    with path.open("ab") as stream:
+        ends = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise StorageUnavailableError("another process is writing the index") from None
+                time.sleep(_LOCK_PAUSE_SECONDS)
+            else:
+                break
+        yield
+
+
+class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no types
+    """Whoosh's files under one key in one directory.
+
+    What a writer creates, renames and deletes becomes true for others, and durable, when ``publish`` is called; until
+    then, or if the process dies, the index is what it was. ``words`` names the definition of a word that the index
+    was made with; it is sealed in the manifest.
+    """
+
+    supports_mmap = False
+    readonly = False
+
+    def __init__(self, directory: Path, key: bytes, *, words: str) -> None:
+        self.folder = str(directory)
+        self._directory = directory
+        self._key = key
+        self._words = words
+        self._memory = ChunkMemory()
+        self._files: dict[str, SealedFile] = {}
+        self._seen = b""
+        self.commit_number = 0
+        self.made_with = words
+
+    def create(self) -> SealedIndexStorage:
+        """Make the directory, readable for nobody else."""
+        durable_file.make_directory(self._directory)
+        return self
+
+    def another_view(self) -> SealedIndexStorage:
+        """The same index with a state of its own: one to write, one to read meanwhile."""
+        return SealedIndexStorage(self._directory, self._key, words=self._words)
+
+    @property
+    def state(self) -> bytes:
+        """Equal for equal published states; empty when there is none."""
+        return self._seen
+
+    def refresh(self) -> None:
+        """Look at the newest published state. No manifest is an empty index."""
+        try:
+            stream = (self._directory / _MANIFEST).open("rb")
+        except FileNotFoundError:
+            self._seen, self._files, self.commit_number, self.made_with = b"", {}, 0, self._words
+            return
+        with stream:
+            head = stream.read(_HEAD_BYTES)
+            if head != self._seen:
+                self._read_manifest(head, stream.read())
+        self._seen = head
+
+    @contextmanager
+    def exclusively(self, *, seconds: float) -> Iterator[None]:
+        """Be the one writer, looking at the newest state. What is not published by then is forgotten.
+
+        What an interrupted writer left behind is swept away first. ``StorageUnavailableError`` when another writer
+        is not done in that time.
+        """
+        with _locked(self._directory / _LOCK, seconds=seconds):
+            try:
+                self.refresh()
+                self._sweep()
+                yield
+            finally:
+                self._seen, self._files = b"", {}
+
+    def publish(self) -> None:
+        """Make what was written durable and true, in one step, then remove what no longer belongs."""
+        self.commit_number += 1
+        salt = secrets.token_bytes(_SALT_BYTES)
+        cipher = cipher_for(self._key, salt, _PURPOSE)
+        plain = json.dumps(
+            {
+                "commit": self.commit_number,
+                "words": self._words,
+                "files": {name: [file.id, file.length] for name, file in sorted(self._files.items())},
+            },
+        ).encode()
+        sealed = _MAGIC + salt + cipher.encrypt(nonce(0), plain, _MAGIC)
+        durable_file.replace(self._directory / _MANIFEST, sealed)
+        self.made_with = self._words
+        self._sweep()
+
+    def erase(self, *, seconds: float) -> None:
+        """Remove the whole index, readable or not; only what it was made from can bring it back."""
+        with _locked(self._directory / _LOCK, seconds=seconds):
+            self._seen, self._files = b"", {}
+            for path in self._directory.iterdir():
+                if path.name != _LOCK:
+                    path.unlink(missing_ok=True)
+            durable_file.sync_directory(self._directory)
+
+    def _read_manifest(self, head: bytes, rest: bytes) -> None:
+        magic, salt = head[: len(_MAGIC)], head[len(_MAGIC) :]
+        try:
+            plain = cipher_for(self._key, salt, _PURPOSE).decrypt(nonce(0), rest, _MAGIC)
+        except (InvalidTag, ValueError):
+            raise tampered(_MANIFEST) from None
+        if magic != _MAGIC:
+            raise tampered(_MANIFEST)
+        manifest: Mapping[str, Any] = json.loads(plain)
+        self._files = {name: SealedFile(id_, length) for name, (id_, length) in manifest["files"].items()}
+        self._memory.keep_only({file.id for file in self._files.values()})
+        self.commit_number = manifest["commit"]
+        self.made_with = manifest["words"]
+
+    def _sweep(self) -> None:
+        belongs = {file.disk_name for file in self._files.values()} | {_MANIFEST, _LOCK}
+        for path in self._directory.iterdir():
+            if path.name not in belongs:
+                path.unlink(missing_ok=True)
+
+    def list(self) -> list[str]:
+        """The names of all files."""
+        return list(self._files)
+
+    def file_exists(self, name: str) -> bool:
+        """True when the index has a file of that name."""
+        return name in self._files
+
+    def file_length(self, name: str) -> int:
+        """Bytes of the file as it was before it was sealed."""
+        return self._file(name).length
+
+    def create_file(self, name: str, **_: Any) -> StructFile:
+        """A file to write to; it is sealed and durable once it is closed."""
+        return StructFile(_MemoryFile(lambda plain: self._write(name, plain)), name=name)
+
+    def open_file(self, name: str, **_: Any) -> StructFile:
+        """A file to read.
+
+        ``FileNotFoundError`` when a newer state has replaced it, ``TamperedError`` when it is simply gone.
+        """
+        file = self._file(name)
+        try:
+            opened = OpenedFile(self._directory, file, key=self._key, memory=self._memory)
+        except FileNotFoundError:
+            self.refresh()
+            if self._files.get(name) == file:
+                raise tampered(file.disk_name) from None
+            raise
+        return _SealedStruct(opened, name=name)
+
+    def delete_file(self, name: str) -> None:
+        """Take a file out of the index; it leaves the disk when that is published."""
+        del self._files[name]
+
+    def rename_file(self, frm: str, to: str, safe: bool = False) -> None:  # noqa: FBT001, FBT002  # Whoosh's signature
+        """Give a file another name. With ``safe`` the name must be free."""
+        if safe and to in self._files:
+            raise FileExistsError(to)
+        self._files[to] = self._files.pop(frm)
+
+    def temp_storage(self, name: str | None = None) -> Storage:  # noqa: ARG002  # Whoosh's signature
+        """Room for what Whoosh would put into temporary files: in memory."""
+        return _MemoryStorage()
+
+    def _file(self, name: str) -> SealedFile:
+        try:
+            return self._files[name]
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+    def _write(self, name: str, plain: bytes) -> None:
+        file = SealedFile(secrets.token_hex(16), len(plain))
+        durable_file.replace(self._directory / file.disk_name, seal(file, plain, self._key))
+        self._files[name] = file

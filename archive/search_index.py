@@ -1,0 +1,69 @@
+"""The port of the search index: what every engine offers, and what it may not do.
+
+An index is a cache. It answers exactly as ``query_conditions.matches`` answers on the messages, it holds nothing of
+a message that was removed, and it can be made anew at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from archive.index_document import IndexDocument
+from archive.query_conditions import Query
+from mailstore.errors import LimitExceededError, StrongroomError
+from mailstore.message import MessageId
+
+
+class QueryTooWideError(LimitExceededError):
+    """The query would read too large a part of the index; a narrower one will be answered."""
+
+    code = "query_too_wide"
+
+
+class IndexOutdatedError(StrongroomError):
+    """The index was made with another definition of a word; its answers would not be those of the messages."""
+
+    code = "index_outdated"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One message that the query asks for."""
+
+    id: MessageId
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Hits:
+    """``total`` messages match; ``items`` are the newest of them."""
+
+    total: int
+    items: tuple[Hit, ...]
+
+
+class SearchIndex(Protocol):
+    """Finds messages by query. One writer at a time over all processes, any number of readers."""
+
+    def add(self, documents: Iterable[IndexDocument]) -> None:
+        """Index these, durably when this returns. A message that is there already is replaced."""
+        ...
+
+    def remove(self, messages: Collection[MessageId]) -> None:
+        """Take these out so that no word of theirs is left in any file, durably when this returns."""
+        ...
+
+    def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
+        """The newest ``limit`` messages that match, of ``among`` if given. Raises ``QueryTooWideError``."""
+        ...
+
+    def document_count(self) -> int:
+        """How many messages the index holds."""
+        ...
+
+    def clear(self) -> None:
+        """Remove everything, also what is damaged or outdated."""
+        ...

@@ -1,0 +1,239 @@
+"""What every search engine must do. ``ENGINES`` lists the adapters; each makes an index in an empty directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from archive.index_document import Field, IndexDocument, document_of
+from archive.query_conditions import Query, matches
+from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_index import QueryTooWideError, SearchIndex
+from archive.search_index_whoosh import WhooshIndex
+from archive.search_query import parse
+from archive.words import DEFINITION
+from mailstore.addresses import parse_mailbox
+from mailstore.message import Envelope, MessageId, identifier_from
+
+KEY = bytes(range(32))
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def whoosh(directory: Path) -> SearchIndex:
+    return WhooshIndex(SealedIndexStorage(directory, KEY, words=DEFINITION))
+
+
+ENGINES = {"whoosh": whoosh}
+
+
+@pytest.fixture(params=ENGINES)
+def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], SearchIndex]:
+    engine = ENGINES[request.param]
+    return lambda: engine(tmp_path / "index")
+
+
+def message_id(number: int) -> MessageId:
+    return MessageId(identifier_from(number.to_bytes(16, "big")))
+
+
+def document(
+    number: int,
+    *,
+    subject: str = "",
+    bodies: tuple[str, ...] = (),
+    sender: str = "dr@clinic.example",
+    to: str = "Pat Patient <pat@mail.example>",
+    blind: tuple[str, ...] = (),
+    file_names: tuple[str, ...] = (),
+    attachment_texts: tuple[str, ...] = (),
+    category: str = "unclassified",
+    received_at: datetime | None = None,
+) -> IndexDocument:
+    recipients = tuple(parse_mailbox(each) for each in ("pat@mail.example", *blind))
+    return document_of(
+        message=message_id(number),
+        received_at=received_at or START + timedelta(days=number),
+        category=category,
+        envelope=Envelope(parse_mailbox(sender), recipients),
+        header_fields={"from": [f"Doctor <{sender}>"], "to": [to]},
+        subjects=[subject],
+        bodies=bodies,
+        file_names=file_names,
+        attachment_texts=attachment_texts,
+        has_attachment=bool(file_names),
+    )
+
+
+def found(index: SearchIndex, query: str, limit: int = 100) -> list[int]:
+    hits = index.search(parse(query), limit=limit)
+    return [int.from_bytes(_bytes_of(hit.id), "big") for hit in hits.items]
+
+
+def _bytes_of(message: MessageId) -> bytes:
+    return base64.b32decode(message.upper() + "=" * 6)
+
+
+def test_a_message_is_found_by_what_it_says(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add(
+        [
+            document(1, subject="Lab result", bodies=("Your potassium is fine.",)),
+            document(2, subject="Invoice", bodies=("result of the lab",), file_names=("scan.pdf",)),
+            document(3, subject="再検査", bodies=("糖尿病の検査です",), blind=("audit@clinic.example",)),
+        ]
+    )
+    assert found(index, '"lab result"') == [1]
+    assert found(index, "lab result") == [2, 1]
+    assert found(index, "result -potassium") == [2]
+    assert found(index, "POTASSIUM OR invo*") == [2, 1]
+    assert found(index, "糖尿病") == [3]
+    assert found(index, "病糖") == []
+    assert found(index, "bcc:audit@clinic.example") == [3]
+    assert found(index, "to:audit@clinic.example") == []
+    assert found(index, "participant:audit") == [3]
+    assert found(index, "has:attachment") == [2]
+    assert found(index, "filename:scan") == [2]
+    assert found(index, f"id:{message_id(3)}") == [3]
+    assert found(index, "after:2024-01-03 before:2024-01-04") == [2]
+    assert found(index, "category:unclassified -has:attachment") == [3, 1]
+
+
+def test_the_newest_come_first_and_the_total_counts_all(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add(document(n, subject="recall") for n in range(1, 8))
+    hits = index.search(parse("recall"), limit=3)
+    assert hits.total == 7
+    assert found(index, "recall", limit=3) == [7, 6, 5]
+    assert hits.items[0].received_at == START + timedelta(days=7)
+
+
+def test_a_search_may_be_kept_among_some_messages(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add(document(n, subject="recall") for n in range(1, 8))
+    assert index.search(parse("recall"), limit=9, among=[message_id(2), message_id(99)]).total == 1
+
+
+def test_adding_again_replaces(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add([document(1, subject="first"), document(2, subject="other")])
+    index.add([document(1, subject="second")])
+    assert index.document_count() == 2
+    assert found(index, "first") == []
+    assert found(index, "second") == [1]
+
+
+def test_a_removed_message_is_found_no_more(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add(document(n, subject=f"word{n} shared") for n in range(1, 6))
+    index.remove([message_id(2), message_id(4), message_id(77)])
+    assert index.document_count() == 3
+    assert found(index, "shared") == [5, 3, 1]
+    assert found(index, "word2 OR word4") == []
+    index.remove([message_id(n) for n in range(1, 6)])
+    assert index.document_count() == 0
+    assert found(index, "-nothing") == []
+
+
+def test_another_reader_sees_what_was_committed(open_index: Callable[[], SearchIndex]) -> None:
+    writer, reader = open_index(), open_index()
+    assert found(reader, "-nothing") == []
+    for number in range(1, 30):
+        writer.add([document(number, subject="burst")])
+        assert len(found(reader, "burst")) == number
+    writer.clear()
+    assert reader.document_count() == 0
+    writer.add([document(1, subject="burst")])
+    assert found(reader, "burst") == [1]
+
+
+def test_a_prefix_that_stands_for_too_much_is_refused(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add([document(1, bodies=(" ".join(f"qq{n}" for n in range(2_500)),))])
+    with pytest.raises(QueryTooWideError):
+        found(index, "qq*")
+    assert found(index, "qq249*") == [1]
+
+
+WORDS = [
+    "lab",
+    "Lab",
+    "result",
+    "résultat",
+    "straße",
+    "STRASSE",
+    "糖尿病",
+    "שלום",
+    "مرحبا",
+    "x1",
+    "re\u00adsult",
+    "a",
+    "of",
+]
+texts = st.lists(st.sampled_from([*WORDS, "\n", ",", "-", "pat@mail.example"]), max_size=6).map(" ".join)
+short = st.lists(texts, max_size=2).map(tuple)
+ADDRESSES = ["dr@clinic.example", "DR@Clinic.example", "pat@mail.example", "päd@müller.example", "x.lab@clinic.example"]
+numbers = count(1)
+documents = st.builds(
+    document,
+    number=st.builds(lambda: next(numbers)),
+    subject=texts,
+    bodies=short,
+    sender=st.sampled_from(ADDRESSES),
+    to=st.sampled_from(
+        ["Lab Result <pat@mail.example>", "undisclosed:;", '"Pat, lab" <PAT@MAIL.example>, x@y.example']
+    ),
+    blind=st.lists(st.sampled_from(ADDRESSES), max_size=1).map(tuple),
+    file_names=st.lists(st.sampled_from(["lab.pdf", "Résultat_x1.docx"]), max_size=2).map(tuple),
+    attachment_texts=short,
+    category=st.sampled_from(["unclassified", "medical-record"]),
+    received_at=st.datetimes(datetime(2023, 12, 30), datetime(2024, 2, 3), timezones=st.just(UTC)),  # noqa: DTZ001
+)
+values = st.one_of(
+    st.sampled_from(
+        ["lab", "LAB", "result", "résultat", "strasse", "糖尿", "病", "שלום", "x1", "of", "mail", "la*", "rés*"]
+    ),
+    st.sampled_from(['"lab result"', '"result of"', '"糖尿病 lab"', '"a a"', "pat@mail.example", "clinic.example"]),
+)
+named = st.builds("{}:{}".format, st.sampled_from([field.value for field in Field]), values)
+people = st.builds("{}:{}".format, st.sampled_from(["from", "to", "bcc", "participant"]), st.sampled_from(ADDRESSES))
+facts = st.sampled_from(
+    [
+        "has:attachment",
+        "category:medical-record",
+        "category:medical",
+        "after:2024",
+        "before:2024-01-15",
+        "after:2024-02",
+    ]
+)
+queries = st.recursive(
+    st.one_of(values, named, people, facts),
+    lambda inner: st.one_of(
+        st.builds("({} {})".format, inner, inner),
+        st.builds("({} OR {})".format, inner, inner),
+        st.builds("-({})".format, inner),
+    ),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(some=st.lists(documents, min_size=1, max_size=8), asked=st.lists(queries, min_size=20, max_size=40))
+def test_the_index_answers_as_the_messages_themselves_do(
+    engine: str, some: list[IndexDocument], asked: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    index = ENGINES[engine](tmp_path_factory.mktemp("index"))
+    half = len(some) // 2
+    index.add(some[:half])
+    index.add(some[half:])
+    for text in asked:
+        query: Query = parse(text)
+        expected = {each.id for each in some if matches(query, each)}
+        assert {hit.id for hit in index.search(query, limit=100).items} == expected, text
