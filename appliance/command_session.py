@@ -19,8 +19,9 @@ from typing import Any
 
 from appliance import portal_wiring
 from appliance.data_directory import DataDirectory
+from appliance.front_door_wiring import RANDOMNESS
 from appliance.tables import command_sessions
-from appliance.wiring import RANDOMNESS, Appliance
+from appliance.wiring import Appliance
 from mailstore import audit_trail, durable_file
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact

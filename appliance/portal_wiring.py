@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
-from appliance.wiring import RANDOMNESS, Appliance
+from appliance.wiring import Appliance
 from portal.account_records import AccountRecords
 from portal.passwords import PasswordVault
 from portal.people import People

@@ -6,14 +6,16 @@ What the floors above the store need is put together in ``portal_wiring``, ``arc
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from appliance import birth_record, config, schema
+from appliance import birth_record, schema
+from appliance.acceptance import Acceptance
 from appliance.data_directory import DataDirectory
+from appliance.front_door_wiring import RANDOMNESS, depositing, settings_of
 from appliance.settings import Settings
 from mailstore import audit_trail, key_custody
 from mailstore.audit_entry import AuditFact
@@ -22,10 +24,10 @@ from mailstore.errors import RefusedError
 from mailstore.key_custody import KeyFile, PassphraseFile, Secret
 from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
+from mailstore.object_store import ObjectStore
+from mailstore.object_store_local import LocalObjectStore
+from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock, SystemClock
-
-RANDOMNESS = secrets.token_bytes
-"""Where every key, nonce and identifier comes from: the operating system's generator."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,23 @@ class Appliance:
     database: Database
     keystore: Keystore
     clock: Clock
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Where sealed messages lie for good."""
+        return LocalObjectStore(self.data.objects)
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        """What opens messages for those who are entitled."""
+        return Retrieval(self.database, self.keystore, self.data.spool, self.objects, self.ring, randomness=RANDOMNESS)
+
+    @contextmanager
+    def front_door(self) -> Iterator[Acceptance]:
+        """The front door in this process; what is waiting is stored before it closes."""
+        keys = self.ring.deposit_keys()
+        with depositing(self.data, self.settings, keys, self.database, self.keystore) as parts:
+            yield parts.acceptance
 
     @classmethod
     @contextmanager
@@ -62,12 +81,6 @@ class Appliance:
         finally:
             keystore.close()
             database.dispose()
-
-
-def settings_of(data: DataDirectory) -> Settings:
-    """The settings of a directory, by the rules of how it was made (``Appliance`` proves that it was so)."""
-    birth = birth_record.unverified(data.birth_record)
-    return config.load(data.settings, is_loopback=birth.is_loopback)
 
 
 def prove(data: DataDirectory, ring: KeyRing) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from appliance import log_setup, process_hardening, supervisor, wiring
+from appliance import front_door_wiring, log_setup, process_hardening, supervisor, wiring
 from appliance.command_call import Call, Outcome
 from appliance.data_directory import DataDirectory
 from mailstore import key_custody
@@ -20,7 +20,7 @@ def run(call: Call) -> Outcome:
     """Serve until told to end. The first line on stdout says that everything works and on which ports."""
     process_hardening.harden()
     data = call.data
-    settings = wiring.settings_of(data)
+    settings = front_door_wiring.settings_of(data)
     secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
     with _alone(data), supervisor.listening(settings) as sockets:
         log_setup.to_directory(data.log, "supervisor")

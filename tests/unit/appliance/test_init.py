@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import birth_record, cli, config, wiring
+from appliance import birth_record, cli, config, front_door_wiring, wiring
 from appliance.data_directory import DataDirectory
 from mailstore.errors import TamperedError, WrongKeyError
 
@@ -109,4 +109,4 @@ def test_cooling_off_of_nothing_is_refused_in_a_real_practice(
     text = data.settings.read_text("utf-8").replace("cooling_off_hours = 168", "cooling_off_hours = 0")
     data.settings.write_text(text, "utf-8")
     with pytest.raises(config.SettingsError, match="only in a directory made with --loopback"):
-        wiring.settings_of(data)
+        front_door_wiring.settings_of(data)

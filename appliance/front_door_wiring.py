@@ -1,0 +1,81 @@
+"""Puts the front door together from the keys that a depositing process may have, and no others.
+
+Nothing here, nor anything it imports, can open a stored message or the key ring.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from appliance import birth_record, config
+from appliance.acceptance import Acceptance
+from appliance.data_directory import DataDirectory
+from appliance.directory import Directory
+from appliance.settings import Settings
+from appliance.smtp_acceptance import AcceptanceLimits
+from mailstore.database import Database, sqlite_url
+from mailstore.deposit import Depositor
+from mailstore.key_hierarchy import DepositKeys
+from mailstore.keystore import Keystore
+from mailstore.spool import SpoolWriter
+from mailstore.wall_clock import Clock, SystemClock
+
+RANDOMNESS = secrets.token_bytes
+"""Where every key, nonce and identifier comes from: the operating system's generator."""
+
+
+@dataclass(frozen=True)
+class FrontDoorParts:
+    """What a process that takes mail in works with."""
+
+    settings: Settings
+    database: Database
+    directory: Directory
+    acceptance: Acceptance
+    clock: Clock
+
+
+@contextmanager
+def opened(data: DataDirectory, keys: DepositKeys) -> Iterator[FrontDoorParts]:
+    """Open a data directory for depositing; what is waiting is stored before everything is closed."""
+    birth_record.verify(data.birth_record, row_key=keys.row_key)
+    settings = settings_of(data)
+    database = Database(sqlite_url(data.rows), keys.row_key)
+    keystore = Keystore(data.keystore)
+    try:
+        with depositing(data, settings, keys, database, keystore) as parts:
+            yield parts
+    finally:
+        keystore.close()
+        database.dispose()
+
+
+@contextmanager
+def depositing(
+    data: DataDirectory, settings: Settings, keys: DepositKeys, database: Database, keystore: Keystore
+) -> Iterator[FrontDoorParts]:
+    """The front door over databases that are open already."""
+    clock = SystemClock()
+    depositor = Depositor(
+        SpoolWriter(data.spool, RANDOMNESS), keystore, database, keys=keys, clock=clock, randomness=RANDOMNESS
+    )
+    directory = Directory(database, lookup_key=keys.lookup_key, domains=[settings.practice.domain])
+    limits = AcceptanceLimits(
+        message_bytes=settings.limits.message_bytes,
+        recipients=settings.limits.recipients,
+        hops=settings.limits.hops,
+    )
+    acceptance = Acceptance(depositor, directory, limits=limits, host_name=settings.mx_host)
+    try:
+        yield FrontDoorParts(settings, database, directory, acceptance, clock)
+    finally:
+        depositor.close()
+
+
+def settings_of(data: DataDirectory) -> Settings:
+    """The settings of a directory, by the rules of how it was made. Whoever has keys proves that it was so."""
+    birth = birth_record.unverified(data.birth_record)
+    return config.load(data.settings, is_loopback=birth.is_loopback)
