@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from mailstore.addresses import Address
 from mailstore.errors import TamperedError, WrongKeyError
 from mailstore.message import MessageId
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES
@@ -131,16 +132,12 @@ def unwrap_batch_key(wrapped: bytes, *, capture: CaptureKeyPair, batch: bytes, s
         raise TamperedError(f"keystore row batches/{batch.hex()} was changed") from None
 
 
-def wrap_message_key(
-    key: MessageKey, *, batch_key: BatchKey, batch: bytes, message: MessageId, nonce: bytes
-) -> bytes:
+def wrap_message_key(key: MessageKey, *, batch_key: BatchKey, batch: bytes, message: MessageId, nonce: bytes) -> bytes:
     """60 bytes that only the batch key opens, for this message only. ``nonce`` is 12 fresh random bytes."""
     return nonce + AESGCM(batch_key).encrypt(nonce, key, _MESSAGE_INFO + batch + message.encode())
 
 
-def unwrap_message_key(
-    wrapped: bytes, *, batch_key: BatchKey, batch: bytes, message: MessageId
-) -> MessageKey:
+def unwrap_message_key(wrapped: bytes, *, batch_key: BatchKey, batch: bytes, message: MessageId) -> MessageKey:
     """The message key. ``TamperedError`` naming the keystore row when it was changed or belongs elsewhere."""
     nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
     try:
@@ -152,8 +149,18 @@ def unwrap_message_key(
 def blind_index(lookup_key: bytes, purpose: str, text: str) -> bytes:
     """16 bytes by which a value can be found and not read. ``purpose`` keeps different columns apart."""
     name = purpose.encode()
-    told = struct.pack(">I", len(name)) + name + text.encode()
+    told = struct.pack(">I", len(name)) + name + text.encode("utf-8", "surrogatepass")
     return hmac.digest(lookup_key, told, "sha256")[:BLIND_INDEX_BYTES]
+
+
+def address_index(lookup_key: bytes, address: Address) -> bytes:
+    """The blind index of a mailbox address, the same however it was written."""
+    return blind_index(lookup_key, "address", address.canonical)
+
+
+def header_id_index(lookup_key: bytes, header_id: str) -> bytes:
+    """The blind index of a Message-ID header field (RFC 5322 section 3.6.4)."""
+    return blind_index(lookup_key, "message-id", header_id.strip())
 
 
 def _members(data: bytes, magic: bytes, *, count: int) -> list[bytes]:

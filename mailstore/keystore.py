@@ -24,8 +24,8 @@ from mailstore.errors import (
     StorageUnavailableError,
     TamperedError,
 )
+from mailstore.instants import instant_of, microseconds
 from mailstore.message import MessageId
-from mailstore.tables import instant_of, microseconds
 
 _APPLICATION_ID = 0x53524B53
 _VERSION = 1
@@ -137,6 +137,13 @@ class Keystore:
     def has_key(self, message: MessageId) -> bool:
         """True while the message's key exists."""
         return self._one("SELECT 1 FROM message_keys WHERE message = ?", (message,)) is not None
+
+    def has_keys(self, messages: Sequence[MessageId]) -> bool:
+        """True while every one of these messages' keys exists. For at most a few hundred messages."""
+        marks = ",".join("?" * len(messages))
+        query = f"SELECT count(*) FROM message_keys WHERE message IN ({marks})"  # noqa: S608 -- only question marks
+        row = self._one(query, tuple(messages))
+        return row is not None and row[0] == len(messages)
 
     def is_destroyed(self, message: MessageId) -> bool:
         """True when the message's key was destroyed."""

@@ -31,8 +31,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
 SALT_BYTES = 16
+MAGIC = b"SROB"
 
-_MAGIC = b"SROB"
 _VERSION = 1
 _PLAIN, _ZSTD = 0, 1
 _CHUNK_LOG2 = 16
@@ -58,7 +58,7 @@ class _Header:
 
     def packed(self) -> bytes:
         fixed = _FIXED.pack(
-            _MAGIC,
+            MAGIC,
             _VERSION,
             self.compression,
             self.chunk_log2,
@@ -179,14 +179,12 @@ def _open_chunks(sealed: bytes, cipher: AESGCM, chunk_size: int) -> bytes:
 
 
 def _read_header(sealed: bytes) -> _Header:
-    if len(sealed) < HEADER_BYTES + TAG_BYTES or sealed[: len(_MAGIC)] != _MAGIC:
+    if len(sealed) < HEADER_BYTES + TAG_BYTES or sealed[: len(MAGIC)] != MAGIC:
         raise TamperedError("this is not a whole sealed object")
     fixed, check = sealed[: _FIXED.size], sealed[_FIXED.size : HEADER_BYTES]
     if hashlib.sha256(fixed).digest()[:_CHECK_BYTES] != check:
         raise TamperedError("the header of the sealed object was changed")
-    _, version, compression, chunk_log2, reserved, dictionary, plain_size, salt, commitment = _FIXED.unpack(
-        fixed
-    )
+    _, version, compression, chunk_log2, reserved, dictionary, plain_size, salt, commitment = _FIXED.unpack(fixed)
     known = (version, reserved, dictionary) == (_VERSION, 0, 0)
     if not known or compression not in (_PLAIN, _ZSTD) or chunk_log2 not in _CHUNK_LOG2_RANGE:
         raise TamperedError("the sealed object is of a form that this release does not know")

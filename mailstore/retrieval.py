@@ -1,0 +1,190 @@
+"""Opening what was stored, for someone the caller found entitled.
+
+Each open asks the keystore for the wrapped key anew, so that nothing opens after its destruction; only batch keys,
+which open nothing without it, are remembered for a while. Bytes are held against the digest in the sealed row
+before any key touches them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+from mailstore import message_records, sealed_columns, spool
+from mailstore.database import Database
+from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
+from mailstore.key_hierarchy import BatchKey, KeyRing, MessageKey, unwrap_batch_key, unwrap_message_key
+from mailstore.keystore import Keystore, WrappedKey
+from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
+from mailstore.message_records import RecipientRow
+from mailstore.object_store import ObjectStore
+from mailstore.sealed_columns import RecipientDetail, content_context
+from mailstore.sealed_format import NONCE_BYTES, Randomness, open_sealed
+from mailstore.spool import Place
+
+_BATCH_KEYS_KEPT = 256
+
+
+def sealed_bytes(stored: StoredMessage, *, spool_directory: Path, objects: ObjectStore) -> bytes:
+    """The sealed object of a message from wherever its row says it lies, held against the row's digest.
+
+    Raises ``TamperedError`` naming the object or segment when it is missing or not what was written.
+    """
+    name = _place_name(stored)
+    try:
+        if stored.object_name is not None:
+            sealed = objects.get(stored.object_name)
+        else:
+            sealed = spool.read(spool_directory, place_of(stored))
+    except NotFoundError:
+        raise TamperedError(f"{name} of message {stored.id} is missing") from None
+    if not hmac.compare_digest(hashlib.sha256(sealed).digest(), stored.sealed_digest):
+        raise TamperedError(f"{name} of message {stored.id} is not what was written")
+    return sealed
+
+
+def place_of(stored: StoredMessage) -> Place:
+    """Where a message lies in the spool. Only for one that is not in the object store yet."""
+    if stored.segment is None:
+        raise TamperedError(f"message {stored.id} is recorded nowhere")
+    return Place(stored.segment, stored.offset, stored.sealed_length)
+
+
+class Retrieval:
+    """Opens bodies and columns with the key ring. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        keystore: Keystore,
+        spool_directory: Path,
+        objects: ObjectStore,
+        ring: KeyRing,
+        *,
+        randomness: Randomness,
+    ) -> None:
+        self._database = database
+        self._keystore = keystore
+        self._spool_directory = spool_directory
+        self._objects = objects
+        self._capture = ring.capture
+        self._randomness = randomness
+        self._batch_keys: OrderedDict[tuple[bytes, bytes, bytes], BatchKey] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def content(self, message: MessageId) -> bytes:
+        """The very bytes that came after DATA.
+
+        Raises ``NotFoundError``, ``DestroyedError``, ``WrongKeyError`` with another ring, and ``TamperedError``
+        naming the row, object or segment of which a byte is not what was written.
+        """
+        stored = self._stored(message)
+        key = self._key(message)
+        try:
+            sealed = self._sealed_bytes(stored)
+        except TamperedError:
+            sealed = self._moved_meanwhile(stored)
+        try:
+            content = open_sealed(sealed, key=key, context=content_context(message))
+        except StrongroomError as error:
+            raise type(error)(f"{_place_name(stored)} of message {message}: {error.message}") from error
+        if len(content) != stored.size_bytes:
+            raise TamperedError(f"{_place_name(stored)} of message {message} is not as long as its row says")
+        return content
+
+    def summary(self, stored: StoredMessage) -> MessageSummary:
+        """What a list shows of a message. Raises as ``content`` does."""
+        return sealed_columns.open_summary(stored.sealed_summary, key=self._key(stored.id), message=stored.id)
+
+    def summaries(self, messages: Iterable[StoredMessage]) -> dict[MessageId, MessageSummary]:
+        """The summaries of many messages; those that were destroyed meanwhile are left out."""
+        found: dict[MessageId, MessageSummary] = {}
+        for stored in messages:
+            try:
+                found[stored.id] = self.summary(stored)
+            except DestroyedError:
+                continue
+        return found
+
+    def recipients(self, message: MessageId) -> list[StoredRecipient]:
+        """The recipients of a message, by their place in the envelope. Raises as ``content`` does."""
+        with self._database.read() as connection:
+            rows = message_records.recipient_rows(connection, message)
+        key = self._key(message)
+        return [_recipient(message, row, key) for row in rows]
+
+    def recipient(self, message: MessageId, position: int) -> StoredRecipient:
+        """One recipient of a message. Raises as ``content`` does."""
+        with self._database.read() as connection:
+            row = message_records.recipient_row(connection, message, position)
+        return _recipient(message, row, self._key(message))
+
+    def seal_detail(self, message: MessageId, position: int, detail: RecipientDetail) -> bytes:
+        """The ``sealed_detail`` column for a recipient of whom more is known now."""
+        nonce = self._randomness(NONCE_BYTES)
+        return sealed_columns.seal_detail(
+            detail, key=self._key(message), message=message, position=position, nonce=nonce
+        )
+
+    def _stored(self, message: MessageId) -> StoredMessage:
+        with self._database.read() as connection:
+            return message_records.stored(connection, message)
+
+    def _sealed_bytes(self, stored: StoredMessage) -> bytes:
+        return sealed_bytes(stored, spool_directory=self._spool_directory, objects=self._objects)
+
+    def _moved_meanwhile(self, before: StoredMessage) -> bytes:
+        """Between the row and the bytes the message may have been promoted or destroyed: look once more."""
+        stored = self._stored(before.id)
+        self._key(before.id)
+        return self._sealed_bytes(stored)
+
+    def _key(self, message: MessageId) -> MessageKey:
+        wrapped = self._keystore.wrapped_key(message)
+        return unwrap_message_key(
+            wrapped.wrapped_message_key,
+            batch_key=self._batch_key(wrapped),
+            batch=wrapped.batch,
+            message=message,
+        )
+
+    def _batch_key(self, wrapped: WrappedKey) -> BatchKey:
+        """Remembered under everything that is stored of it: a changed row is noticed even so."""
+        row = (wrapped.batch, wrapped.sealed_for, wrapped.wrapped_batch_key)
+        with self._lock:
+            if row in self._batch_keys:
+                self._batch_keys.move_to_end(row)
+                return self._batch_keys[row]
+        key = unwrap_batch_key(
+            wrapped.wrapped_batch_key, capture=self._capture, batch=wrapped.batch, sealed_for=wrapped.sealed_for
+        )
+        with self._lock:
+            self._batch_keys[row] = key
+            while len(self._batch_keys) > _BATCH_KEYS_KEPT:
+                self._batch_keys.popitem(last=False)
+        return key
+
+
+def _place_name(stored: StoredMessage) -> str:
+    if stored.object_name is not None:
+        return f"object {stored.object_name}"
+    return f"spool segment {stored.segment}"
+
+
+def _recipient(message: MessageId, row: RecipientRow, key: MessageKey) -> StoredRecipient:
+    detail = sealed_columns.open_detail(row.sealed_detail, key=key, message=message, position=row.position)
+    return StoredRecipient(
+        message=message,
+        position=row.position,
+        address=detail.address,
+        route=row.route,
+        reasons=detail.reasons,
+        state=row.state,
+        attempts=row.attempts,
+        changed_at=row.changed_at,
+        last_reply=detail.last_reply,
+    )

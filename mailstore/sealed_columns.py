@@ -1,0 +1,81 @@
+"""Core: the columns of a message that only its own key opens: the summary, and what is known of each recipient.
+
+Sealed fields (docs/formats/sealed-object.md) of UTF-8 JSON. The context names message and recipient, so that a
+value moved to another row does not open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from mailstore.errors import TamperedError
+from mailstore.key_hierarchy import MessageKey
+from mailstore.message import MessageId, MessageSummary
+from mailstore.sealed_format import Context, open_field, seal_field
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_SUMMARY_LISTS = ("references", "recipients")
+
+
+@dataclass(frozen=True)
+class RecipientDetail:
+    """Who a recipient is, why the route was taken, and what their server said last."""
+
+    address: str = field(repr=False)
+    reasons: tuple[str, ...] = field(default=(), repr=False)
+    last_reply: str = field(default="", repr=False)
+
+
+def content_context(message: MessageId) -> Context:
+    """Where the sealed object of a message belongs."""
+    return ("message", message, 1)
+
+
+def seal_summary(summary: MessageSummary, *, key: MessageKey, message: MessageId, nonce: bytes) -> bytes:
+    """The summary column. Fields that say nothing are left out. ``nonce``: 12 fresh random bytes."""
+    told = {name: value for name, value in asdict(summary).items() if value}
+    return seal_field(_json(told), key=key, context=("summary", message, 1), nonce=nonce)
+
+
+def open_summary(sealed: bytes, *, key: MessageKey, message: MessageId) -> MessageSummary:
+    """The summary of that message. ``TamperedError`` when the column is not what was written for it."""
+    told = _told(open_field(sealed, key=key, context=("summary", message, 1)), f"summary of message {message}")
+    for name in _SUMMARY_LISTS:
+        told[name] = tuple(told.get(name, ()))
+    known = {each.name for each in fields(MessageSummary)}
+    return MessageSummary(**{name: value for name, value in told.items() if name in known})
+
+
+def seal_detail(detail: RecipientDetail, *, key: MessageKey, message: MessageId, position: int, nonce: bytes) -> bytes:
+    """The detail column of a recipient row. ``nonce``: 12 fresh random bytes."""
+    told = {name: value for name, value in asdict(detail).items() if value}
+    return seal_field(_json(told), key=key, context=_recipient_context(message, position), nonce=nonce)
+
+
+def open_detail(sealed: bytes, *, key: MessageKey, message: MessageId, position: int) -> RecipientDetail:
+    """The detail of that recipient. ``TamperedError`` when the column is not what was written for it."""
+    opened = open_field(sealed, key=key, context=_recipient_context(message, position))
+    told = _told(opened, f"recipient {position} of message {message}")
+    return RecipientDetail(
+        address=told.get("address", ""),
+        reasons=tuple(told.get("reasons", ())),
+        last_reply=told.get("last_reply", ""),
+    )
+
+
+def _recipient_context(message: MessageId, position: int) -> Context:
+    return ("recipient", f"{message}/{position}", 1)
+
+
+def _json(told: Mapping[str, Any]) -> bytes:
+    return _ENCODE(told).encode("utf-8", "surrogatepass")
+
+
+def _told(opened: bytes, name: str) -> dict[str, Any]:
+    told = json.loads(opened.decode("utf-8", "surrogatepass"))
+    if not isinstance(told, dict):
+        raise TamperedError(f"the {name} is of no known form")
+    return told

@@ -1,0 +1,141 @@
+"""A whole vault in a folder, with real files, for tests that deposit, open, move and destroy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from mailstore import mailboxes, message_records
+from mailstore.addresses import parse_mailbox
+from mailstore.audit_entry import AuditFact
+from mailstore.database import Database, sqlite_url
+from mailstore.deposit import Deposit, Depositor, FollowUp
+from mailstore.destruction import Destruction
+from mailstore.key_hierarchy import KeyRing, address_index
+from mailstore.keystore import Keystore
+from mailstore.message import (
+    AccountId,
+    Envelope,
+    MessageId,
+    MessageSummary,
+    Origin,
+    ReceivedMessage,
+    RecipientPlan,
+    RecipientState,
+    Route,
+    StoredMessage,
+)
+from mailstore.object_store_local import LocalObjectStore
+from mailstore.outbox import Kind
+from mailstore.promotion import Promotion
+from mailstore.retrieval import Retrieval
+from mailstore.spool import SpoolWriter
+from mailstore.wall_clock import SetClock
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC)
+RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+ALICE = "alice@clinic.example"
+
+
+@dataclass
+class Vault:
+    """Every part of the ground floor that holds mail, over one directory."""
+
+    directory: Path
+    ring: KeyRing = RING
+    clock: SetClock = field(default_factory=lambda: SetClock(NOW))
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(exist_ok=True)
+        path = self.directory / "keystore.sqlite3"
+        self.keystore = Keystore(path) if path.exists() else Keystore.create(path)
+        self.database = Database(sqlite_url(self.directory / "rows.sqlite3"), self.ring.row_key)
+        self.database.create_all()
+        self.objects = LocalObjectStore(self.directory / "objects")
+        self.spool = self.directory / "spool"
+
+    def depositor(self, *, segment_bytes: int = 1 << 26) -> Depositor:
+        return Depositor(
+            SpoolWriter(self.spool, os.urandom, segment_bytes=segment_bytes),
+            self.keystore,
+            self.database,
+            keys=self.ring.deposit_keys(),
+            clock=self.clock,
+            randomness=os.urandom,
+        )
+
+    def retrieval(self, ring: KeyRing | None = None) -> Retrieval:
+        return Retrieval(
+            self.database, self.keystore, self.spool, self.objects, ring or self.ring, randomness=os.urandom
+        )
+
+    def promotion(self) -> Promotion:
+        return Promotion(
+            self.database, self.keystore, self.spool, self.objects, clock=self.clock, randomness=os.urandom
+        )
+
+    def destruction(self) -> Destruction:
+        return Destruction(self.database, self.keystore, self.spool, self.objects, clock=self.clock)
+
+    def destroy(self, messages: Sequence[MessageId]) -> None:
+        self.destruction().destroy(messages, certificate="certificate-1", forget=forget_nothing)
+
+    def deposit(self, *deposits: Deposit) -> list[MessageId]:
+        depositor = self.depositor()
+        futures = [depositor.submit(each) for each in deposits]
+        depositor.close()
+        return [future.result() for future in futures]
+
+    def mailbox(self, account: str = "a" * 26, address: str = ALICE) -> str:
+        with self.database.write() as connection:
+            index = address_index(self.ring.lookup_key, parse_mailbox(address))
+            return mailboxes.create(connection, AccountId(account), index).id
+
+    def stored(self, message: MessageId) -> StoredMessage:
+        with self.database.read() as connection:
+            return message_records.stored(connection, message)
+
+    def files_hold(self, needle: bytes) -> bool:
+        return any(needle in path.read_bytes() for path in self.directory.rglob("*") if path.is_file())
+
+    def close(self) -> None:
+        self.keystore.close()
+        self.database.dispose()
+
+
+def forget_nothing(connection: Connection, messages: Sequence[MessageId]) -> None:
+    del connection, messages
+
+
+def a_deposit(
+    content: bytes = b"Subject: hello\r\n\r\nworld\r\n",
+    *,
+    summary: MessageSummary | None = None,
+    mailbox: str | None = None,
+    sent_mailbox: str | None = None,
+    recipients: int = 1,
+) -> Deposit:
+    plans = tuple(
+        RecipientPlan(
+            parse_mailbox(f"alice+{number}@clinic.example"),
+            Route.MAILBOX,
+            ("the address is ours",),
+            RecipientState.DELIVERED,
+            mailbox,
+        )
+        for number in range(recipients)
+    )
+    envelope = Envelope(parse_mailbox("sender@elsewhere.example"), tuple(plan.address for plan in plans))
+    return Deposit(
+        received=ReceivedMessage(envelope, content, NOW, Origin.SMTP),
+        summary=summary or MessageSummary(subject="hello", from_="Sender", sender="sender@elsewhere.example"),
+        recipients=plans,
+        follow_up=(FollowUp(Kind.CAPTURE),),
+        facts=(AuditFact("message.accepted", "system"),),
+        sent_mailbox=sent_mailbox,
+    )
