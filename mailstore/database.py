@@ -21,7 +21,7 @@ from mailstore.errors import RefusedError, StorageUnavailableError, StrongroomEr
 from mailstore.sealed_rows import OPTION, SealedRows
 from mailstore.tables import METADATA
 
-BUSY_SECONDS = 30
+PATIENCE_SECONDS = 30
 CONNECTIONS_KEPT = 8
 CONNECTIONS_MORE = 56
 WRITING = "strongroom_writing"
@@ -31,7 +31,6 @@ PRAGMAS = (
     "PRAGMA synchronous=FULL",  # in WAL mode only FULL makes a commit durable against loss of power
     "PRAGMA secure_delete=ON",  # freed pages are overwritten with zeros
     "PRAGMA foreign_keys=ON",
-    f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA temp_store=MEMORY",  # sorting never spills rows into files
     "PRAGMA cell_size_check=ON",
@@ -71,13 +70,15 @@ class Database:
     sound database or carries triggers or views, which this program never makes.
     """
 
-    def __init__(self, url: str, row_key: bytes) -> None:
+    def __init__(self, url: str, row_key: bytes, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """``patience_seconds``: how long to wait for a lock before giving up."""
         self.rows = SealedRows(row_key)
         self._path = Path(make_url(url).database or "")
-        self._engine = _sqlite_engine(url, self._path).execution_options(**{OPTION: self.rows})
+        self._engine = _sqlite_engine(url, self._path, patience_seconds).execution_options(**{OPTION: self.rows})
         self._writing = self._engine.execution_options(**{WRITING: True})
         self._turn = threading.Lock()
         self._turn_of: int | None = None
+        self._patience_seconds = patience_seconds
         self._refuse_foreign_programs()
 
     @contextmanager
@@ -91,7 +92,7 @@ class Database:
         """A durable transaction, alone among the writers; an exception undoes it whole."""
         if self._turn_of == threading.get_ident():
             raise RuntimeError("this thread is already inside Database.write()")
-        if not self._turn.acquire(timeout=BUSY_SECONDS):
+        if not self._turn.acquire(timeout=self._patience_seconds):
             raise StorageUnavailableError("the row database is busy")
         self._turn_of = threading.get_ident()
         try:
@@ -110,9 +111,9 @@ class Database:
     def truncate_journal(self) -> None:
         """Move everything into the database file and empty the journal, so that no older page stays in it.
 
-        Raises StorageUnavailableError when readers of an old snapshot keep it busy for 30 seconds.
+        Raises StorageUnavailableError when readers of an old snapshot keep it busy for too long.
         """
-        deadline = time.monotonic() + BUSY_SECONDS
+        deadline = time.monotonic() + self._patience_seconds
         while not self._journal_truncated():
             if time.monotonic() > deadline:
                 raise StorageUnavailableError("the journal of the row database is held by a reader")
@@ -159,17 +160,20 @@ class Database:
             raise TamperedError(f"the row database carries a trigger or view that is not ours: {found[0]}")
 
 
-def _sqlite_engine(url: str, path: Path) -> Engine:
+def _sqlite_engine(url: str, path: Path, patience_seconds: float) -> Engine:
     """An engine that begins transactions itself (the driver's own way cannot say IMMEDIATE)."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StorageUnavailableError(f"the row database cannot be opened: {error.strerror}") from error
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=CONNECTIONS_KEPT,
         max_overflow=CONNECTIONS_MORE,
-        pool_timeout=BUSY_SECONDS,
+        pool_timeout=patience_seconds,
         hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        connect_args={"check_same_thread": False, "timeout": patience_seconds},
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
