@@ -1,0 +1,109 @@
+"""What all SMTP connections of one port share: its kind, its limits, who is connected, and who answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from appliance.delivery_plan import Located
+from appliance.smtp_acceptance import AcceptanceLimits
+from appliance.smtp_authentication import FailureCount, SubmissionDirectory
+from mailstore.actor import Actor
+from mailstore.addresses import Address
+from mailstore.message import AccountId, MessageId, ReceivedMessage
+from mailstore.wall_clock import Clock
+from portal.front_door import Refused
+
+PASSWORD_CHECKS_AT_ONCE = 2
+
+
+class DoorKind(Enum):
+    """MX: mail from other servers. SUBMISSION: mail of our own people, who sign in."""
+
+    MX = auto()
+    SUBMISSION = auto()
+
+
+class MessageTaker(Protocol):
+    """Takes a message that was received whole; ``appliance.acceptance.Acceptance`` is the one."""
+
+    def submit(self, received: ReceivedMessage, actor: Actor | None) -> Future[MessageId] | Refused:
+        """Begin to store it. The future is done when it is durable."""
+        ...
+
+
+class AddressBook(Protocol):
+    """Knows which addresses are ours; ``appliance.directory.Directory`` is the one."""
+
+    def locate(self, address: Address) -> Located:
+        """Where an address belongs."""
+        ...
+
+    def owns(self, account: AccountId, address: Address) -> bool:
+        """True when the account may speak in the name of this address."""
+        ...
+
+
+class Conversation(Protocol):
+    """A connection that can be asked to end."""
+
+    def end(self) -> asyncio.Task[None] | None:
+        """Say good-bye as soon as the command under way is answered. Answers what to wait for."""
+        ...
+
+
+@dataclass(frozen=True)
+class DoorLimits:
+    """What one port stands. Times are seconds (RFC 5321 section 4.5.3.2 asks for five minutes a command)."""
+
+    acceptance: AcceptanceLimits
+    connections: int = 500
+    connections_per_peer: int = 50
+    idle_seconds: float = 300.0
+    data_seconds: float = 1_800.0
+    errors: int = 50
+    commands_without_message: int = 5_000
+
+
+@dataclass
+class Door:
+    """One listening port's state. ``submitters`` is None on the MX port, where nobody signs in."""
+
+    kind: DoorKind
+    host_name: str
+    domain: str
+    limits: DoorLimits
+    taker: MessageTaker
+    addresses: AddressBook
+    clock: Clock
+    tls: ssl.SSLContext | None
+    submitters: SubmissionDirectory | None = None
+    failures: FailureCount = field(default_factory=FailureCount)
+    password_threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(PASSWORD_CHECKS_AT_ONCE, thread_name_prefix="smtp-auth")
+    )
+    connected: Counter[str] = field(default_factory=Counter)
+    conversations: set[Conversation] = field(default_factory=set)
+
+    def enter(self, peer: str, conversation: Conversation) -> bool:
+        """Count one more connection from this peer; False when there is no room for it."""
+        if (
+            len(self.conversations) >= self.limits.connections
+            or self.connected[peer] >= self.limits.connections_per_peer
+        ):
+            return False
+        self.connected[peer] += 1
+        self.conversations.add(conversation)
+        return True
+
+    def leave(self, peer: str, conversation: Conversation) -> None:
+        """The connection is over."""
+        self.conversations.discard(conversation)
+        self.connected[peer] -= 1
+        if self.connected[peer] <= 0:
+            del self.connected[peer]
