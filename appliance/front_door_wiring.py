@@ -35,6 +35,7 @@ class FrontDoorParts:
     database: Database
     directory: Directory
     acceptance: Acceptance
+    limits: AcceptanceLimits
     clock: Clock
 
 
@@ -70,7 +71,7 @@ def depositing(
     )
     acceptance = Acceptance(depositor, directory, limits=limits, host_name=settings.mx_host)
     try:
-        yield FrontDoorParts(settings, database, directory, acceptance, clock)
+        yield FrontDoorParts(settings, database, directory, acceptance, limits, clock)
     finally:
         depositor.close()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from appliance.acceptance import Acceptance
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from portal.account_records import AccountRecords
+from portal.parts import Parts
 from portal.passwords import PasswordVault
 from portal.people import People
 from portal.sessions import Sessions
@@ -80,3 +82,17 @@ def sign_in(appliance: Appliance) -> SignIn:
 def people(appliance: Appliance) -> People:
     """The people of the practice and its patients."""
     return People(desk(appliance), lookup_key=appliance.ring.lookup_key)
+
+
+def parts(appliance: Appliance, front_door: Acceptance) -> Parts:
+    """Everything the pages are built from."""
+    return Parts(
+        settings=portal_settings(appliance.settings),
+        database=appliance.database,
+        ring=appliance.ring,
+        retrieval=appliance.retrieval,
+        front_door=front_door,
+        route_preview=front_door,
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )

@@ -1,0 +1,33 @@
+"""``strongroom doctor``: what is well, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+from appliance import command_access, front_door_wiring, health
+from appliance.command_call import Call, Outcome, table
+from appliance.health import Finding, State
+from mailstore.errors import StrongroomError
+
+
+def run(call: Call) -> Outcome:
+    """Look at everything. Exit 1 when something has failed; warnings leave it at 0."""
+    findings = _findings(call)
+    items = [
+        {"check": each.check, "state": each.state.value, "message": each.message, "fix": each.fix} for each in findings
+    ]
+    has_failed = any(each.state is State.FAIL for each in findings)
+    text = table([{**item, "check": f"{item['state']:<5} {item['check']}"} for item in items], ("check", "message"))
+    fixes = [f"  {each.check}: {each.fix}" for each in findings if each.fix]
+    told = "\n".join([text, *(["", "To mend:", *fixes] if fixes else [])])
+    return Outcome({"items": items, "total": len(items)}, told, exit_code=1 if has_failed else 0)
+
+
+def _findings(call: Call) -> list[Finding]:
+    data = call.data
+    settings = front_door_wiring.settings_of(data)
+    found = [Finding("settings", State.OK, "strongroom.toml is understood"), *health.of_directory(data, settings)]
+    try:
+        with command_access.opened(call) as appliance:
+            found += health.of_appliance(appliance)
+    except StrongroomError as error:
+        found.append(Finding("open", State.FAIL, error.message, error.fix))
+    return found

@@ -1,0 +1,226 @@
+"""What ``doctor`` looks at. Each check answers one finding in plain words, with what to do about it.
+
+A check that cannot be made is a finding too: nothing is passed over in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from appliance import process_file, schema, tls_certificates
+from appliance.data_directory import DataDirectory
+from appliance.settings import Settings
+from appliance.wiring import Appliance
+from archive import archive_records
+from mailstore import audit_trail, consistency_check, outbox
+from mailstore.audit_tree import audit_public_key
+from mailstore.consistency_check import Stores, Weight
+from mailstore.errors import StrongroomError
+from mailstore.outbox import Kind
+
+MEBIBYTE = 1024 * 1024
+LEAST_FREE_MEBIBYTES = 512
+LOW_FREE_MEBIBYTES = 5 * 1024
+LARGE_SPOOL_MEBIBYTES = 1024
+LATE_WORK = timedelta(minutes=15)
+LATE_INDEX = timedelta(minutes=15)
+CERTIFICATE_NOTICE = timedelta(days=30)
+CLOCK_SLACK = timedelta(minutes=2)
+ACCEPTED_EVENTS = ("message.accepted",)
+PORT_SECONDS = 2.0
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    check: str
+    state: State
+    message: str
+    fix: str = ""
+
+
+def of_directory(data: DataDirectory, settings: Settings) -> Iterator[Finding]:
+    """The checks that need no key."""
+    yield _guarded("file modes", lambda: _modes(data))
+    yield _guarded("disk space", lambda: _space(data))
+    yield _guarded("spool", lambda: _spool(data))
+    yield _guarded("serve", lambda: _served(data))
+    for name in settings.ports if process_file.holder(data) else ():
+        yield _guarded(f"port {name}", partial(_port, data, settings, name))
+
+
+def of_appliance(appliance: Appliance) -> Iterator[Finding]:
+    """The checks that look inside."""
+    yield Finding("unlock", *_unlock(appliance.data))
+    yield _guarded("clock", lambda: _clock(appliance))
+    yield _guarded("certificate", lambda: _certificate(appliance))
+    yield from _stores(appliance)
+    yield _guarded("follow-up work", lambda: _queue(appliance))
+    yield _guarded("search index", lambda: _index(appliance))
+
+
+def _guarded(check: str, look: Callable[[], tuple[State, str, str]]) -> Finding:
+    """A finding whatever happens: what could not be looked at has failed."""
+    try:
+        return Finding(check, *look())
+    except StrongroomError as error:
+        return Finding(check, State.FAIL, error.message, error.fix)
+    except OSError as error:
+        return Finding(
+            check, State.FAIL, f"could not be looked at: {error.strerror}", "check owner and mode of the files"
+        )
+
+
+def _unlock(data: DataDirectory) -> tuple[State, str, str]:
+    if data.unlock_key.exists():
+        return (
+            State.WARN,
+            "the data directory opens by itself: whoever takes the disk can read the mail",
+            "keep keys/unlock.key on another device and start with --key-file, or make a directory with a passphrase",
+        )
+    return State.OK, "a secret outside the data directory opens it", ""
+
+
+def _modes(data: DataDirectory) -> tuple[State, str, str]:
+    open_to_others = [path for path in [data.path, *data.path.rglob("*")] if _is_open_to_others(path)]
+    if open_to_others:
+        first = open_to_others[0]
+        return State.FAIL, f"{first} is open to other users", f"run: chmod -R go-rwx {data.path}"
+    return State.OK, "every file is for its owner alone", ""
+
+
+def _is_open_to_others(path: Path) -> bool:
+    try:
+        return bool(stat.S_IMODE(path.lstat().st_mode) & 0o077) and not path.is_symlink()
+    except FileNotFoundError:
+        return False
+
+
+def _space(data: DataDirectory) -> tuple[State, str, str]:
+    found = os.statvfs(data.path)
+    free = found.f_bavail * found.f_frsize // MEBIBYTE
+    told = f"{free} MiB are free"
+    if free < LEAST_FREE_MEBIBYTES:
+        return State.FAIL, told, "make room now: mail is refused for the time being when the disk is full"
+    if free < LOW_FREE_MEBIBYTES:
+        return State.WARN, told, "make room or add a disk"
+    return State.OK, told, ""
+
+
+def _spool(data: DataDirectory) -> tuple[State, str, str]:
+    size = sum(path.stat().st_size for path in data.spool.iterdir() if path.is_file()) // MEBIBYTE
+    if size > LARGE_SPOOL_MEBIBYTES:
+        return State.WARN, f"{size} MiB wait for the object store", "look into log/worker.log"
+    return State.OK, f"{size} MiB", ""
+
+
+def _served(data: DataDirectory) -> tuple[State, str, str]:
+    process = process_file.holder(data)
+    if process is None:
+        return State.WARN, "no serve runs here: no mail is taken or sent", "run: strongroom serve"
+    return State.OK, f"process {process} serves", ""
+
+
+def _port(data: DataDirectory, settings: Settings, name: str) -> tuple[State, str, str]:
+    port = settings.ports[name]
+    listen = {"smtp": settings.smtp.listen, "portal": settings.portal.listen}.get(name, settings.submission.listen)
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)  # noqa: S104 - asked on the loopback instead
+    try:
+        socket.create_connection((address, port), PORT_SECONDS).close()
+    except OSError as error:
+        return State.FAIL, f"{port} on {address} does not answer: {error.strerror}", "look into log/supervisor.log"
+    return State.OK, f"{port} on {address} answers", ""
+
+
+def _clock(appliance: Appliance) -> tuple[State, str, str]:
+    """A clock behind the newest audit entry was set back: nothing would come due, and entries would lie."""
+    now = appliance.clock.now()
+    with appliance.database.read() as connection:
+        newest = audit_trail.tail(connection, 1)
+    if newest and newest[0].at - now > CLOCK_SLACK:
+        return (
+            State.FAIL,
+            f"the clock is behind the audit trail by {newest[0].at - now}",
+            "set the clock; use a time server",
+        )
+    return State.OK, f"{now:%Y-%m-%d %H:%M:%SZ}, not behind anything recorded", ""
+
+
+def _certificate(appliance: Appliance) -> tuple[State, str, str]:
+    end = tls_certificates.expires_at(appliance.data.tls)
+    left = end - appliance.clock.now()
+    told = f"valid until {end:%Y-%m-%d}"
+    fix = "put a new server.pem and server.key into tls/ and start serve again"
+    if left <= timedelta(0):
+        return State.FAIL, f"expired on {end:%Y-%m-%d}", fix
+    return (State.WARN, told, fix) if left < CERTIFICATE_NOTICE else (State.OK, told, "")
+
+
+def _stores(appliance: Appliance) -> Iterator[Finding]:
+    """Rows, keys, objects and the audit trail, held against each other. Objects are not read whole here."""
+    stores = Stores(
+        database=appliance.database,
+        keystore=appliance.keystore,
+        spool_directory=appliance.data.spool,
+        objects=appliance.objects,
+        audit_public_key=audit_public_key(appliance.ring.audit_seed),
+        checkpoints_path=appliance.data.checkpoints,
+        metadatas=schema.METADATAS[1:],
+    )
+    found = consistency_check.check(
+        stores, now=appliance.clock.now(), accepted_events=ACCEPTED_EVENTS, reads_objects=False
+    )
+    for check in ("database", "rows", "keys", "audit", "messages", "objects"):
+        mine = [finding for finding in found if finding.check == check]
+        if not mine:
+            yield Finding(check, State.OK, "all is as it was written")
+        for finding in mine:
+            state = State.FAIL if finding.weight is Weight.FAIL else State.WARN
+            fix = "restore from a backup, and keep this directory as evidence" if state is State.FAIL else ""
+            yield Finding(check, state, finding.problem, fix)
+
+
+def _queue(appliance: Appliance) -> tuple[State, str, str]:
+    now = appliance.clock.now()
+    with appliance.database.read() as connection:
+        waiting = outbox.waiting(connection)
+        due = outbox.next_due(connection, tuple(Kind))
+    told = f"{waiting.total()} items wait"
+    if due is not None and now - due > LATE_WORK:
+        return (
+            State.WARN,
+            f"{told}, the oldest since {due:%Y-%m-%d %H:%MZ}",
+            "is serve running? look into log/worker.log",
+        )
+    return State.OK, told, ""
+
+
+def _index(appliance: Appliance) -> tuple[State, str, str]:
+    with appliance.database.read() as connection:
+        counts = archive_records.counts(connection)
+        oldest = archive_records.oldest_unindexed_at(connection)
+    told = f"{counts.indexed} of {counts.archived} messages can be found"
+    if oldest is not None and appliance.clock.now() - oldest > LATE_INDEX:
+        return (
+            State.WARN,
+            f"{told}; one waits since {oldest:%Y-%m-%d %H:%MZ}",
+            "is serve running? look into log/worker.log",
+        )
+    return State.OK, told, ""

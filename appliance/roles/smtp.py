@@ -1,0 +1,114 @@
+"""The smtp role: mail from other servers and from the practice's own mail programs.
+
+It has the deposit keys and nothing else: it can take mail in, and cannot open a message that was stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import uvloop
+
+from appliance import front_door_wiring, tls_certificates
+from appliance.data_directory import DataDirectory
+from appliance.front_door_wiring import FrontDoorParts
+from appliance.smtp_authentication import Submitter
+from appliance.smtp_door import Door, DoorKind, DoorLimits
+from appliance.smtp_inbound import SmtpConversation
+from mailstore.actor import Actor
+from mailstore.database import Database
+from mailstore.key_hierarchy import DepositKeys
+from portal.account_records import verify_app_password
+
+GRACE_SECONDS = 10.0
+"""How long answers that are owed may take after the role was told to end."""
+
+
+@dataclass(frozen=True)
+class AppPasswords:
+    """The app passwords of the portal's accounts, as submission asks for them."""
+
+    database: Database
+    lookup_key: bytes = field(repr=False)
+
+    def authenticate(self, login: str, password: str) -> Submitter | None:
+        """Who this is, or None. Raises ``StorageUnavailableError``, ``TamperedError``."""
+        found = verify_app_password(self.database, self.lookup_key, login, password)
+        return Submitter(Actor(found.account, found.role)) if found else None
+
+
+def work(
+    data: DataDirectory, keys: bytes, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]
+) -> None:
+    """Take mail until SIGTERM; what was received whole is stored and answered first."""
+    deposit_keys = DepositKeys.from_bytes(keys)
+    tls = tls_certificates.server_context(data.tls)
+    with (
+        front_door_wiring.opened(data, deposit_keys) as parts,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        passwords = AppPasswords(parts.database, deposit_keys.lookup_key)
+        doors = {
+            "smtp": _door(parts, tls, DoorKind.MX, None),
+            "submission": _door(parts, tls, DoorKind.SUBMISSION, passwords),
+            "submissions": _door(parts, tls, DoorKind.SUBMISSION, passwords),
+        }
+        runner.run(_serve(doors, sockets, tls, when_ready))
+
+
+def _door(parts: FrontDoorParts, tls: ssl.SSLContext, kind: DoorKind, passwords: AppPasswords | None) -> Door:
+    settings = parts.settings
+    return Door(
+        kind=kind,
+        host_name=settings.mx_host,
+        domain=settings.practice.domain,
+        limits=DoorLimits(
+            acceptance=parts.limits,
+            connections=settings.smtp.connections,
+            connections_per_peer=settings.smtp.connections_per_peer,
+            idle_seconds=settings.smtp.idle_seconds,
+        ),
+        takers=parts.acceptance,
+        addresses=parts.directory,
+        clock=parts.clock,
+        tls=tls,
+        submitters=passwords,
+    )
+
+
+async def _serve(
+    doors: Mapping[str, Door],
+    sockets: Mapping[str, socket.socket],
+    tls: ssl.SSLContext,
+    when_ready: Callable[[], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    told_to_end = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
+    servers = [
+        await loop.create_server(
+            partial(SmtpConversation, door, loop),
+            sock=sockets[name],
+            ssl=tls if name == "submissions" else None,
+        )
+        for name, door in doors.items()
+    ]
+    when_ready()
+    await told_to_end.wait()
+    for server in servers:
+        server.close()
+    await _last_answers(doors)
+
+
+async def _last_answers(doors: Mapping[str, Door]) -> None:
+    """Let conversations end by themselves for a moment: an answer that is owed saves sending the message again."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GRACE_SECONDS
+    while any(door.connected for door in doors.values()) and loop.time() < deadline:  # noqa: ASYNC110 - a bounded wait
+        await asyncio.sleep(0.05)
