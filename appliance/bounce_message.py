@@ -39,6 +39,11 @@ class Cause(StrEnum):
     GIVEN_UP = "given_up"
     STILL_TRYING = "still_trying"
     NOTICE_UNDELIVERABLE = "notice_undeliverable"
+    NOTICE_DELAYED = "notice_delayed"
+
+
+DELAYS = frozenset({Cause.STILL_TRYING, Cause.NOTICE_DELAYED})
+"""Causes that are no failure yet."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def may_report(*, sender: Address | None, origin: Origin, sender_is_ours: bool) 
 
 def action_of(report: Report) -> Action:
     """DELAYED when every recipient is still being tried, otherwise FAILED."""
-    still_trying = all(recipient.cause is Cause.STILL_TRYING for recipient in report.recipients)
+    still_trying = all(recipient.cause in DELAYS for recipient in report.recipients)
     return Action.DELAYED if still_trying else Action.FAILED
 
 
@@ -116,7 +121,7 @@ def compose(report: Report, server: ReportingServer, *, now: datetime, message_i
 
 def status_code(recipient: FailedRecipient) -> str:
     """The enhanced status of one recipient (RFC 3463): the far server's own when it gave one that fits."""
-    wanted_class = "4" if recipient.cause is Cause.STILL_TRYING else "5"
+    wanted_class = "4" if recipient.cause in DELAYS else "5"
     found = ENHANCED_STATUS.search(recipient.last_reply)
     if found and found[1].startswith(wanted_class):
         return found[1]
@@ -125,7 +130,7 @@ def status_code(recipient: FailedRecipient) -> str:
             return "5.0.0"
         case Cause.GIVEN_UP:
             return "5.4.7"
-        case Cause.STILL_TRYING:
+        case Cause.STILL_TRYING | Cause.NOTICE_DELAYED:
             return "4.4.7"
         case _:
             assert_never(recipient.cause)
@@ -156,6 +161,8 @@ def _sentence(recipient: FailedRecipient) -> str:
                 "waits in the portal, but the recipient could not be told by e-mail. "
                 "Please tell them in another way that a message is waiting"
             )
+        case Cause.NOTICE_DELAYED:
+            told = "waits in the portal, but the recipient could not be told by e-mail yet. We keep trying"
         case _:
             assert_never(recipient.cause)
     said = report_parts.one_line(recipient.last_reply)
@@ -174,7 +181,7 @@ def _status_part(report: Report, host_name: str) -> MailPart:
 
 def _recipient_group(recipient: FailedRecipient) -> bytes:
     """The per-recipient fields of RFC 3464 section 2.3."""
-    action = Action.DELAYED if recipient.cause is Cause.STILL_TRYING else Action.FAILED
+    action = Action.DELAYED if recipient.cause in DELAYS else Action.FAILED
     lines = [
         ("Final-Recipient", typed_address(recipient.address)),
         ("Action", action.value),

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 from appliance.delivery_plan import TlsEvidence, TlsFinding, Unreachable
 from appliance.mx_lookup import LookupFailed, MailServer, MxLookup, NoMail, NoName, Servers
-from appliance.smtp_outbound import Channel, NotReached, Reply, SmtpOutbound
+from appliance.smtp_outbound import Channel, NotReached, ProvenChannel, Reply, SmtpOutbound
 
 MAX_ADDRESSES = 4
 """Addresses of one server that are tried."""
 
-Reached = Channel | TlsEvidence | Unreachable | NoMail
+Reached = ProvenChannel | TlsEvidence | Unreachable | NoMail
 
 
 class ReceivingServers:
@@ -51,12 +51,12 @@ class ReceivingServers:
             case Servers(servers):
                 return await self._any_channel(servers)
 
-    async def _first_proof(self, servers: tuple[MailServer, ...]) -> Channel | TlsEvidence | Unreachable:
+    async def _first_proof(self, servers: tuple[MailServer, ...]) -> ProvenChannel | TlsEvidence | Unreachable:
         firm: TlsEvidence | None = None
         for_now: TlsEvidence | Unreachable = Unreachable("no server of the domain has an address")
         async for server, address in self._addresses(servers):
             tried = await self._outbound.open(server, address)
-            if isinstance(tried, Channel):
+            if isinstance(tried, ProvenChannel):
                 return tried
             if isinstance(tried, NotReached):
                 for_now = Unreachable(tried.reply.line)

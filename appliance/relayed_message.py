@@ -8,12 +8,14 @@ left out (RFC 5322 section 3.6.3); our trace field in front (RFC 5321 section 4.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mailstore.addresses import Address, canonical_domain
 from mailstore.message_composition import without_bcc
 
+Copy = TypeVar("Copy")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 MAX_RECIPIENTS = 100
 """Recipients of one transaction that every server must take (RFC 5321 section 4.5.3.1.8)."""
@@ -49,6 +51,18 @@ def prepared(content: bytes, *, trace_field: bytes, is_possible_duplicate: bool)
     whole = trace_field + mark + without_bcc(canonical)
     fields = whole.partition(b"\r\n\r\n")[0]
     return RelayedMessage(whole, has_8bit=not whole.isascii(), has_utf8_fields=not fields.isascii())
+
+
+def by_domain(
+    copies: Iterable[Copy], address_of: Callable[[Copy], Address], limit: int
+) -> Iterator[tuple[str, tuple[Copy, ...]]]:
+    """Copies of one message grouped by the domain they go to, at most ``limit`` in a group."""
+    groups: dict[str, list[Copy]] = {}
+    for copy in copies:
+        groups.setdefault(canonical_domain(address_of(copy).domain), []).append(copy)
+    for domain, group in groups.items():
+        for start in range(0, len(group), limit):
+            yield domain, tuple(group[start : start + limit])
 
 
 def path(address: Address | None) -> bytes:

@@ -1,7 +1,7 @@
 """The SMTP client: connect, ask for TLS, and only then speak of mail (RFC 5321, RFC 3207).
 
-A ``Channel`` exists only after the server proved who it is; there is no way to make one without, except
-``open_for_notice``, which carries pickup notices and nothing else. Nothing said before TLS can fail a message
+A message travels over a ``ProvenChannel``, which exists only after the server proved who it is. The plain
+``Channel`` of ``open_for_notice`` carries pickup notices and nothing else. Nothing said before TLS can fail a message
 for good: anybody on the way could have said it.
 """
 
@@ -84,15 +84,12 @@ class BeforeData(Protocol):
 
 
 class Channel:
-    """A connection over which mail may be sent. ``evidence`` is None for a notice's opportunistic connection."""
+    """A connection over which something may be sent: a notice, or over a ``ProvenChannel`` a message."""
 
-    def __init__(
-        self, client: aiosmtplib.SMTP, server_name: str, evidence: TlsEvidence | None, data_seconds: float
-    ) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, server_name: str, data_seconds: float) -> None:
         self._client = client
         self._data_seconds = data_seconds
         self.server_name = server_name
-        self.evidence = evidence
 
     async def send(self, transmission: Transmission, *, before_data: BeforeData) -> tuple[Reply, ...]:
         """One transaction; the answer about each recipient, in order. Never raises for what a server does.
@@ -116,6 +113,8 @@ class Channel:
             await before_data(accepted)
             final = await self._data(transmission.message.content)
             replies = [final if reply.is_accepted else reply for reply in replies]
+        else:
+            await self._command(b"RSET")
         return tuple(replies)
 
     async def close(self) -> None:
@@ -147,6 +146,14 @@ class Channel:
         return (reply,) * len(transmission.recipients)
 
 
+class ProvenChannel(Channel):
+    """A connection to a server that proved its name: the only kind that a message may travel over."""
+
+    def __init__(self, client: aiosmtplib.SMTP, evidence: TlsEvidence, data_seconds: float) -> None:
+        super().__init__(client, evidence.server_name, data_seconds)
+        self.evidence = evidence
+
+
 class SmtpOutbound:
     """Opens channels. The trust stores are read once and again whenever a file was not readable."""
 
@@ -154,7 +161,7 @@ class SmtpOutbound:
         self._settings = settings
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    async def open(self, server: MailServer, address: str) -> Channel | TlsEvidence | NotReached:
+    async def open(self, server: MailServer, address: str) -> ProvenChannel | TlsEvidence | NotReached:
         """A channel to a server that proved its name; else what asking for TLS showed.
 
         Raises ``StorageUnavailableError`` when our own trust store cannot be read.
@@ -167,7 +174,7 @@ class SmtpOutbound:
             client.close()
             return NotReached(server.name, failure(error))
         if found.finding is TlsFinding.VERIFIED:
-            return Channel(client, server.name, found, self._settings.data_seconds)
+            return ProvenChannel(client, found, self._settings.data_seconds)
         client.close()
         return found
 
@@ -182,7 +189,7 @@ class SmtpOutbound:
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
             return NotReached(server.name, failure(error))
-        return Channel(client, server.name, None, self._settings.data_seconds)
+        return Channel(client, server.name, self._settings.data_seconds)
 
     async def _asked_for_tls(
         self, client: aiosmtplib.SMTP, server: MailServer, address: str, context: ssl.SSLContext

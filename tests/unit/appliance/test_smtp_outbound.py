@@ -16,7 +16,7 @@ from appliance import relayed_message
 from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
-from appliance.smtp_outbound import Channel, ClientSettings, NotReached, Reply, SmtpOutbound
+from appliance.smtp_outbound import Channel, ClientSettings, NotReached, ProvenChannel, Reply, SmtpOutbound
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.errors import StorageUnavailableError
 from tests.flows.receiving_server import (
@@ -89,8 +89,7 @@ def test_a_server_with_a_good_certificate_is_given_the_exact_message_over_tls(
 def test_evidence_tells_the_version_and_the_cipher(authority: CertificateAuthority) -> None:
     with receiving(authority.server(MX)) as server:
         found = opened(server.port, authority)
-    assert isinstance(found, Channel)
-    assert found.evidence is not None
+    assert isinstance(found, ProvenChannel)
     assert found.evidence.finding is TlsFinding.VERIFIED
     assert found.evidence.version == "TLSv1.3"
     assert found.evidence.trust is Trust.PINNED
@@ -258,7 +257,7 @@ def test_a_notice_travels_even_to_a_server_without_tls(tmp_path: Path) -> None:
     async def go(port: int) -> None:
         channel = await SmtpOutbound(SETTINGS).open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
         assert isinstance(channel, Channel)
-        assert channel.evidence is None
+        assert not isinstance(channel, ProvenChannel)
         await channel.close()
 
     with receiving() as server:

@@ -1,0 +1,222 @@
+"""Does the follow-up work that was committed with its cause, item by item, until told to stop.
+
+An item is never dropped for a fault of ours: it is put off with a growing pause and stays visible to ``doctor``.
+The work itself must stand being done twice (``mailstore.outbox``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailstore import outbox
+from mailstore.database import Database
+from mailstore.errors import DestroyedError, StrongroomError
+from mailstore.message import MessageId
+from mailstore.outbox import Kind, OutboxItem
+from mailstore.wall_clock import Clock
+
+logger = logging.getLogger(__name__)
+
+Batch = Callable[[Sequence[MessageId]], None]
+"""Work on whole messages, done in a thread. Returning means done; the items are finished here."""
+
+Errand = Callable[[Sequence[OutboxItem]], Awaitable[None]]
+"""Work on recipients of one message, which finishes or postpones its items itself."""
+
+
+@dataclass(frozen=True)
+class BatchWork:
+    """``size`` messages at most are handed over together; one batch of a kind runs at a time."""
+
+    do: Batch
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class ErrandWork:
+    """``at_once`` messages at most are worked on at a time."""
+
+    do: Errand
+    at_once: int = 10
+
+
+@dataclass(frozen=True)
+class WorkerRules:
+    """``lease`` must outlast the longest errand. A fault's pause doubles from the first to the longest."""
+
+    poll_seconds: float = 0.2
+    lease: timedelta = timedelta(minutes=30)
+    first_pause: timedelta = timedelta(seconds=5)
+    longest_pause: timedelta = timedelta(minutes=10)
+    stop_seconds: float = 20.0
+
+
+class Worker:
+    """The only worker of a data directory. ``run`` returns after ``stop``."""
+
+    def __init__(
+        self,
+        database: Database,
+        work: Mapping[Kind, BatchWork | ErrandWork],
+        *,
+        clock: Clock,
+        rules: WorkerRules | None = None,
+        name: str = "worker",
+    ) -> None:
+        self._database = database
+        self._work = dict(work)
+        self._clock = clock
+        self._rules = rules or WorkerRules()
+        self._name = name
+        self._running: dict[asyncio.Task[None], Kind] = {}
+        self._woken = asyncio.Event()
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Work until stopped. Storage that fails makes a pause, never an end."""
+        await self._tended(self._take_back)
+        while not self._is_stopping:
+            self._woken.clear()
+            begun = await self._tended(self._begin_due)
+            if not begun:
+                await self._pause()
+        await self._wind_down()
+
+    def stop(self) -> None:
+        """Begin nothing more; ``run`` returns when what is under way has ended or was broken off."""
+        self._is_stopping = True
+        self._woken.set()
+
+    async def _tended(self, step: Callable[[], Awaitable[int]]) -> int:
+        try:
+            return await step()
+        except StrongroomError as error:
+            logger.error("outbox unavailable", extra={"code": error.code})  # noqa: TRY400 - its words may quote rows
+            return 0
+
+    async def _take_back(self) -> int:
+        def take_back() -> int:
+            with self._database.write() as connection:
+                return outbox.take_back(connection, tuple(self._work))
+
+        return await asyncio.to_thread(take_back)
+
+    async def _begin_due(self) -> int:
+        """Begin what is due as far as there is room; answers how many pieces of work were begun."""
+        if not await asyncio.to_thread(self._anything_due):
+            return 0
+        begun = 0
+        for kind, work in self._work.items():
+            items = await self._claimed(kind, work)
+            for group in _groups(items, work):
+                self._begin(kind, work, group)
+                begun += 1
+        return begun
+
+    async def _claimed(self, kind: Kind, work: BatchWork | ErrandWork) -> list[OutboxItem]:
+        running = sum(1 for other in self._running.values() if other is kind)
+        room = max(work.at_once - running, 0) if isinstance(work, ErrandWork) else work.size * (not running)
+        if not room:
+            return []
+        return await asyncio.to_thread(
+            outbox.claim,
+            self._database,
+            [kind],
+            now=self._clock.now(),
+            limit=room,
+            lease=self._rules.lease,
+            worker=self._name,
+        )
+
+    def _anything_due(self) -> bool:
+        with self._database.read() as connection:
+            due = outbox.next_due(connection, tuple(self._work))
+        return due is not None and due <= self._clock.now()
+
+    def _begin(self, kind: Kind, work: BatchWork | ErrandWork, items: Sequence[OutboxItem]) -> None:
+        doing = self._errand(work, items) if isinstance(work, ErrandWork) else self._batch(work, items)
+        task = asyncio.create_task(doing)
+        self._running[task] = kind
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._woken.set()
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("outbox work broke off", exc_info=task.exception())
+
+    async def _errand(self, work: ErrandWork, items: Sequence[OutboxItem]) -> None:
+        try:
+            await work.do(items)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the items stay and the worker goes on
+            await asyncio.to_thread(self._put_off, items, error)
+
+    async def _batch(self, work: BatchWork, items: Sequence[OutboxItem]) -> None:
+        await asyncio.to_thread(self._do_batch, work, items)
+
+    def _do_batch(self, work: BatchWork, items: Sequence[OutboxItem]) -> None:
+        """A batch that fails is done one by one, so that one message cannot hold up the others."""
+        try:
+            work.do([item.message for item in items if item.message is not None])
+        except DestroyedError:
+            if len(items) == 1:
+                self._finish(items)
+                return
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the items stay and the worker goes on
+            if len(items) == 1:
+                self._put_off(items, error)
+                return
+        else:
+            self._finish(items)
+            return
+        for item in items:
+            self._do_batch(work, [item])
+
+    def _finish(self, items: Sequence[OutboxItem]) -> None:
+        with self._database.write() as connection:
+            for item in items:
+                outbox.finish(connection, item)
+
+    def _put_off(self, items: Sequence[OutboxItem], error: Exception) -> None:
+        code = error.code if isinstance(error, StrongroomError) else "internal"
+        now = self._clock.now()
+        for item in items:
+            extra = {"message_id": item.message, "kind": item.kind.value, "code": code, "attempts": item.attempts}
+            logger.error("outbox work failed", extra=extra, exc_info=error)
+        with self._database.write() as connection:
+            for item in items:
+                outbox.postpone(connection, item, self._pause_until(item, now), f"fault.{code}")
+
+    def _pause_until(self, item: OutboxItem, now: datetime) -> datetime:
+        doublings = min(item.attempts, 16)
+        return now + min(self._rules.first_pause * (1 << doublings), self._rules.longest_pause)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._rules.poll_seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _wind_down(self) -> None:
+        """Let what is under way end; break off what takes too long, whose items are free again at the next start."""
+        if not self._running:
+            return
+        _, late = await asyncio.wait(tuple(self._running), timeout=self._rules.stop_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+def _groups(items: Sequence[OutboxItem], work: BatchWork | ErrandWork) -> list[tuple[OutboxItem, ...]]:
+    """What is handed over together: a batch whole, errands message by message."""
+    if isinstance(work, BatchWork):
+        return [tuple(items)] if items else []
+    by_message: dict[MessageId | None, list[OutboxItem]] = {}
+    for item in items:
+        by_message.setdefault(item.message, []).append(item)
+    return [tuple(group) for group in by_message.values()]
