@@ -126,6 +126,26 @@ def drop(connection: Connection, message: MessageId, *, kind: Kind, position: in
     return rows_of(connection).delete(connection, outbox, where)
 
 
+def take_back(connection: Connection, kinds: Sequence[Kind]) -> int:
+    """Give up every lease on these kinds: their only worker begins anew, and none of its old work goes on.
+
+    Answers how many items became free at once instead of at the end of their lease.
+    """
+    where = outbox.c.kind.in_([kind.value for kind in kinds]) & outbox.c.leased_until.is_not(None)
+    held = rows_of(connection).select(connection, outbox, where)
+    for row in held:
+        freed = {"leased_until": None, "leased_by": None, "claimable_at": row["not_before"]}
+        rows_of(connection).update(connection, outbox, outbox.c.id == row["id"], freed)
+    return len(held)
+
+
+def postponed(connection: Connection) -> Counter[tuple[Kind, str]]:
+    """How many items of each kind were put off, by the word that says why."""
+    asked = select(outbox.c.kind, outbox.c.why_code, func.count()).where(outbox.c.why_code.is_not(None))
+    found = connection.execute(asked.group_by(outbox.c.kind, outbox.c.why_code))
+    return Counter({(Kind(kind), str(why)): int(number) for kind, why, number in found})
+
+
 def waiting(connection: Connection) -> Counter[Kind]:
     """How many items of each kind are not done yet, leased ones included."""
     asked = select(outbox.c.kind, func.count()).group_by(outbox.c.kind)
