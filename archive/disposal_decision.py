@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from archive.legal_hold import Evidence
+from archive.query_certainty import answer
 from archive.retention_schedule import UNCLASSIFIED, Schedule
 from mailstore.message import MessageId
 
@@ -27,8 +29,10 @@ class Why(StrEnum):
     NOT_DUE = "not_due"
     HELD = "held"
     ON_ITS_WAY = "on_its_way"
+    NOT_CAPTURED = "not_captured"
     CLOCK = "clock_went_back"
     CHANGED = "changed_since_approval"
+    SCHEDULE_CHANGED = "schedule_changed"
     GONE = "not_here"
 
     @property
@@ -46,8 +50,10 @@ _WORDS = {
     Why.NOT_DUE: "its period has not ended",
     Why.HELD: "a legal hold covers it, or may cover it",
     Why.ON_ITS_WAY: "it has not reached every recipient yet",
+    Why.NOT_CAPTURED: "the archive has not captured and indexed it yet",
     Why.CLOCK: "the clock stands before the newest entry of the audit trail",
     Why.CHANGED: "it is not what the approver saw",
+    Why.SCHEDULE_CHANGED: "another schedule is in force than the approver saw",
     Why.GONE: "it is not in the archive",
 }
 
@@ -57,13 +63,15 @@ class Record:
     """What is known of one message when the decision is taken.
 
     ``category`` is None when the rules could not be asked because the message could not be read.
-    ``is_on_its_way`` is True while any recipient still waits for it.
+    ``is_captured`` is True once the archive has it and its index took it or gave it up. ``is_on_its_way`` is True
+    while any recipient still waits for it.
     """
 
     message: MessageId
     received_at: datetime
     sealed_digest: bytes = field(repr=False)
     category: str | None
+    is_captured: bool
     is_on_its_way: bool
 
 
@@ -110,10 +118,42 @@ def decide(
     due = _due(record, schedule, now)
     if isinstance(due, Keep):
         return due
+    if not record.is_captured:
+        return Keep(Why.NOT_CAPTURED)
     if record.is_on_its_way:
         return Keep(Why.ON_ITS_WAY)
     covering = tuple(sorted(finding.hold for finding in holds if finding.covers is not False))
     return Keep(Why.HELD, covering) if covering else due
+
+
+def category_of(evidence: Evidence, schedule: Schedule) -> str | None:
+    """The category that a message has by a schedule; None when it could not be opened.
+
+    Where a part of it could not be read, every rule that such a part might have satisfied counts as satisfied: that
+    can only keep it longer. A message that no rule is known to match stays unclassified.
+    """
+    document = evidence.document
+    if document is None:
+        return None
+    fresh = document.in_category(UNCLASSIFIED)
+    answers = [(rule.category, answer(rule.query, fresh, is_whole=evidence.is_whole)) for rule in schedule.rules]
+    if not any(found for _, found in answers):
+        return UNCLASSIFIED
+    return schedule.longest([name for name, found in answers if found is not False], evidence.received_at)
+
+
+def classified(evidence: Evidence, schedule: Schedule | None) -> Evidence:
+    """The same evidence, its document in the category of that schedule, for holds that ask for one."""
+    if evidence.document is None:
+        return evidence
+    category = category_of(evidence, schedule) if schedule else None
+    return replace(evidence, document=evidence.document.in_category(category or UNCLASSIFIED))
+
+
+def may_be_due(schedule: Schedule, received_at: datetime, now: datetime) -> bool:
+    """False when a message of that moment is due in no category, so that it need not even be opened."""
+    due = (schedule.due_at(name, received_at) for name in schedule.categories)
+    return any(moment is not None and moment <= now for moment in due)
 
 
 def set_hash(records: Iterable[tuple[MessageId, bytes]]) -> bytes:

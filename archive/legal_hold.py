@@ -16,7 +16,8 @@ from enum import StrEnum
 
 from archive import search_query
 from archive.index_document import Field, IndexDocument
-from archive.query_conditions import CategoryIs, Leaf, Prefix, Query, Words, leaves, matches
+from archive.query_certainty import answer
+from archive.query_conditions import Query
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import RefusedError, TamperedError
 
@@ -141,7 +142,8 @@ def covers(hold: Hold, evidence: Evidence) -> bool | None:
         return None
     if not _is_theirs(hold, evidence, evidence.document):
         return False
-    return _is_about(hold.matter, evidence, evidence.document)
+    query = hold.matter.query
+    return query is None or answer(query, evidence.document, is_whole=evidence.is_whole)
 
 
 def mailbox_key(address: str) -> str:
@@ -178,25 +180,6 @@ def _is_theirs(hold: Hold, evidence: Evidence, document: IndexDocument) -> bool:
 def _names(written: str, address: str) -> bool:
     """True when the address stands in a text by itself, for entries that no strict reader understands."""
     return re.search(rf"(?<![\w.+-]){re.escape(address)}(?![\w-]|\.\w)", written) is not None
-
-
-def _is_about(told: Matter, evidence: Evidence, document: IndexDocument) -> bool | None:
-    if told.query is None or matches(told.query, document):
-        return True
-    if evidence.is_whole or not any(depends_on_text(leaf) for leaf in leaves(told.query)):
-        return False
-    return None
-
-
-def depends_on_text(leaf: Leaf) -> bool:
-    """True when a condition may be answered by text that stands in a body or an attachment."""
-    match leaf:
-        case Words(name, _) | Prefix(name, _):
-            return name in {None, Field.BODY, Field.ATTACHMENT}
-        case CategoryIs():
-            return True
-        case _:
-            return False
 
 
 def _folded(text: str) -> str:

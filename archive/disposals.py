@@ -1,0 +1,182 @@
+"""Disposals: what is due is proposed by one person and approved, to the record, by another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from archive import disposal_records
+from archive.disposal_decision import Why
+from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
+from archive.due_records import DueRecord, DueRecords
+from archive.schedules import Schedules
+from archive.two_persons import APPROVERS, KEEPERS, PROPOSERS, require_other_person, require_role
+from mailstore import audit_trail
+from mailstore.actor import Actor
+from mailstore.audit_entry import AuditFact, Detail
+from mailstore.database import Database
+from mailstore.errors import RefusedError
+from mailstore.message import ID_BYTES, identifier_from
+from mailstore.sealed_format import Randomness
+from mailstore.wall_clock import Clock
+
+PROPOSED = "disposal.proposed"
+APPROVED = "disposal.approved"
+
+Progress = Callable[[int, int], None]
+"""Told how many messages were looked at, and of how many."""
+
+
+class NoScheduleError(RefusedError):
+    """Nothing can be due while no schedule is in force."""
+
+    code = "no_schedule"
+
+
+class WrongSetError(RefusedError):
+    """The hash names another set than the one proposed."""
+
+    code = "wrong_set_hash"
+
+
+class WrongDisposalStateError(RefusedError):
+    """The disposal is not in the state that this step begins from."""
+
+    code = "wrong_disposal_state"
+
+
+class ScheduleChangedError(RefusedError):
+    """Another schedule is in force than the one by which the records were due."""
+
+    code = "schedule_changed"
+
+
+class ClockWentBackError(RefusedError):
+    """The clock stands before what the audit log has seen: no decision about time can be taken."""
+
+    code = "clock_went_back"
+
+
+@dataclass(frozen=True)
+class ProposedDisposal:
+    """A disposal that waits for its approver. ``held`` records would be due too, but for a hold."""
+
+    id: str
+    messages: int
+    set_hash: bytes
+    held: int
+
+
+@dataclass(frozen=True)
+class DisposalView:
+    """A disposal with every record of its set."""
+
+    record: DisposalRecord
+    items: tuple[DisposalItem, ...]
+
+
+class Disposals:
+    """What commands and pages ask about disposals. ``archive.disposal_run`` carries them out."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        due_records: DueRecords,
+        schedules: Schedules,
+        clock: Clock,
+        randomness: Randomness,
+        cooling_off_hours: int,
+    ) -> None:
+        self._database = database
+        self._due_records = due_records
+        self._schedules = schedules
+        self._clock = clock
+        self._randomness = randomness
+        self._cooling_off = timedelta(hours=cooling_off_hours)
+
+    def propose(self, actor: Actor, progress: Progress | None = None) -> ProposedDisposal:
+        """Collect exactly what is due now. Nothing dies of it."""
+        require_role(actor, PROPOSERS)
+        with self._database.read() as connection:
+            rules = self._due_records.rules(connection)
+        if rules.schedule is None:
+            raise NoScheduleError("no retention schedule is in force; nothing is due", fix="Approve a schedule first.")
+        if rules.newest_audit_entry is not None and rules.now < rules.newest_audit_entry:
+            raise clock_went_back()
+        survey = self._due_records.survey(progress=progress)
+        record = DisposalRecord(
+            id=identifier_from(self._randomness(ID_BYTES)),
+            state=DisposalState.PROPOSED,
+            schedule=rules.schedule.version,
+            set_hash=self._due_records.hash_of(survey.due),
+            messages=len(survey.due),
+            held=survey.held,
+            proposed_by=actor.account,
+            proposed_at=self._clock.now(),
+        )
+        self._record(record, survey.due)
+        return ProposedDisposal(record.id, record.messages, record.set_hash, record.held)
+
+    def show(self, actor: Actor, disposal: str) -> DisposalView:
+        """The disposal and what stands in its set. Raises ``NotFoundError``."""
+        require_role(actor, KEEPERS)
+        with self._database.read() as connection:
+            record = disposal_records.of(connection, disposal)
+            return DisposalView(record, tuple(disposal_records.items(connection, disposal)))
+
+    def all(self, actor: Actor) -> list[DisposalRecord]:
+        """Every disposal, newest first."""
+        require_role(actor, KEEPERS)
+        with self._database.read() as connection:
+            return disposal_records.all_disposals(connection)
+
+    def approve(self, actor: Actor, disposal: str, *, set_hash: bytes) -> DisposalRecord:
+        """Approve exactly the set of that hash, as another person than proposed it; the cooling-off begins."""
+        require_role(actor, APPROVERS)
+        now = self._clock.now()
+        with self._database.write() as connection:
+            record = disposal_records.of(connection, disposal)
+            require_other_person(actor, record.proposed_by)
+            if record.state is not DisposalState.PROPOSED:
+                raise WrongDisposalStateError(f"this disposal is {record.state}, not proposed")
+            if set_hash != record.set_hash:
+                raise WrongSetError(
+                    "this hash names another set than the one proposed",
+                    fix="Look at the disposal again and give the hash that it shows.",
+                )
+            schedule = self._schedules.in_force(connection)
+            if schedule is None or schedule.version != record.schedule:
+                raise ScheduleChangedError("the schedule has changed since", fix="Propose the disposal again.")
+            newest = audit_trail.tail(connection, 1)
+            if newest and now < newest[0].at:
+                raise clock_went_back()
+            changes = {"approved_by": actor.account, "approved_at": now, "cooled_off_at": now + self._cooling_off}
+            disposal_records.change(connection, disposal, state=DisposalState.APPROVED, **changes)
+            detail: Detail = {"set_hash": set_hash.hex(), "messages": record.messages}
+            audit_trail.append(connection, [AuditFact(APPROVED, actor.account, disposal, detail)], now=now)
+            return disposal_records.of(connection, disposal)
+
+    def _record(self, record: DisposalRecord, due: tuple[DueRecord, ...]) -> None:
+        items = [
+            DisposalItem(
+                message=each.message,
+                state=ItemState.LISTED,
+                sealed_digest=each.sealed_digest,
+                received_at=each.received_at,
+                category=each.category,
+                due_at=each.due_at,
+            )
+            for each in due
+        ]
+        detail: Detail = {"set_hash": record.set_hash.hex(), "messages": record.messages, "held": record.held}
+        fact = AuditFact(PROPOSED, record.proposed_by, record.id, detail)
+        with self._database.write() as connection:
+            disposal_records.insert(connection, record, items)
+            audit_trail.append(connection, [fact], now=record.proposed_at)
+
+
+def clock_went_back() -> ClockWentBackError:
+    """The refusal while the clock stands before the newest entry of the audit log."""
+    return ClockWentBackError(Why.CLOCK.words, fix="Correct the clock of this machine.")

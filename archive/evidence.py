@@ -1,0 +1,62 @@
+"""Opens one message and says what schedules and holds need to know of it. What cannot be opened is said, not hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from archive.index_document import IndexDocument
+from archive.legal_hold import Evidence
+from mailstore.errors import StorageUnavailableError, StrongroomError
+from mailstore.message import StoredMessage
+
+OwnMailboxes = Callable[[Collection[str]], frozenset[str]]
+"""The ids of the mailboxes here that these canonical addresses name; addresses of others are left out."""
+
+
+@dataclass(frozen=True)
+class ReadDocument:
+    """A message taken apart. ``unread_parts`` counts what may hold text and could not be read."""
+
+    document: IndexDocument = field(repr=False)
+    unread_parts: int
+
+
+class DocumentSource(Protocol):
+    """Opens a message and takes it apart. Raises ``StrongroomError`` when it cannot be opened."""
+
+    def read(self, message: StoredMessage) -> ReadDocument:
+        """The document of the message itself, never of the index."""
+        ...
+
+
+class EvidenceReader:
+    """Gathers ``Evidence`` of single messages."""
+
+    def __init__(self, *, documents: DocumentSource, own_mailboxes: OwnMailboxes) -> None:
+        self._documents = documents
+        self._own_mailboxes = own_mailboxes
+
+    def of(self, message: StoredMessage) -> Evidence:
+        """What is known of the message. One that is damaged or cannot be taken apart has no document.
+
+        Raises ``StorageUnavailableError``: a disk that does not answer now says nothing about the message.
+        """
+        try:
+            read = self._documents.read(message)
+        except StorageUnavailableError:
+            raise
+        except StrongroomError:
+            return Evidence(received_at=message.received_at, document=None, is_whole=False)
+        return self.of_document(read)
+
+    def of_document(self, read: ReadDocument) -> Evidence:
+        """The same for a message that is open already."""
+        addresses = {address for found in read.document.addresses.values() for address in found}
+        return Evidence(
+            received_at=read.document.received_at,
+            document=read.document,
+            is_whole=not read.unread_parts,
+            mailboxes=self._own_mailboxes(addresses),
+        )
