@@ -63,7 +63,7 @@ def of_directory(data: DataDirectory, settings: Settings) -> Iterator[Finding]:
     yield _guarded("spool", lambda: _spool(data))
     yield _guarded("serve", lambda: _served(data))
     for name in settings.ports if process_file.holder(data) else ():
-        yield _guarded(f"port {name}", partial(_port, data, settings, name))
+        yield _guarded(f"port {name}", partial(_port, settings, name))
 
 
 def of_appliance(appliance: Appliance) -> Iterator[Finding]:
@@ -138,7 +138,7 @@ def _served(data: DataDirectory) -> tuple[State, str, str]:
     return State.OK, f"process {process} serves", ""
 
 
-def _port(data: DataDirectory, settings: Settings, name: str) -> tuple[State, str, str]:
+def _port(settings: Settings, name: str) -> tuple[State, str, str]:
     port = settings.ports[name]
     listen = {"smtp": settings.smtp.listen, "portal": settings.portal.listen}.get(name, settings.submission.listen)
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)  # noqa: S104 - asked on the loopback instead

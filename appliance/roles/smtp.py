@@ -9,7 +9,7 @@ import asyncio
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -74,7 +74,7 @@ def _door(parts: FrontDoorParts, tls: ssl.SSLContext, kind: DoorKind, passwords:
             connections_per_peer=settings.smtp.connections_per_peer,
             idle_seconds=settings.smtp.idle_seconds,
         ),
-        takers=parts.acceptance,
+        taker=parts.acceptance,
         addresses=parts.directory,
         clock=parts.clock,
         tls=tls,
@@ -103,12 +103,12 @@ async def _serve(
     await told_to_end.wait()
     for server in servers:
         server.close()
-    await _last_answers(doors)
+    await _last_answers(doors.values())
 
 
-async def _last_answers(doors: Mapping[str, Door]) -> None:
-    """Let conversations end by themselves for a moment: an answer that is owed saves sending the message again."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + GRACE_SECONDS
-    while any(door.connected for door in doors.values()) and loop.time() < deadline:  # noqa: ASYNC110 - a bounded wait
-        await asyncio.sleep(0.05)
+async def _last_answers(doors: Iterable[Door]) -> None:
+    """End every conversation; an answer that is owed is given first, as it saves sending the message again."""
+    ending = [conversation.end() for door in doors for conversation in tuple(door.conversations)]
+    owed = [task for task in ending if task is not None]
+    if owed:
+        await asyncio.wait(owed, timeout=GRACE_SECONDS)

@@ -1,0 +1,106 @@
+"""The worker role: everything that follows a message after it was promised, and the clock's own duties."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+from appliance.data_directory import DataDirectory
+from appliance.front_door_wiring import RANDOMNESS, settings_of
+from appliance.outbox_worker import BatchWork, ErrandWork, Worker
+from appliance.wiring import Appliance
+from mailstore import audit_trail
+from mailstore.errors import StrongroomError
+from mailstore.key_hierarchy import KeyRing
+from mailstore.message import MessageId
+from mailstore.outbox import Kind
+from mailstore.promotion import Promotion
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY = timedelta(minutes=10)
+SWEEP_EVERY = timedelta(hours=1)
+
+
+def work(
+    data: DataDirectory, keys: bytes, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]
+) -> None:
+    """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
+    del sockets
+    ring = KeyRing.from_bytes(keys)
+    with Appliance.with_ring(data, settings_of(data), ring) as appliance:
+        asyncio.run(_run(appliance, when_ready))
+
+
+async def _run(appliance: Appliance, when_ready: Callable[[], None]) -> None:
+    promotion = _promotion(appliance)
+    worker = Worker(appliance.database, _kinds(promotion), clock=appliance.clock)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    duties = [
+        asyncio.create_task(_every(CHECKPOINT_EVERY, lambda: _checkpoint(appliance))),
+        asyncio.create_task(_every(SWEEP_EVERY, lambda: _sweep(promotion))),
+    ]
+    when_ready()
+    await worker.run()
+    for duty in duties:
+        duty.cancel()
+    await asyncio.gather(*duties, return_exceptions=True)
+    _checkpoint(appliance)
+
+
+def _kinds(promotion: Promotion) -> Mapping[Kind, BatchWork | ErrandWork]:
+    """Which work is done by whom."""
+    return {Kind.PROMOTE: BatchWork(lambda messages: _promote(promotion, messages), size=64)}
+
+
+def _promotion(appliance: Appliance) -> Promotion:
+    return Promotion(
+        appliance.database,
+        appliance.keystore,
+        appliance.data.spool,
+        appliance.objects,
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )
+
+
+def _promote(promotion: Promotion, messages: Sequence[MessageId]) -> None:
+    for message in messages:
+        promotion.promote(message)
+
+
+async def _every(pause: timedelta, duty: Callable[[], None]) -> None:
+    """A duty at the start and then again and again; one that fails is logged and tried at its next time."""
+    while True:
+        try:
+            await asyncio.to_thread(duty)
+        except StrongroomError:
+            logger.exception("duty failed")
+        await asyncio.sleep(pause.total_seconds())
+
+
+def _checkpoint(appliance: Appliance) -> None:
+    audit_trail.write_checkpoint(
+        appliance.database,
+        appliance.data.checkpoints,
+        audit_seed=appliance.ring.audit_seed,
+        now=appliance.clock.now(),
+    )
+
+
+def _sweep(promotion: Promotion) -> None:
+    """Clear away what a crash left behind: empty segments, objects and keys without a message."""
+    swept = promotion.sweep()
+    logger.info(
+        "swept",
+        extra={
+            "segments": swept.segments,
+            "objects": swept.objects,
+            "keys": swept.keys,
+            "unexplained_keys": swept.unexplained_keys,
+        },
+    )
