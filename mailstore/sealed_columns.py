@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mailstore.errors import TamperedError
@@ -29,6 +29,10 @@ class RecipientDetail:
     last_reply: str = field(default="", repr=False)
 
 
+_SUMMARY_FIELDS = tuple(each.name for each in fields(MessageSummary))
+_DETAIL_FIELDS = tuple(each.name for each in fields(RecipientDetail))
+
+
 def content_context(message: MessageId) -> Context:
     """Where the sealed object of a message belongs."""
     return ("message", message, 1)
@@ -36,7 +40,7 @@ def content_context(message: MessageId) -> Context:
 
 def seal_summary(summary: MessageSummary, *, key: MessageKey, message: MessageId, nonce: bytes) -> bytes:
     """The summary column. Fields that say nothing are left out. ``nonce``: 12 fresh random bytes."""
-    told = {name: value for name, value in asdict(summary).items() if value}
+    told = {name: value for name in _SUMMARY_FIELDS if (value := getattr(summary, name))}
     return seal_field(_json(told), key=key, context=("summary", message, 1), nonce=nonce)
 
 
@@ -45,13 +49,12 @@ def open_summary(sealed: bytes, *, key: MessageKey, message: MessageId) -> Messa
     told = _told(open_field(sealed, key=key, context=("summary", message, 1)), f"summary of message {message}")
     for name in _SUMMARY_LISTS:
         told[name] = tuple(told.get(name, ()))
-    known = {each.name for each in fields(MessageSummary)}
-    return MessageSummary(**{name: value for name, value in told.items() if name in known})
+    return MessageSummary(**{name: told[name] for name in _SUMMARY_FIELDS if name in told})
 
 
 def seal_detail(detail: RecipientDetail, *, key: MessageKey, message: MessageId, position: int, nonce: bytes) -> bytes:
     """The detail column of a recipient row. ``nonce``: 12 fresh random bytes."""
-    told = {name: value for name, value in asdict(detail).items() if value}
+    told = {name: value for name in _DETAIL_FIELDS if (value := getattr(detail, name))}
     return seal_field(_json(told), key=key, context=_recipient_context(message, position), nonce=nonce)
 
 
