@@ -8,11 +8,27 @@ from typing import Protocol
 
 from archive.index_document import IndexDocument
 from archive.legal_hold import Evidence
+from mailstore import mailboxes
+from mailstore.addresses import parse_mailbox
+from mailstore.database import Database
 from mailstore.errors import StorageUnavailableError, StrongroomError
+from mailstore.key_hierarchy import address_index
 from mailstore.message import StoredMessage
 
 OwnMailboxes = Callable[[Collection[str]], frozenset[str]]
 """The ids of the mailboxes here that these canonical addresses name; addresses of others are left out."""
+
+
+def own_mailboxes_of(database: Database, lookup_key: bytes) -> OwnMailboxes:
+    """Looks addresses up among those of our mailboxes."""
+
+    def look_up(addresses: Collection[str]) -> frozenset[str]:
+        indexes = [address_index(lookup_key, parse_mailbox(address)) for address in addresses]
+        with database.read() as connection:
+            found = [mailboxes.by_address(connection, index) for index in indexes]
+        return frozenset(mailbox.id for mailbox in found if mailbox is not None)
+
+    return look_up
 
 
 @dataclass(frozen=True)

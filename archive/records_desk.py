@@ -1,0 +1,114 @@
+"""The records desk: schedules, holds and disposals put together over one archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archive.certification import Certification, Issuer
+from archive.disposal_run import DisposalRun
+from archive.disposals import Disposals
+from archive.due_records import DueRecords
+from archive.evidence import DocumentSource, EvidenceReader, own_mailboxes_of
+from archive.holds import Holds
+from archive.living_holds import LivingHolds
+from archive.schedules import Schedules
+from archive.sealed_details import SealedDetails
+from archive.search_index import SearchIndex
+from mailstore.database import Database
+from mailstore.key_hierarchy import KeyRing
+from mailstore.keystore import Keystore
+from mailstore.object_store import ObjectStore
+from mailstore.sealed_format import Randomness
+from mailstore.wall_clock import Clock
+
+
+@dataclass(frozen=True)
+class ArchiveParts:
+    """What the desk stands on. ``documents`` opens messages and takes them apart."""
+
+    database: Database
+    keystore: Keystore
+    spool_directory: Path
+    objects: ObjectStore
+    index: SearchIndex
+    documents: DocumentSource
+    ring: KeyRing = field(repr=False)
+    clock: Clock
+    randomness: Randomness
+
+
+@dataclass(frozen=True)
+class RecordsDesk:
+    """Every service about records. ``living_holds`` and ``evidence`` are what the intake asks."""
+
+    schedules: Schedules
+    holds: Holds
+    living_holds: LivingHolds
+    evidence: EvidenceReader
+    due_records: DueRecords
+    disposals: Disposals
+    disposal_run: DisposalRun
+    certification: Certification
+
+
+def open_desk(
+    parts: ArchiveParts,
+    *,
+    issuer: Issuer,
+    certificates_directory: Path,
+    checkpoints_path: Path,
+    cooling_off_hours: int,
+) -> RecordsDesk:
+    """The desk over these parts."""
+    database, clock, randomness = parts.database, parts.clock, parts.randomness
+    details = SealedDetails(parts.ring.archive_key, randomness)
+    own_mailboxes = own_mailboxes_of(database, parts.ring.lookup_key)
+    evidence = EvidenceReader(documents=parts.documents, own_mailboxes=own_mailboxes)
+    living = LivingHolds(details=details, own_mailboxes=own_mailboxes)
+    schedules = Schedules(database=database, details=details, evidence=evidence, clock=clock, randomness=randomness)
+    due_records = DueRecords(database=database, schedules=schedules, living=living, evidence=evidence, clock=clock)
+    certification = Certification(
+        database=database,
+        schedules=schedules,
+        issuer=issuer,
+        directory=certificates_directory,
+        checkpoints_path=checkpoints_path,
+        clock=clock,
+    )
+    return RecordsDesk(
+        schedules=schedules,
+        holds=Holds(
+            database=database,
+            details=details,
+            living=living,
+            schedules=schedules,
+            evidence=evidence,
+            due_records=due_records,
+            clock=clock,
+            randomness=randomness,
+        ),
+        living_holds=living,
+        evidence=evidence,
+        due_records=due_records,
+        disposals=Disposals(
+            database=database,
+            due_records=due_records,
+            schedules=schedules,
+            clock=clock,
+            randomness=randomness,
+            cooling_off_hours=cooling_off_hours,
+        ),
+        disposal_run=DisposalRun(
+            database=database,
+            keystore=parts.keystore,
+            spool_directory=parts.spool_directory,
+            objects=parts.objects,
+            index=parts.index,
+            due_records=due_records,
+            certification=certification,
+            clock=clock,
+            randomness=randomness,
+        ),
+        certification=certification,
+    )
