@@ -19,11 +19,11 @@ class LocalObjectStore:
     def put(self, name: str, data: bytes) -> None:
         """Keep ``data`` durably and whole, or not at all. ``RefusedError`` when the name is taken."""
         path = self._path(name)
+        if path.exists():
+            raise RefusedError(f"object {name} is there already")
         try:
             durable_file.make_directory(path.parent)
             durable_file.write_new(path, data)
-        except FileExistsError:
-            raise RefusedError(f"object {name} is there already") from None
         except OSError as error:
             raise _unavailable(name, error) from error
 

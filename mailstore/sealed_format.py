@@ -17,7 +17,7 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from mailstore.errors import TamperedError, WrongKeyError
+from mailstore.errors import LimitExceededError, TamperedError, WrongKeyError
 
 Context = tuple[str, str, int]
 """Kind, identity and version of the thing sealed, as the reader's own row tells them."""
@@ -30,6 +30,8 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 SALT_BYTES = 16
 MAGIC = b"SROB"
+MAX_PLAIN_BYTES = 1 << 28
+"""256 MiB, several times the largest message taken. A longer object is neither made nor opened."""
 
 _VERSION = 1
 _PLAIN, _ZSTD = 0, 1
@@ -92,7 +94,9 @@ def derive(key: bytes, *, info: bytes, salt: bytes | None = None) -> bytes:
 
 
 def seal(content: bytes, *, key: bytes, context: Context, randomness: Randomness) -> bytes:
-    """The sealed object of ``content`` under a 32-byte ``key``, bound to ``context``."""
+    """The sealed object of ``content`` under a 32-byte ``key``, bound to ``context``. At most 256 MiB."""
+    if len(content) > MAX_PLAIN_BYTES:
+        raise LimitExceededError("an object holds at most 256 MiB")
     packed = _codecs.compressor.compress(content)
     compression = _ZSTD if len(packed) < len(content) else _PLAIN
     salt = randomness(SALT_BYTES)
@@ -192,6 +196,8 @@ def _read_header(sealed: bytes) -> _Header:
     known = (version, reserved, dictionary) == (_VERSION, 0, 0)
     if not known or compression not in (_PLAIN, _ZSTD) or chunk_log2 not in _CHUNK_LOG2_RANGE:
         raise TamperedError("the sealed object is of a form that this release does not know")
+    if plain_size > MAX_PLAIN_BYTES:
+        raise TamperedError("the sealed object claims to hold more than any may")
     return _Header(compression, chunk_log2, plain_size, salt, commitment)
 
 

@@ -1,0 +1,97 @@
+"""What every object store promises. A new adapter joins by one line in ``STORES``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mailstore.errors import NotFoundError, RefusedError, TamperedError
+from mailstore.object_layout import new_object_name
+from mailstore.object_store import ObjectStore
+from mailstore.object_store_local import LocalObjectStore
+
+STORES: dict[str, Callable[[Path], ObjectStore]] = {"local": lambda folder: LocalObjectStore(folder / "objects")}
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return STORES[request.param](tmp_path)
+
+
+def name() -> str:
+    return new_object_name(os.urandom)
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
+def test_what_was_put_is_got(store: ObjectStore, size: int) -> None:
+    data, mine = os.urandom(size), name()
+    store.put(mine, data)
+    assert store.get(mine) == data
+    assert store.exists(mine)
+
+
+def test_a_name_is_written_once(store: ObjectStore) -> None:
+    mine = name()
+    store.put(mine, b"first")
+    with pytest.raises(RefusedError):
+        store.put(mine, b"second")
+    assert store.get(mine) == b"first"
+
+
+def test_a_range_is_exactly_that_range(store: ObjectStore) -> None:
+    mine = name()
+    store.put(mine, bytes(range(100)))
+    assert store.get_range(mine, 0, 100) == bytes(range(100))
+    assert store.get_range(mine, 10, 5) == bytes(range(10, 15))
+    assert store.get_range(mine, 99, 1) == b"\x63"
+
+
+def test_a_range_beyond_the_end_is_refused(store: ObjectStore) -> None:
+    mine = name()
+    store.put(mine, bytes(100))
+    for offset, length in ((90, 11), (100, 1), (1000, 10)):
+        with pytest.raises(TamperedError, match=mine):
+            store.get_range(mine, offset, length)
+
+
+def test_what_is_not_there_is_not_found(store: ObjectStore) -> None:
+    mine = name()
+    with pytest.raises(NotFoundError):
+        store.get(mine)
+    with pytest.raises(NotFoundError):
+        store.get_range(mine, 0, 1)
+    assert not store.exists(mine)
+
+
+def test_what_was_deleted_is_gone(store: ObjectStore) -> None:
+    mine, other = name(), name()
+    store.put(mine, b"mine")
+    store.put(other, b"other")
+    store.delete(mine)
+    store.delete(mine)
+    assert not store.exists(mine)
+    assert list(store.names()) == [other]
+    with pytest.raises(NotFoundError):
+        store.get(mine)
+
+
+def test_every_object_is_listed_once(store: ObjectStore) -> None:
+    assert list(store.names()) == []
+    put = {name() for _ in range(20)}
+    for each in put:
+        store.put(each, b"x")
+    listed = list(store.names())
+    assert len(listed) == 20
+    assert set(listed) == put
+
+
+@pytest.mark.parametrize(
+    "hostile", ["", "..", "../keys/slots.json", "aa/../../x", "/etc/passwd", "aa/" + "a" * 25, "AA/" + "A" * 24, "aa\0"]
+)
+def test_name_that_we_do_not_make_is_refused(store: ObjectStore, hostile: str) -> None:
+    for call in (store.get, store.delete, store.exists, lambda bad: store.put(bad, b"x")):
+        with pytest.raises(RefusedError):
+            call(hostile)
