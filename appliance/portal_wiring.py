@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appliance.acceptance import Acceptance
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from portal.account_records import AccountRecords
+from portal.conversations import Conversations
+from portal.front_door import FrontDoor, RoutePreview
 from portal.parts import Parts
 from portal.passwords import PasswordVault
 from portal.people import People
+from portal.reading import Reading
 from portal.sessions import Sessions
 from portal.settings import PasswordCost, Pool, PortalSettings
 from portal.sign_in import Desk, SignIn
@@ -84,7 +86,7 @@ def people(appliance: Appliance) -> People:
     return People(desk(appliance), lookup_key=appliance.ring.lookup_key)
 
 
-def parts(appliance: Appliance, front_door: Acceptance) -> Parts:
+def parts(appliance: Appliance, front_door: FrontDoor, route_preview: RoutePreview) -> Parts:
     """Everything the pages are built from."""
     return Parts(
         settings=portal_settings(appliance.settings),
@@ -92,7 +94,17 @@ def parts(appliance: Appliance, front_door: Acceptance) -> Parts:
         ring=appliance.ring,
         retrieval=appliance.retrieval,
         front_door=front_door,
-        route_preview=front_door,
+        route_preview=route_preview,
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )
+
+
+def conversations(appliance: Appliance) -> Conversations:
+    """Which messages a person may see."""
+    return Conversations(desk(appliance), appliance.retrieval, lookup_key=appliance.ring.lookup_key)
+
+
+def reading(appliance: Appliance) -> Reading:
+    """Opening messages, with an entry in the audit trail for each."""
+    return Reading(desk(appliance), appliance.retrieval, conversations(appliance), people(appliance))

@@ -13,9 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance import birth_record, schema
-from appliance.acceptance import Acceptance
 from appliance.data_directory import DataDirectory
-from appliance.front_door_wiring import RANDOMNESS, depositing, settings_of
+from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
 from appliance.settings import Settings
 from mailstore import audit_trail, key_custody
 from mailstore.audit_entry import AuditFact
@@ -52,11 +51,11 @@ class Appliance:
         return Retrieval(self.database, self.keystore, self.data.spool, self.objects, self.ring, randomness=RANDOMNESS)
 
     @contextmanager
-    def front_door(self) -> Iterator[Acceptance]:
+    def front_door(self) -> Iterator[FrontDoorParts]:
         """The front door in this process; what is waiting is stored before it closes."""
         keys = self.ring.deposit_keys()
         with depositing(self.data, self.settings, keys, self.database, self.keystore) as parts:
-            yield parts.acceptance
+            yield parts
 
     @classmethod
     @contextmanager

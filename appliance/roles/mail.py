@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import uvicorn
 
-from appliance import portal_wiring, tls_certificates
+from appliance import delivery_wiring, portal_wiring, tls_certificates
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.wiring import Appliance
@@ -42,8 +42,9 @@ def work(
     ring = KeyRing.from_bytes(keys)
     # uvicorn raises the signal again when it is done; this process still has mail to store then
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-    with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front_door:
-        app = create_app(portal_wiring.parts(appliance, front_door))
+    with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front:
+        lamps = delivery_wiring.route_preview(appliance, front)
+        app = create_app(portal_wiring.parts(appliance, front.acceptance, lamps))
         config = uvicorn.Config(
             app,
             loop="uvloop",

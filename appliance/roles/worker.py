@@ -9,8 +9,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
+from appliance import delivery_wiring
 from appliance.data_directory import DataDirectory
-from appliance.front_door_wiring import RANDOMNESS, settings_of
+from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
 from mailstore import audit_trail
@@ -32,13 +33,14 @@ def work(
     """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
     del sockets
     ring = KeyRing.from_bytes(keys)
-    with Appliance.with_ring(data, settings_of(data), ring) as appliance:
-        asyncio.run(_run(appliance, when_ready))
+    with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front:
+        asyncio.run(_run(appliance, front, when_ready))
 
 
-async def _run(appliance: Appliance, when_ready: Callable[[], None]) -> None:
+async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:
     promotion = _promotion(appliance)
-    worker = Worker(appliance.database, _kinds(promotion), clock=appliance.clock)
+    kinds = {**_kinds(promotion), **delivery_wiring.outbound(appliance, front).work()}
+    worker = Worker(appliance.database, kinds, clock=appliance.clock)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     duties = [
         asyncio.create_task(_every(CHECKPOINT_EVERY, lambda: _checkpoint(appliance))),

@@ -1,0 +1,137 @@
+"""``strongroom message``: the messages in one's own mailbox, and which way a message went."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from appliance import command_access, portal_wiring
+from appliance.command_call import Call, Outcome, facts, listed, shown, table
+from appliance.message_trace import MessageTrace, Trace
+from mailstore.actor import Actor
+from mailstore.errors import RefusedError
+from mailstore.mailboxes import Folder
+from mailstore.message import MessageId
+from portal.account_records import canonical_login
+from portal.conversations import Conversations, ListedMessage
+from portal.reading import OpenedMessage
+
+PAGE = 200
+COLUMNS = ("id", "received_at", "from", "subject", "size_bytes")
+
+
+def listing(call: Call) -> Outcome:
+    """What lies in the mailbox of the person who asks, sent mail included, newest first."""
+    email, limit = call.arguments.email, call.arguments.limit
+    if limit < 1:
+        raise RefusedError("--limit must be at least 1", fix="say how many messages to list")
+    if canonical_login(email) != canonical_login(call.as_email or ""):
+        raise RefusedError("a mailbox is open to its own person alone", fix=f"sign in as {email} and say --as {email}")
+    with command_access.opened(call) as appliance:
+        actor = command_access.person(call, appliance)
+        conversations = portal_wiring.conversations(appliance)
+        items = [
+            {**_item(message), "folder": folder.value}
+            for folder in Folder
+            for message in _folder(conversations, actor, folder)
+        ]
+    items.sort(key=lambda item: item["received_at"], reverse=True)
+    outcome = listed(items[:limit], COLUMNS, empty="No messages.")
+    return Outcome({**outcome.fields, "total": len(items)}, outcome.text)
+
+
+def show(call: Call) -> Outcome:
+    """One message, after its entry in the audit trail. ``--raw`` gives the very bytes that came after DATA."""
+    with command_access.opened(call) as appliance:
+        actor = command_access.person(call, appliance)
+        opened = portal_wiring.reading(appliance).open_message(actor, MessageId(call.arguments.id))
+    if call.arguments.raw:
+        raw = base64.b64encode(opened.content).decode("ascii")
+        return Outcome({**_fields(opened), "raw_base64": raw}, raw=opened.content)
+    return Outcome(_fields(opened), _text(opened))
+
+
+def trace(call: Call) -> Outcome:
+    """Each recipient's way with its reasons, and what happened to the message."""
+    message = MessageId(call.arguments.id)
+    with command_access.opened(call) as appliance:
+        found = MessageTrace(appliance.database, appliance.retrieval).trace(message)
+    recipients = [
+        {
+            "address": each.address,
+            "route": each.route.value,
+            "reasons": list(each.reasons),
+            "state": each.state.value,
+            "attempts": each.attempts,
+            "last_reply": each.last_reply,
+        }
+        for each in found.recipients
+    ]
+    events = [{"at": each.at, "event": each.event, "position": each.position} for each in found.events]
+    return Outcome({"id": message, "recipients": recipients, "events": events}, _traced(found, events))
+
+
+def _folder(conversations: Conversations, actor: Actor, folder: Folder) -> Iterator[ListedMessage]:
+    before: int | None = None
+    while True:
+        page = conversations.folder(actor, folder, limit=PAGE, before=before)
+        yield from page.items
+        before = page.before
+        if before is None:
+            return
+
+
+def _item(message: ListedMessage) -> dict[str, Any]:
+    summary = message.summary
+    return {
+        "id": message.stored.id,
+        "received_at": message.stored.received_at,
+        "from": summary.from_ or summary.sender,
+        "to": summary.to,
+        "subject": summary.subject,
+        "size_bytes": message.stored.size_bytes,
+        "is_new": message.is_new,
+    }
+
+
+def _fields(opened: OpenedMessage) -> dict[str, Any]:
+    stored, summary = opened.stored, opened.summary
+    return {
+        "id": stored.id,
+        "received_at": stored.received_at,
+        "from": summary.from_ or summary.sender,
+        "to": summary.to,
+        "cc": summary.cc,
+        "subject": summary.subject,
+        "date": summary.date,
+        "size_bytes": stored.size_bytes,
+        "origin": stored.origin.value,
+        "trace_fields": summary.trace_fields,
+        "text": opened.text,
+        "html": opened.html,
+        "attachments": [
+            {"file_name": each.file_name, "content_type": each.content_type, "size_bytes": each.size_bytes}
+            for each in opened.parsed.attachments
+        ],
+    }
+
+
+def _text(opened: OpenedMessage) -> str:
+    fields = _fields(opened)
+    head = {name: fields[name] for name in ("id", "received_at", "from", "to", "cc", "subject") if fields[name]}
+    names = ", ".join(shown(each.file_name) for each in opened.parsed.attachments)
+    body = "\n".join(shown(line) for line in (opened.text or "(no plain text)").splitlines())
+    return facts({**head, **({"attachments": names} if names else {})}) + "\n\n" + body
+
+
+def _traced(found: Trace, events: Sequence[Mapping[str, Any]]) -> str:
+    recipients = [
+        {"address": each.address, "route": each.route.value, "state": each.state.value, "reasons": each.reasons}
+        for each in found.recipients
+    ]
+    return (
+        table(recipients, ("address", "route", "state", "reasons"), empty="No recipients.")
+        + "\n\n"
+        + table(events, ("at", "event"), empty="No events.")
+    )
