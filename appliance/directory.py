@@ -24,10 +24,18 @@ MOST_REMEMBERED = 10_000
 class Directory:
     """The addresses of one appliance. May be asked from any thread."""
 
-    def __init__(self, database: Database, *, lookup_key: bytes, domains: Collection[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lookup_key: bytes,
+        domains: Collection[str],
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
         self._database = database
         self._lookup_key = lookup_key
         self._domains = frozenset(canonical_domain(domain) for domain in domains)
+        self._fresh_seconds = fresh_seconds
         self._remembered: dict[str, tuple[float, str | None]] = {}
 
     def locate(self, address: Address) -> Located:
@@ -56,7 +64,7 @@ class Directory:
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         mailbox = None if found is None else found.id
-        self._remembered[canonical] = (now + FRESH_SECONDS, mailbox)
+        self._remembered[canonical] = (now + self._fresh_seconds, mailbox)
         return mailbox
 
     def owns(self, account: AccountId, address: Address) -> bool:
