@@ -63,7 +63,7 @@ class Work:
 
 @dataclass(frozen=True)
 class _Step:
-    """What is to be recorded of one recipient."""
+    """What is to be recorded of one recipient. ``begins_anew``: attempts are counted from nought again."""
 
     event: RecipientEvent | None
     fact: str = ""
@@ -71,6 +71,7 @@ class _Step:
     reasons: tuple[str, ...] | None = field(default=None, repr=False)
     last_reply: str = field(default="", repr=False)
     is_attempt: bool = True
+    begins_anew: bool = False
 
 
 class DeliveryProgress:
@@ -150,7 +151,9 @@ class DeliveryProgress:
         _finish(connection, work.item)
 
     def _to_portal(self, connection: Connection, work: Work, reasons: tuple[str, ...], *, now: datetime) -> None:
-        step = _Step(RecipientEvent.ROUTED, "message.route_decided", route=Route.PORTAL, reasons=reasons)
+        step = _Step(
+            RecipientEvent.ROUTED, "message.route_decided", route=Route.PORTAL, reasons=reasons, begins_anew=True
+        )
         self._record(connection, work, step, now=now)
         outbox.add(connection, Kind.NOTIFY, work.message.id, work.recipient.position, now)
         _finish(connection, work.item)
@@ -192,7 +195,7 @@ class DeliveryProgress:
             position,
             route=step.route,
             state=_following(row.state, step.event),
-            attempts=row.attempts + 1 if step.is_attempt else None,
+            attempts=0 if step.begins_anew else row.attempts + step.is_attempt,
             sealed_detail=self._retrieval.seal_detail(message, position, detail),
             now=now,
         )

@@ -91,6 +91,11 @@ class Worker:
         self._is_stopping = True
         self._woken.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing is under way."""
+        return not self._running
+
     async def _tended(self, step: Callable[[], Awaitable[int]]) -> int:
         try:
             return await step()

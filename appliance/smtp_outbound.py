@@ -173,6 +173,9 @@ class SmtpOutbound:
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
             return NotReached(server.name, failure(error))
+        except asyncio.CancelledError:
+            client.close()
+            raise
         if found.finding is TlsFinding.VERIFIED:
             return ProvenChannel(client, found, self._settings.data_seconds)
         client.close()
@@ -189,6 +192,9 @@ class SmtpOutbound:
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
             return NotReached(server.name, failure(error))
+        except asyncio.CancelledError:
+            client.close()
+            raise
         return Channel(client, server.name, self._settings.data_seconds)
 
     async def _asked_for_tls(

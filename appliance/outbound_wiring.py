@@ -1,0 +1,154 @@
+"""Puts the outbound rooms together for the worker, from an open data directory and its settings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance import retry_schedule
+from appliance.bounce_message import ReportingServer
+from appliance.delivery_progress import DeliveryProgress
+from appliance.delivery_reports import DeliveryReports
+from appliance.directory import Directory
+from appliance.domain_turns import DomainTurns
+from appliance.mx_lookup import LookupSettings, MxLookup
+from appliance.notice_sending import NoticeSending
+from appliance.outbox_worker import ErrandWork
+from appliance.outgoing_mail import OutgoingMail
+from appliance.pickup_notice import NoticeSettings
+from appliance.receiving_servers import ReceivingServers
+from appliance.relay import Relay, RelayRules
+from appliance.retry_schedule import RetrySchedule
+from appliance.settings import OutboundSettings, RouteSettings
+from appliance.smtp_outbound import ClientSettings, SmtpOutbound
+from mailstore.addresses import Address
+from mailstore.database import Database
+from mailstore.message import MessageId
+from mailstore.outbox import Kind, OutboxItem
+from mailstore.retrieval import Retrieval
+from mailstore.sealed_format import Randomness
+from mailstore.wall_clock import Clock
+from portal.front_door import FrontDoor
+
+MESSAGES_AT_ONCE = 10
+DOMAIN_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class OutboundRules:
+    """All that the settings say about mail to other servers."""
+
+    client: ClientSettings
+    lookup: LookupSettings
+    routes: tuple[RouteSettings, ...]
+    schedule: RetrySchedule
+    notice: NoticeSettings
+    server: ReportingServer
+    attempt_seconds: float = 1200.0
+    messages_at_once: int = MESSAGES_AT_ONCE
+    domain_at_once: int = DOMAIN_AT_ONCE
+
+
+@dataclass(frozen=True)
+class OutboundStore:
+    """What the outbound rooms need of the ground floor. ``jitter`` draws a number from 0 to 1."""
+
+    database: Database
+    retrieval: Retrieval
+    clock: Clock
+    randomness: Randomness
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Outbound:
+    """The outbound rooms, ready for the worker."""
+
+    relay: Relay
+    notices: NoticeSending
+    reports: DeliveryReports
+    messages_at_once: int
+
+    def work(self) -> Mapping[Kind, ErrandWork]:
+        """What ``outbox_worker.Worker`` is to do for the kinds of this floor."""
+        return {
+            Kind.DELIVER: ErrandWork(self.relay.deliver, self.messages_at_once),
+            Kind.NOTIFY: ErrandWork(self.notices.notify, self.messages_at_once),
+            Kind.REPORT: ErrandWork(self._report, 1),
+        }
+
+    async def _report(self, items: Sequence[OutboxItem]) -> None:
+        await asyncio.to_thread(self.reports.report, items)
+
+
+def rules_of(
+    settings: OutboundSettings, *, host_name: str, notice: NoticeSettings, server: ReportingServer
+) -> OutboundRules:
+    """The rules that the settings ask for."""
+    return OutboundRules(
+        client=ClientSettings(
+            host_name=host_name,
+            connect_seconds=settings.connect_seconds,
+            reply_seconds=settings.reply_seconds,
+            data_seconds=2 * settings.reply_seconds,
+        ),
+        lookup=LookupSettings(own_name=host_name),
+        routes=settings.route,
+        schedule=retry_schedule.schedule_of(settings),
+        notice=notice,
+        server=server,
+        messages_at_once=settings.connections,
+    )
+
+
+def servers_of(rules: OutboundRules) -> ReceivingServers:
+    """The way to the servers of a domain; also what the preview of routes asks."""
+    return ReceivingServers(MxLookup(rules.routes, rules.lookup), SmtpOutbound(rules.client))
+
+
+def outbound(
+    store: OutboundStore,
+    rules: OutboundRules,
+    *,
+    front_door: FrontDoor,
+    directory: Directory,
+    has_portal_account: Callable[[Address], bool],
+    link_of: Callable[[MessageId], str],
+) -> Outbound:
+    """Relay, notices and reports over one store. ``link_of`` makes the locator that a notice carries."""
+    mail = OutgoingMail(store.database, store.retrieval)
+    servers = servers_of(rules)
+    progress = DeliveryProgress(store.database, store.retrieval, rules.schedule, jitter=store.jitter)
+    turns = DomainTurns(rules.domain_at_once)
+    relay = Relay(
+        mail,
+        servers,
+        progress,
+        turns=turns,
+        rules=RelayRules(rules.attempt_seconds, rules.schedule.portal_after),
+        clock=store.clock,
+        has_portal_account=has_portal_account,
+    )
+    notices = NoticeSending(
+        mail,
+        servers,
+        progress,
+        turns=turns,
+        settings=rules.notice,
+        link_of=link_of,
+        attempt_seconds=rules.attempt_seconds,
+        clock=store.clock,
+        randomness=store.randomness,
+    )
+    reports = DeliveryReports(
+        store.database,
+        mail,
+        front_door,
+        directory,
+        server=rules.server,
+        schedule=rules.schedule,
+        clock=store.clock,
+        randomness=store.randomness,
+    )
+    return Outbound(relay, notices, reports, rules.messages_at_once)

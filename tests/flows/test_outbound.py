@@ -1,0 +1,336 @@
+"""Mail on its way out, through real rooms, over real sockets, to servers as bad as they come."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailstore.message import Origin, RecipientState, Route
+from mailstore.outbox import Kind
+from tests.flows.outbound_practice import DOCTOR, LETTER, OutboundPractice, practice, route
+from tests.flows.receiving_server import (
+    CertificateAuthority,
+    ReceivingServer,
+    Script,
+    receiving,
+    stranger,
+)
+
+PARTNER = "partner.example"
+MX = "mx.partner.example"
+PATIENT = "patient@partner.example"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    return CertificateAuthority(tmp_path_factory.mktemp("outside"))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[OutboundPractice]:
+    with practice(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def partner(house: OutboundPractice, authority: CertificateAuthority) -> Iterator[ReceivingServer]:
+    with receiving(authority.server(MX)) as server:
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
+        yield server
+
+
+def test_a_message_leaves_over_verified_tls_and_says_why(house: OutboundPractice, partner: ReceivingServer) -> None:
+    message = house.send(PATIENT)
+    house.step()
+    recipient = house.recipient(message)
+    assert (recipient.route, recipient.state) == (Route.TLS, RecipientState.DELIVERED)
+    assert recipient.reasons == (f"Verified TLS 1.3 to {MX}, proved by the certificate authority set for this partner",)
+    assert recipient.last_reply.startswith("250")
+    assert house.waiting(Kind.DELIVER) == 0
+    assert house.events(message) == ["message.accepted", "message.route_decided", "message.relayed"]
+    assert len(partner.arrived) == 1
+
+
+def test_what_arrives_is_our_trace_field_and_the_very_bytes(house: OutboundPractice, partner: ReceivingServer) -> None:
+    house.send(PATIENT)
+    house.step()
+    (arrived,) = partner.arrived
+    assert arrived.tls is not None
+    assert arrived.content.startswith(b"Received: ")
+    assert arrived.content.endswith(LETTER)
+    assert (arrived.sender, arrived.recipients) == (DOCTOR, (PATIENT,))
+
+
+@pytest.mark.parametrize("kind", ["wrong name", "stranger", "no tls"])
+def test_a_server_that_proves_nothing_gets_a_notice_and_the_message_waits_in_the_portal(
+    house: OutboundPractice, authority: CertificateAuthority, kind: str
+) -> None:
+    contexts = {"wrong name": authority.server("other.example"), "stranger": stranger(MX), "no tls": None}
+    with receiving(contexts[kind]) as server:
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
+        message = house.send(PATIENT)
+        house.step()
+    recipient = house.recipient(message)
+    assert (recipient.route, recipient.state) == (Route.PORTAL, RecipientState.NOTIFIED)
+    assert recipient.reasons[-1] == "So it is sent by portal, never unprotected"
+    (notice,) = server.arrived
+    assert notice.recipients == (PATIENT,)
+    assert b"CANARY" not in notice.content
+    assert f"/m/{message}".encode() in notice.content.replace(b"=\r\n", b"")
+    assert house.events(message) == ["message.accepted", "message.route_decided", "notice.sent"]
+
+
+def test_a_server_that_is_away_is_asked_again_with_growing_pauses(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.replies["RCPT"] = "451 4.3.0 busy"
+    message = house.send(PATIENT)
+    for minutes in (5, 10, 20):
+        house.step()
+        assert house.recipient(message).state is RecipientState.DEFERRED
+        attempts = partner.verbs.count("RCPT")
+        house.later(minutes=minutes, seconds=-1)
+        house.step()
+        assert partner.verbs.count("RCPT") == attempts
+        house.later(seconds=1)
+    assert house.recipient(message).last_reply == "451 4.3.0 busy"
+    partner.script.replies.clear()
+    house.step()
+    assert house.recipient(message).state is RecipientState.DELIVERED
+    assert len(partner.arrived) == 1
+    assert house.events(message).count("message.deferred") == 1
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "FINAL"])
+def test_a_refusal_for_good_is_reported_to_the_writer_once(
+    house: OutboundPractice, partner: ReceivingServer, verb: str
+) -> None:
+    partner.script.replies[verb] = "550 5.7.1 not here"
+    message = house.send(PATIENT)
+    house.step()
+    house.later(days=6)
+    house.step()
+    assert house.recipient(message).state is RecipientState.FAILED
+    (report,) = house.inbox()
+    assert b"550 5.7.1 not here" in report
+    assert b"CANARY-BODY" not in report
+    assert email.message_from_bytes(report).get_content_type() == "multipart/report"
+    assert house.events(message)[-2:] == ["message.failed", "report.sent"]
+
+
+def test_a_delay_is_reported_once_after_four_hours_and_giving_up_after_five_days(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.replies["MAIL"] = "451 4.3.0 busy"
+    message = house.send(PATIENT)
+    for _ in range(40):
+        house.step()
+        house.later(hours=4)
+    assert house.recipient(message).state is RecipientState.FAILED
+    failure, delay = house.inbox()
+    assert b"Action: delayed" in delay
+    assert b"Action: failed" in failure
+    assert b"Status: 5.4.7" in failure
+    assert house.waiting(Kind.DELIVER) == house.waiting(Kind.REPORT) == 0
+
+
+def test_no_delay_is_reported_about_a_message_that_arrived_meanwhile(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.replies["MAIL"] = "451 4.3.0 busy"
+    house.send(PATIENT)
+    house.step()
+    partner.script.replies.clear()
+    house.later(hours=1)
+    house.step()
+    house.later(hours=5)
+    house.step()
+    assert house.inbox() == []
+
+
+def test_reports_cause_no_reports_and_go_nowhere_but_our_mailbox(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.replies["RCPT"] = "550 5.1.1 unknown"
+    house.send(PATIENT)
+    house.step()
+    assert house.origins() == [Origin.SUBMISSION, Origin.SYSTEM]
+    (report,) = house.inbox()
+    assert email.message_from_bytes(report)["To"] == f"<{DOCTOR}>"
+    assert partner.arrived == []
+
+
+def test_each_recipient_has_an_own_fate(house: OutboundPractice, partner: ReceivingServer) -> None:
+    partner.script.rcpt_replies = {"gone@": "550 5.1.1 unknown", "busy@": "452 4.2.2 full"}
+    message = house.send(PATIENT, "gone@partner.example", "busy@partner.example", DOCTOR)
+    house.step()
+    states = [house.recipient(message, position).state for position in range(4)]
+    assert states == [
+        RecipientState.DELIVERED,
+        RecipientState.FAILED,
+        RecipientState.DEFERRED,
+        RecipientState.DELIVERED,
+    ]
+    assert [arrived.recipients for arrived in partner.arrived] == [(PATIENT,)]
+
+
+def test_recipients_of_one_domain_share_a_transaction_and_learn_nothing_of_each_other(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    letter = LETTER.replace(b"Subject", b"Bcc: hidden@partner.example\r\nSubject")
+    house.send(PATIENT, "hidden@partner.example", content=letter)
+    house.step()
+    (arrived,) = partner.arrived
+    assert set(arrived.recipients) == {PATIENT, "hidden@partner.example"}
+    assert b"hidden@" not in arrived.content
+
+
+def test_recipients_of_two_domains_are_told_to_the_own_server_only(
+    house: OutboundPractice, partner: ReceivingServer, authority: CertificateAuthority
+) -> None:
+    with receiving(authority.server("mx.other.example")) as other:
+        house.routes.append(route("other.example", other.port, authority.ca_file))
+        house.send(PATIENT, "someone@other.example")
+        house.step()
+    assert [arrived.recipients for arrived in partner.arrived] == [(PATIENT,)]
+    assert [arrived.recipients for arrived in other.arrived] == [("someone@other.example",)]
+
+
+def test_once_verified_then_broken_goes_to_the_portal_never_in_clear(
+    house: OutboundPractice, authority: CertificateAuthority
+) -> None:
+    busy = Script(replies={"DATA": "451 4.3.0 busy"})
+    with receiving(authority.server(MX), busy) as good:
+        house.routes.append(route(PARTNER, good.port, authority.ca_file))
+        message = house.send(PATIENT)
+        house.step()
+        assert house.recipient(message).route is Route.TLS
+    with receiving() as bad:
+        house.routes[:] = [route(PARTNER, bad.port, authority.ca_file)]
+        house.later(minutes=6)
+        house.step()
+    assert house.recipient(message).route is Route.PORTAL
+    assert all(b"CANARY" not in arrived.content for arrived in bad.arrived)
+
+
+def test_an_unreachable_server_hands_over_to_the_portal_after_an_hour(house: OutboundPractice) -> None:
+    house.routes.append(route(PARTNER, 9))
+    message = house.send(PATIENT)
+    house.step()
+    assert house.recipient(message).route is Route.UNDECIDED
+    assert house.recipient(message).state is RecipientState.DEFERRED
+    house.later(minutes=61)
+    house.step()
+    assert house.recipient(message).route is Route.PORTAL
+    assert "No verified connection within 60 minutes" in house.recipient(message).reasons[1]
+
+
+def test_a_patient_with_portal_access_need_not_wait_for_a_server_that_is_away(house: OutboundPractice) -> None:
+    house.routes.append(route(PARTNER, 9))
+    house.portal_accounts.add(PATIENT)
+    message = house.send(PATIENT)
+    house.step()
+    assert house.recipient(message).route is Route.PORTAL
+
+
+def test_a_dead_dns_makes_mail_wait_and_bounces_nothing(house: OutboundPractice) -> None:
+    message = house.send("someone@nobody-asked.example")
+    house.step()
+    recipient = house.recipient(message)
+    assert recipient.state is RecipientState.DEFERRED
+    assert house.inbox() == []
+
+
+def test_a_notice_that_cannot_be_delivered_is_reported_and_the_message_stays(
+    house: OutboundPractice,
+) -> None:
+    with receiving(None, Script(replies={"RCPT": "550 5.1.1 unknown"})) as server:
+        house.routes.append(route(PARTNER, server.port))
+        message = house.send(PATIENT)
+        house.step()
+    assert (house.recipient(message).route, house.recipient(message).state) == (
+        Route.PORTAL,
+        RecipientState.FAILED,
+    )
+    (report,) = house.inbox()
+    assert b"waits in the portal" in report.replace(b"=\r\n", b"")
+    assert house.retrieval.content(message) == LETTER
+
+
+def test_a_notice_is_retried_like_mail(house: OutboundPractice) -> None:
+    with receiving(None, Script(replies={"RCPT": "451 4.7.1 greylisted"})) as server:
+        house.routes.append(route(PARTNER, server.port))
+        message = house.send(PATIENT)
+        house.step()
+        assert server.arrived == []
+        server.script.replies.clear()
+        house.later(minutes=6)
+        house.step()
+        assert len(server.arrived) == 1
+    assert house.recipient(message).state is RecipientState.NOTIFIED
+
+
+def test_an_answer_lost_after_the_final_dot_gives_one_marked_duplicate(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.kept_then_dropped = True
+    message = house.send(PATIENT)
+    house.step()
+    assert house.recipient(message).state is RecipientState.DEFERRED
+    partner.script.kept_then_dropped = False
+    house.later(minutes=6)
+    house.step()
+    assert house.recipient(message).state is RecipientState.DELIVERED
+    first, second = partner.arrived
+    assert b"X-Possible-Duplicate" not in first.content
+    assert b"X-Possible-Duplicate" in second.content
+
+
+def test_a_retry_after_a_plain_refusal_is_not_marked_as_a_duplicate(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.replies["FINAL"] = "451 4.3.0 busy"
+    house.send(PATIENT)
+    house.step()
+    partner.script.replies.clear()
+    house.later(minutes=6)
+    house.step()
+    (arrived,) = partner.arrived
+    assert b"X-Possible-Duplicate" not in arrived.content
+
+
+def test_a_server_slower_than_our_patience_does_not_hold_an_attempt_for_ever(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    house.attempt_seconds = 0.5
+    partner.script.seconds["RCPT"] = 2
+    message = house.send(PATIENT)
+    house.step()
+    assert house.recipient(message).last_reply == "the server was too slow"
+    assert house.recipient(message).state is RecipientState.DEFERRED
+
+
+def test_our_own_broken_trust_store_postpones_and_never_bounces(house: OutboundPractice) -> None:
+    house.routes.append(route(PARTNER, 9, "/nonexistent/ca.pem"))
+    message = house.send(PATIENT)
+    house.step()
+    house.later(days=30)
+    house.step()
+    assert house.recipient(message).state is RecipientState.QUEUED
+    assert house.waiting(Kind.DELIVER) == 1
+    assert house.inbox() == []
+
+
+def test_give_up_is_what_the_schedule_says(house: OutboundPractice, partner: ReceivingServer) -> None:
+    house.schedule = replace(house.schedule, give_up_after=timedelta(hours=1))
+    partner.script.replies["MAIL"] = "451 4.3.0 busy"
+    message = house.send(PATIENT)
+    house.step()
+    house.later(hours=1)
+    house.step()
+    assert house.recipient(message).state is RecipientState.FAILED
