@@ -23,10 +23,11 @@ from archive.index_document import IndexDocument
 from archive.query_conditions import Query
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import Hit, Hits, IndexOutdatedError
-from archive.whoosh_schema import instant_of, schema, terms_of
+from archive.whoosh_schema import schema, terms_of
 from archive.whoosh_segment import Deadline, IndexSegment
 from archive.words import DEFINITION
 from mailstore.errors import StorageUnavailableError
+from mailstore.instants import instant_of
 from mailstore.message import MessageId
 
 QUERY_SECONDS = 5.0

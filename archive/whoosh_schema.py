@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from struct import pack, unpack
 from typing import Any
 
@@ -17,6 +16,7 @@ from whoosh.formats import Existence, Format
 
 from archive.index_document import Field, IndexDocument
 from archive.words import fold
+from mailstore.instants import microseconds
 from mailstore.message import MessageId
 
 ID = "id"
@@ -27,8 +27,6 @@ ATTACHMENT = "attachment"
 """The one term of ``HAS``."""
 
 ID_BYTES = 26
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _PLACE_BYTES = 4
 
 _Term = tuple[bytes, int, float, bytes]
@@ -112,16 +110,6 @@ def terms_of(document: IndexDocument) -> dict[str, Any]:
     }
     fields |= {ID: document.id, CATEGORY: fold(document.category), RECEIVED_AT: microseconds(document.received_at)}
     return fields | ({HAS: ATTACHMENT} if document.has_attachment else {})
-
-
-def microseconds(instant: datetime) -> int:
-    """An instant as a column keeps it."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def instant_of(count: int) -> datetime:
-    """The instant that a column tells."""
-    return _EPOCH + count * _MICROSECOND
 
 
 def message_of(column_value: bytes) -> MessageId:

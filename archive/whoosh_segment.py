@@ -29,7 +29,8 @@ from archive.query_conditions import (
     fields_of,
 )
 from archive.search_index import QueryTooWideError
-from archive.whoosh_schema import ATTACHMENT, CATEGORY, HAS, ID, RECEIVED_AT, message_of, microseconds, places_in
+from archive.whoosh_schema import ATTACHMENT, CATEGORY, HAS, ID, RECEIVED_AT, message_of, places_in
+from mailstore.instants import microseconds
 from mailstore.message import MessageId
 
 MOST_PREFIX_WORDS = 2_000
