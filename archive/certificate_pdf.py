@@ -91,7 +91,7 @@ def _title(page: _Page, told: dict[str, Any]) -> None:
     count = told["count"]
     records = "1 record was" if count == 1 else f"{count:,} records were"
     first, last = _moment(told["destroyed"]["first_at"]), _moment(told["destroyed"]["last_at"])
-    page.paragraph(f"{records} destroyed between {first} and {last}. None of them can be read or restored.")
+    page.paragraph(f"{records} destroyed between {first} and {last}. The keys that open them exist here no more.")
     for kept in told["kept"]:
         page.paragraph(f"Approved and kept all the same: {kept['count']:,} ({kept['why'].replace('_', ' ')}).")
 
@@ -112,7 +112,7 @@ def _authority(page: _Page, told: dict[str, Any]) -> None:
     )
     for category in told["authority"]["categories"]:
         name = category["title"] or category["name"]
-        page.fact(category["name"], f"{category['count']:,} - {name}; kept {category['retain']} from receipt")
+        page.fact("Category", f"{name}: {category['count']:,}; kept {category['retain']} from receipt")
         page.fact("", category["citation"])
 
 

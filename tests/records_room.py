@@ -67,19 +67,7 @@ match = "invoice"
 """
 
 COOLING_OFF = timedelta(hours=168)
-FIELDS = [
-    "from",
-    "sender",
-    "to",
-    "cc",
-    "bcc",
-    "reply-to",
-    "resent-from",
-    "resent-sender",
-    "resent-to",
-    "resent-cc",
-    "resent-bcc",
-]
+FIELDS = ("from", "sender", "to", "cc", "bcc", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc")
 
 
 class OpenedDocuments:
