@@ -142,12 +142,20 @@ def object_names(connection: Connection) -> set[str]:
 
 def conversation_of(connection: Connection, header_id_indexes: Sequence[bytes]) -> str | None:
     """The conversation of the first of these Message-IDs that we hold, in the order given; None for none."""
-    if not header_id_indexes:
-        return None
-    where = messages.c.header_id_index.in_(header_id_indexes[:AT_ONCE])
-    found = rows_of(connection).select(connection, messages, where, order_by=messages.c.sequence.desc())
-    by_index = {row["header_id_index"]: str(row["conversation"]) for row in found}
-    return next((by_index[index] for index in header_id_indexes if index in by_index), None)
+    found = conversations_of(connection, header_id_indexes)
+    return next((found[index] for index in header_id_indexes if index in found), None)
+
+
+def conversations_of(connection: Connection, header_id_indexes: Iterable[bytes]) -> dict[bytes, str]:
+    """The conversations of those of these Message-IDs that we hold; of the oldest message where two share one."""
+    wanted = list(dict.fromkeys(header_id_indexes))
+    found: dict[bytes, str] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        where = messages.c.header_id_index.in_(wanted[start : start + AT_ONCE])
+        order = messages.c.sequence.desc()
+        for row in rows_of(connection).select(connection, messages, where, order_by=order):
+            found[row["header_id_index"]] = str(row["conversation"])
+    return found
 
 
 def conversation_messages(connection: Connection, conversation: str) -> list[StoredMessage]:
