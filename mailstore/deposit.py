@@ -59,6 +59,9 @@ from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, Randomness, seal
 from mailstore.spool import Place, SpoolWriter
 from mailstore.wall_clock import Clock
 
+_ANCESTORS = 20
+"""How many references are looked up: a longer line is a stranger's way to make work."""
+
 _GROUP = 64
 """Messages in one group commit: enough to spread the cost of three syncs, few enough to answer soon."""
 
@@ -253,7 +256,7 @@ class Depositor:
         now = self._clock.now()
         if not self._keystore.has_keys([each.message for each in group]):
             raise StorageUnavailableError("the keys were swept away before the rows came")
-        threads = _Threads(connection, self._keys.lookup_key)
+        threads = _Threads(connection, self._keys.lookup_key, group)
         rows = [
             self._row(each, place, threads.joined_by(each.message, each.deposit.summary), now)
             for each, place in zip(group, places, strict=True)
@@ -305,21 +308,25 @@ class _Thread:
 class _Threads:
     """Which conversation each message of a group belongs to; a group may hold a message and its answer."""
 
-    def __init__(self, connection: Connection, lookup_key: bytes) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, lookup_key: bytes, group: Sequence[_Sealed]) -> None:
         self._lookup_key = lookup_key
-        self._begun: dict[bytes, str] = {}
+        referred = [index for each in group for index in self._referred(each.deposit.summary)]
+        self._known = message_records.conversations_of(connection, referred) if referred else {}
 
     def joined_by(self, message: MessageId, summary: MessageSummary) -> _Thread:
         """The conversation of the nearest message that this one refers to and we hold; else one of its own."""
-        referred = [header_id_index(self._lookup_key, name) for name in reversed(summary.references)]
-        conversation = next((self._begun[index] for index in referred if index in self._begun), None)
-        conversation = conversation or message_records.conversation_of(self._connection, referred) or message
+        referred = self._referred(summary)
+        conversation = next((self._known[index] for index in referred if index in self._known), message)
         own = summary.header_message_id
         index = header_id_index(self._lookup_key, own) if own else None
         if index is not None:
-            self._begun.setdefault(index, conversation)
+            self._known.setdefault(index, conversation)
         return _Thread(conversation, index)
+
+    def _referred(self, summary: MessageSummary) -> list[bytes]:
+        """Nearest first: References names the whole line of ancestors, oldest first (RFC 5322 section 3.6.4)."""
+        nearest = summary.references[: -_ANCESTORS - 1 : -1]
+        return [header_id_index(self._lookup_key, name) for name in nearest]
 
 
 def _filings(each: _Sealed, now: datetime) -> Iterator[Filing]:

@@ -88,6 +88,17 @@ def test_answer_joins_the_conversation_of_what_it_answers(vault: Vault) -> None:
     assert conversations[3] == ids[3]
 
 
+def test_only_the_nearest_references_are_looked_up(vault: Vault) -> None:
+    far = vault.deposit(a_deposit(summary=MessageSummary(header_message_id="<far@x>")))[0]
+    padding = tuple(f"<{number}@x>" for number in range(20))
+    joined, apart = vault.deposit(
+        a_deposit(summary=MessageSummary(references=("<far@x>", *padding[1:]))),
+        a_deposit(summary=MessageSummary(references=("<far@x>", *padding))),
+    )
+    assert vault.stored(joined).conversation == far
+    assert vault.stored(apart).conversation == apart
+
+
 def test_row_that_cannot_be_written_harms_its_own_message_only(vault: Vault) -> None:
     depositor = vault.depositor()
     with vault.database.write():
