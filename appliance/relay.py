@@ -22,6 +22,7 @@ from appliance.receiving_servers import ReceivingServers
 from appliance.recipient_outcome import Outcome, RefusedForGood, Stage, ToPortal, TryAgain
 from appliance.relayed_message import MAX_RECIPIENTS, Transmission
 from appliance.smtp_outbound import ProvenChannel
+from mailstore import failpoint
 from mailstore.addresses import Address
 from mailstore.message import RecipientState, Route
 from mailstore.outbox import OutboxItem
@@ -136,6 +137,7 @@ class Relay:
             now = self._clock.now()
             taken = [copies[place] for place in accepted]
             await asyncio.to_thread(self._progress.intend, taken, now=now)
+            failpoint.reached("outbound.after_intention")
 
         transmission = Transmission(
             sender=attempt.outgoing.sender,
@@ -157,8 +159,10 @@ class Relay:
         return encryption_policy.after_probe(evidence, facts)
 
     async def _settle(self, outcomes: Sequence[tuple[Work, Outcome]]) -> None:
+        failpoint.reached("outbound.after_answer")
         now = self._clock.now()
         await asyncio.to_thread(self._progress.settle, outcomes, Stage.MESSAGE, now=now)
+        failpoint.reached("outbound.after_settling")
 
 
 def _is_waiting(work: Work) -> bool:

@@ -112,12 +112,17 @@ class OutboundPractice:
     def step(self, *, seconds: float = 20.0) -> None:
         """Do all that is due now, and what follows from it."""
         while not self.nothing_due():
-            asyncio.run(self._run_worker(seconds))
+            self.start_worker_once(seconds=seconds)
+
+    def start_worker_once(self, *, seconds: float = 20.0) -> None:
+        """A worker that starts, takes back what an earlier one had leased, and works until nothing is due."""
+        asyncio.run(self._run_worker(seconds))
 
     async def _run_worker(self, seconds: float) -> None:
         worker = self.worker()
         running = asyncio.create_task(worker.run())
         async with asyncio.timeout(seconds):
+            await asyncio.sleep(0.1)  # the worker takes back old leases first
             while not (worker.is_idle and await asyncio.to_thread(self.nothing_due)):  # noqa: ASYNC110 - see below
                 await asyncio.sleep(0.01)  # what ends the wait is in the rows, which cannot set an event
         worker.stop()

@@ -1,0 +1,182 @@
+"""Work is done, put off visibly when it fails by our fault, never dropped, and ended when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.outbox_worker import BatchWork, ErrandWork, Worker, WorkerRules
+from mailstore import outbox
+from mailstore.errors import DestroyedError, StorageUnavailableError
+from mailstore.message import MessageId
+from mailstore.outbox import Kind, OutboxItem
+from tests.flows.outbound_practice import DOCTOR, OutboundPractice, practice
+
+RULES = WorkerRules(poll_seconds=0.01, stop_seconds=0.2)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[OutboundPractice]:
+    with practice(tmp_path) as opened:
+        yield opened
+
+
+def put_down(house: OutboundPractice, kind: Kind, count: int) -> list[MessageId]:
+    messages = [house.send(DOCTOR) for _ in range(count)]
+    with house.database.write() as connection:
+        for message in messages:
+            outbox.add(connection, kind, message, 0, house.clock.now())
+    return messages
+
+
+def worked(house: OutboundPractice, work: Mapping[Kind, BatchWork | ErrandWork], until: Callable[[], bool]) -> None:
+    async def go() -> None:
+        worker = Worker(house.database, work, clock=house.clock, rules=RULES)
+        running = asyncio.create_task(worker.run())
+        async with asyncio.timeout(10):
+            while not await asyncio.to_thread(until):  # noqa: ASYNC110 - what ends the wait is in the rows
+                await asyncio.sleep(0.01)
+        worker.stop()
+        await running
+
+    asyncio.run(go())
+
+
+def why(house: OutboundPractice) -> Mapping[tuple[Kind, str], int]:
+    with house.database.read() as connection:
+        return outbox.postponed(connection)
+
+
+def test_batches_are_handed_over_together_and_finished(house: OutboundPractice) -> None:
+    messages = put_down(house, Kind.INDEX, 5)
+    batches: list[Sequence[MessageId]] = []
+    work = {Kind.INDEX: BatchWork(batches.append, size=3)}
+    worked(house, work, lambda: house.waiting(Kind.INDEX) == 0)
+    assert batches == [messages[:3], messages[3:]]
+
+
+def test_one_bad_message_does_not_hold_up_its_batch(house: OutboundPractice) -> None:
+    messages = put_down(house, Kind.INDEX, 4)
+    done: list[MessageId] = []
+
+    def index(batch: Sequence[MessageId]) -> None:
+        if messages[1] in batch:
+            raise RuntimeError("cannot be indexed")
+        done.extend(batch)
+
+    worked(house, {Kind.INDEX: BatchWork(index, size=10)}, lambda: house.waiting(Kind.INDEX) == 1)
+    assert done == [messages[0], *messages[2:]]
+    assert why(house) == {(Kind.INDEX, "fault.internal"): 1}
+
+
+def test_our_own_fault_is_put_off_with_growing_pauses_and_stays_visible(house: OutboundPractice) -> None:
+    put_down(house, Kind.INDEX, 1)
+    tries = 0
+
+    def index(batch: Sequence[MessageId]) -> None:
+        nonlocal tries
+        tries += len(batch)
+        raise StorageUnavailableError("the disk is full")
+
+    for pause in (5, 10, 20):
+        before = tries
+        worked(house, {Kind.INDEX: BatchWork(index)}, lambda now=before: tries > now and bool(why(house)))  # type: ignore[misc]  # a default binds the loop's value
+        house.clock.advance(timedelta(seconds=pause - 1))
+        with house.database.read() as connection:
+            due = outbox.next_due(connection, [Kind.INDEX])
+        assert due == house.clock.now() + timedelta(seconds=1)
+        house.clock.advance(timedelta(seconds=1))
+    assert why(house) == {(Kind.INDEX, "fault.storage_unavailable"): 1}
+    assert house.waiting(Kind.INDEX) == 1
+
+
+def test_work_on_a_destroyed_message_is_over(house: OutboundPractice) -> None:
+    put_down(house, Kind.INDEX, 1)
+
+    def index(batch: Sequence[MessageId]) -> None:
+        raise DestroyedError(f"{len(batch)} gone")
+
+    worked(house, {Kind.INDEX: BatchWork(index)}, lambda: house.waiting(Kind.INDEX) == 0)
+
+
+def test_errands_run_at_once_up_to_their_limit(house: OutboundPractice) -> None:
+    put_down(house, Kind.NOTIFY, 6)
+    running = most = 0
+
+    async def notify(items: Sequence[OutboxItem]) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.05)
+        running -= 1
+        with house.database.write() as connection:
+            for item in items:
+                outbox.finish(connection, item)
+
+    worked(house, {Kind.NOTIFY: ErrandWork(notify, at_once=2)}, lambda: house.waiting(Kind.NOTIFY) == 0)
+    assert most == 2
+
+
+def test_a_failing_errand_keeps_its_items(house: OutboundPractice) -> None:
+    put_down(house, Kind.NOTIFY, 1)
+
+    async def notify(items: Sequence[OutboxItem]) -> None:
+        raise StorageUnavailableError(f"{len(items)} cannot be opened")
+
+    worked(house, {Kind.NOTIFY: ErrandWork(notify)}, lambda: bool(why(house)))
+    assert house.waiting(Kind.NOTIFY) == 1
+
+
+def test_recipients_of_one_message_are_handed_over_together(house: OutboundPractice) -> None:
+    first, second = put_down(house, Kind.NOTIFY, 2)
+    with house.database.write() as connection:
+        outbox.add(connection, Kind.NOTIFY, first, 1, house.clock.now())
+    groups: list[tuple[MessageId | None, int]] = []
+
+    async def notify(items: Sequence[OutboxItem]) -> None:
+        groups.append((items[0].message, len(items)))
+        with house.database.write() as connection:
+            for item in items:
+                outbox.finish(connection, item)
+
+    worked(house, {Kind.NOTIFY: ErrandWork(notify)}, lambda: house.waiting(Kind.NOTIFY) == 0)
+    assert sorted(groups) == sorted([(first, 2), (second, 1)])
+
+
+def test_a_stopped_worker_breaks_off_what_takes_too_long_and_the_next_one_does_it(
+    house: OutboundPractice,
+) -> None:
+    put_down(house, Kind.NOTIFY, 1)
+    begun = threading.Event()
+
+    async def for_ever(items: Sequence[OutboxItem]) -> None:
+        begun.set()
+        await asyncio.sleep(3600 * len(items))
+
+    async def at_once(items: Sequence[OutboxItem]) -> None:
+        with house.database.write() as connection:
+            for item in items:
+                outbox.finish(connection, item)
+
+    worked(house, {Kind.NOTIFY: ErrandWork(for_ever)}, begun.is_set)
+    assert house.waiting(Kind.NOTIFY) == 1
+    worked(house, {Kind.NOTIFY: ErrandWork(at_once)}, lambda: house.waiting(Kind.NOTIFY) == 0)
+
+
+def test_errors_are_logged_by_id_without_what_the_message_says(
+    house: OutboundPractice, caplog: pytest.LogCaptureFixture
+) -> None:
+    (message,) = put_down(house, Kind.INDEX, 1)
+
+    def index(batch: Sequence[MessageId]) -> None:
+        raise RuntimeError(f"failed on {len(batch)}")
+
+    worked(house, {Kind.INDEX: BatchWork(index)}, lambda: bool(why(house)))
+    (record,) = [each for each in caplog.records if each.msg == "outbox work failed"]
+    assert vars(record)["message_id"] == message
+    assert vars(record)["code"] == "internal"
