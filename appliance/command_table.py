@@ -138,8 +138,8 @@ ENTRIES: tuple[Entry, ...] = (
             _option("--name", "the matter's name", required=True),
             _REASON,
             _option("--custodian", "an address whose mail is held; may be repeated", action="append", default=[]),
-            _option("--since", "received at or after this date", metavar="DATE"),
-            _option("--until", "received before this date", metavar="DATE"),
+            _option("--since", "received on this day (UTC) or later", metavar="DATE"),
+            _option("--until", "received on this day (UTC) or earlier", metavar="DATE"),
             _option("--query", "in the language of the archive search"),
         ),
         is_in_name_of_person=True,
@@ -156,7 +156,11 @@ ENTRIES: tuple[Entry, ...] = (
         ("hold", "approve-release"),
         "release a hold (another person); shows what is then due",
         "hold:approve_release",
-        (_ID,),
+        (
+            _ID,
+            _option("--preview", "only show what would be due", action="store_true"),
+            _option("--set-hash", "the hash that the preview showed", metavar="H"),
+        ),
         is_in_name_of_person=True,
     ),
     Entry(
@@ -165,7 +169,7 @@ ENTRIES: tuple[Entry, ...] = (
         "disposal:propose",
         is_in_name_of_person=True,
     ),
-    Entry(("disposal", "show"), "one disposal and its messages", "disposal:show", (_ID,), is_in_name_of_person=True),
+    Entry(("disposal", "show"), "one disposal and its messages", "disposal:show", (_ID,)),
     Entry(
         ("disposal", "approve"),
         "approve exactly the set shown (another person)",

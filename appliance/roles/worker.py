@@ -8,12 +8,14 @@ import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
-from appliance import delivery_wiring
+from appliance import archive_wiring, delivery_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
+from archive.intake import Intake
 from mailstore import audit_trail
 from mailstore.errors import StrongroomError
 from mailstore.key_hierarchy import KeyRing
@@ -24,6 +26,9 @@ from mailstore.promotion import Promotion
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = timedelta(minutes=10)
+INDEX_BATCH = 100
+"""Messages that share one commit of the index, which costs more than a message."""
+
 SWEEP_EVERY = timedelta(hours=1)
 
 
@@ -39,9 +44,11 @@ def work(
 
 async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:
     promotion = _promotion(appliance)
-    kinds = {**_kinds(promotion), **delivery_wiring.outbound(appliance, front).work()}
+    intake = archive_wiring.intake(appliance)
+    kinds = {**_kinds(promotion, intake), **delivery_wiring.outbound(appliance, front).work()}
     worker = Worker(appliance.database, kinds, clock=appliance.clock)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    await asyncio.to_thread(_mend, appliance, intake)
     duties = [
         asyncio.create_task(_every(CHECKPOINT_EVERY, lambda: _checkpoint(appliance))),
         asyncio.create_task(_every(SWEEP_EVERY, lambda: _sweep(promotion))),
@@ -54,9 +61,13 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     _checkpoint(appliance)
 
 
-def _kinds(promotion: Promotion) -> Mapping[Kind, BatchWork | ErrandWork]:
+def _kinds(promotion: Promotion, intake: Intake) -> Mapping[Kind, BatchWork | ErrandWork]:
     """Which work is done by whom."""
-    return {Kind.PROMOTE: BatchWork(lambda messages: _promote(promotion, messages), size=64)}
+    return {
+        Kind.PROMOTE: BatchWork(partial(_each, promotion.promote), size=64),
+        Kind.CAPTURE: BatchWork(partial(_each, intake.capture), size=64),
+        Kind.INDEX: BatchWork(intake.index, size=INDEX_BATCH),
+    }
 
 
 def _promotion(appliance: Appliance) -> Promotion:
@@ -70,9 +81,9 @@ def _promotion(appliance: Appliance) -> Promotion:
     )
 
 
-def _promote(promotion: Promotion, messages: Sequence[MessageId]) -> None:
+def _each(do: Callable[[MessageId], None], messages: Sequence[MessageId]) -> None:
     for message in messages:
-        promotion.promote(message)
+        do(message)
 
 
 async def _every(pause: timedelta, duty: Callable[[], None]) -> None:
@@ -83,6 +94,17 @@ async def _every(pause: timedelta, duty: Callable[[], None]) -> None:
         except StrongroomError:
             logger.exception("duty failed")
         await asyncio.sleep(pause.total_seconds())
+
+
+def _mend(appliance: Appliance, intake: Intake) -> None:
+    """Take up what an interruption left half done: holds not yet held against all mail, an index that was lost."""
+    try:
+        if unfinished := archive_wiring.desk(appliance).holds.evaluate_unfinished():
+            logger.info("holds evaluated", extra={"holds": unfinished})
+        if not intake.is_index_whole():
+            logger.info("index rebuilt", extra={"messages": intake.rebuild()})
+    except StrongroomError:
+        logger.exception("mending failed")
 
 
 def _checkpoint(appliance: Appliance) -> None:

@@ -1,0 +1,92 @@
+"""Puts the archive together from an open appliance: index, document reader, records desk, intake and search."""
+
+from __future__ import annotations
+
+from appliance import portal_wiring
+from appliance.front_door_wiring import RANDOMNESS
+from appliance.wiring import Appliance
+from archive import records_desk
+from archive.archive_search import ArchiveSearch
+from archive.certification import Issuer, StaffMember
+from archive.document_reading import DocumentReader
+from archive.intake import Intake
+from archive.records_desk import ArchiveParts, RecordsDesk
+from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_index import SearchIndex
+from archive.search_index_whoosh import WhooshIndex
+from archive.text_extraction import TextExtractor
+from archive.words import DEFINITION
+from mailstore.message import AccountId
+
+KEY_BACKUP_DAYS = 30
+"""Backups of keys are kept this long at most; certificates say so (docs/operations)."""
+
+
+def index(appliance: Appliance) -> SearchIndex:
+    """The sealed search index."""
+    return WhooshIndex(SealedIndexStorage(appliance.data.index, appliance.ring.index_key, words=DEFINITION))
+
+
+def documents(appliance: Appliance) -> DocumentReader:
+    """What opens messages and takes them apart; attachments are read by a limited child process."""
+    return DocumentReader(appliance.retrieval, TextExtractor())
+
+
+def desk(appliance: Appliance) -> RecordsDesk:
+    """Schedules, holds and disposals."""
+    parts = ArchiveParts(
+        database=appliance.database,
+        keystore=appliance.keystore,
+        spool_directory=appliance.data.spool,
+        objects=appliance.objects,
+        index=index(appliance),
+        documents=documents(appliance),
+        ring=appliance.ring,
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )
+    issuer = Issuer(
+        practice=appliance.settings.practice.name,
+        certificate_seed=appliance.ring.certificate_seed,
+        audit_seed=appliance.ring.audit_seed,
+        key_backup_days=KEY_BACKUP_DAYS,
+        staff=lambda account: _staff_member(appliance, account),
+    )
+    return records_desk.open_desk(
+        parts,
+        issuer=issuer,
+        certificates_directory=appliance.data.certificates,
+        checkpoints_path=appliance.data.checkpoints,
+        cooling_off_hours=appliance.settings.disposal.cooling_off_hours,
+    )
+
+
+def intake(appliance: Appliance) -> Intake:
+    """What takes every accepted message into the archive and the index."""
+    records, reader = desk(appliance), documents(appliance)
+    return Intake(
+        database=appliance.database,
+        documents=reader,
+        index=index(appliance),
+        schedule_in_force=records.schedules.in_force,
+        living_holds=records.living_holds,
+        evidence=records.evidence,
+        clock=appliance.clock,
+    )
+
+
+def search(appliance: Appliance) -> ArchiveSearch:
+    """What the search page and the command ask."""
+    return ArchiveSearch(
+        database=appliance.database,
+        index=index(appliance),
+        retrieval=appliance.retrieval,
+        documents=documents(appliance),
+        clock=appliance.clock,
+    )
+
+
+def _staff_member(appliance: Appliance, account: AccountId) -> StaffMember:
+    with appliance.database.read() as connection:
+        found = portal_wiring.records(appliance).by_id(connection, account)
+    return StaffMember(found.person.name, found.role.value)
