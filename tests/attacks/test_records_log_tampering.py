@@ -18,7 +18,7 @@ from mailstore.audit_tree import Checkpoint, Frontier, audit_public_key, checkpo
 from mailstore.database import Database, DuplicateRowError
 from mailstore.errors import TamperedError
 from mailstore.tables import audit_entries, audit_state
-from tests.unit.mailstore.ledger_samples import FILE_NAME, NOW, created, opened
+from tests.ledger_room import FILE_NAME, NOW, created, opened
 
 SEED = b"s" * 32
 SIZE = 30
@@ -104,7 +104,8 @@ def test_edited_entry_is_the_first_bad_one(database: Database, place: Path, colu
             3,
         ),
         (
-            "INSERT INTO audit_entries SELECT 30, at, actor, event, object, detail, leaf, seal FROM audit_entries LIMIT 1",
+            """INSERT INTO audit_entries
+            SELECT 30, at, actor, event, object, detail, leaf, seal FROM audit_entries LIMIT 1""",
             30,
         ),
     ],

@@ -21,7 +21,7 @@ from mailstore.message import AccountId
 from mailstore.outbox import Kind
 from mailstore.sealed_rows import DamagedRow
 from mailstore.tables import METADATA
-from tests.unit.mailstore.ledger_samples import FILE_NAME, NOW, created, message, new_id, opened, recipient
+from tests.ledger_room import FILE_NAME, NOW, created, message, new_id, opened, recipient
 
 TABLES = list(METADATA.sorted_tables)
 COLUMNS = [(table, column.name) for table in TABLES for column in table.columns]

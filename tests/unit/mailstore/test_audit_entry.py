@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mailstore.audit_entry import MAX_INTEGER, AuditFact, Detail, detail_of, detail_text, placed
-from tests.unit.mailstore.ledger_samples import NOW
+from tests.ledger_room import NOW
 
 
 @pytest.mark.parametrize(

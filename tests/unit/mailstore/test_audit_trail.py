@@ -17,7 +17,7 @@ from mailstore.audit_trail import AuditReport
 from mailstore.audit_tree import audit_public_key, root_of, verify_inclusion
 from mailstore.database import Database
 from mailstore.errors import NotFoundError, StorageUnavailableError
-from tests.unit.mailstore.ledger_samples import NOW, created
+from tests.ledger_room import NOW, created
 
 SEED = b"s" * 32
 
@@ -141,7 +141,7 @@ import os, signal, sys
 from pathlib import Path
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact
-from tests.unit.mailstore.ledger_samples import NOW, opened
+from tests.ledger_room import NOW, opened
 database = opened(Path(sys.argv[1]))
 for number in range(40):
     with database.write() as connection:

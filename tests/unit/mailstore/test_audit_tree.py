@@ -19,7 +19,7 @@ from mailstore.audit_tree import (
     signed_checkpoint,
     verify_inclusion,
 )
-from tests.unit.mailstore.ledger_samples import NOW
+from tests.ledger_room import NOW
 
 SEED = b"s" * 32
 

@@ -17,7 +17,7 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table
 from mailstore.database import Database, DuplicateRowError
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.tables import number_column, seal_column
-from tests.unit.mailstore.ledger_samples import FILE_NAME, created, opened
+from tests.ledger_room import FILE_NAME, created, opened
 
 METADATA = MetaData()
 pieces = Table(
@@ -133,7 +133,7 @@ import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table
 from tests.unit.mailstore.test_database import put
-from tests.unit.mailstore.ledger_samples import opened
+from tests.ledger_room import opened
 database = opened(Path(sys.argv[1]))
 for number in range(25):
     put(database, f"{sys.argv[2]}{number}")

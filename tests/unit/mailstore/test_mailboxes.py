@@ -11,7 +11,7 @@ from mailstore.database import Database, DuplicateRowError
 from mailstore.errors import NotFoundError
 from mailstore.mailboxes import Filing, Folder, Mailbox
 from mailstore.message import AccountId, MessageId
-from tests.unit.mailstore.ledger_samples import NOW, created, message, new_id
+from tests.ledger_room import NOW, created, message, new_id
 
 
 @pytest.fixture

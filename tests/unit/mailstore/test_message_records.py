@@ -15,7 +15,7 @@ from mailstore.message import AccountId, MessageId, RecipientState, Route
 from mailstore.message_records import MessageRow
 from mailstore.message_state import IllegalTransitionError
 from mailstore.outbox import Kind
-from tests.unit.mailstore.ledger_samples import NOW, created, message, new_id, recipient
+from tests.ledger_room import NOW, created, message, new_id, recipient
 
 LATER = NOW + timedelta(hours=1)
 

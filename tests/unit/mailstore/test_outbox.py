@@ -14,7 +14,7 @@ from mailstore import message_records, outbox
 from mailstore.database import Database
 from mailstore.errors import TamperedError
 from mailstore.outbox import Kind, NewItem, OutboxItem
-from tests.unit.mailstore.ledger_samples import NOW, created, message
+from tests.ledger_room import NOW, created, message
 
 MINUTE = timedelta(minutes=1)
 
@@ -136,7 +136,7 @@ from datetime import timedelta
 from pathlib import Path
 from mailstore import outbox
 from mailstore.outbox import Kind
-from tests.unit.mailstore.ledger_samples import NOW, opened
+from tests.ledger_room import NOW, opened
 database = opened(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -17,7 +17,7 @@ from mailstore.mailboxes import Folder
 from mailstore.row_form import RowForm, encoded
 from mailstore.sealed_rows import DamagedRow, SealedRows, rows_of
 from mailstore.tables import Instant, number_column, seal_column
-from tests.unit.mailstore.ledger_samples import FILE_NAME, NOW, created, opened
+from tests.ledger_room import FILE_NAME, NOW, created, opened
 
 METADATA = MetaData()
 things = Table(
