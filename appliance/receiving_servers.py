@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 from appliance.delivery_plan import TlsEvidence, TlsFinding, Unreachable
 from appliance.mx_lookup import LookupFailed, MailServer, MxLookup, NoMail, NoName, Servers
-from appliance.smtp_outbound import Channel, NotReached, ProvenChannel, Reply, SmtpOutbound
+from appliance.server_reply import Reply
+from appliance.smtp_outbound import Channel, NotReached, ProvenChannel, SmtpOutbound
 
 MAX_ADDRESSES = 4
 """Addresses of one server that are tried."""

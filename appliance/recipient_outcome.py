@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from appliance.smtp_outbound import Reply
+from appliance.server_reply import Reply
 
 ANSWER_UNKNOWN = "the message was on its way when the connection ended; it may have arrived"
 """Kept as the last reply from just before the message goes out until its answer is recorded (promise I4)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import aiosmtplib
@@ -19,11 +19,7 @@ from appliance import relayed_message, tls_requirement
 from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
-
-COMPLETED = 250
-WILL_FORWARD = 251
-PERMANENT = range(500, 600)
-MAX_REPLY_TEXT = 500
+from appliance.server_reply import PERMANENT, Reply
 
 
 @dataclass(frozen=True)
@@ -37,34 +33,6 @@ class ClientSettings:
     connect_seconds: float = 30.0
     reply_seconds: float = 300.0
     data_seconds: float = 600.0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a server answered. ``code`` 0: it did not answer, and ``text`` says in our words why.
-
-    ``is_unknown``: the message was on its way when the server vanished, so it may have it or not (RFC 1047).
-    """
-
-    code: int
-    text: str = field(repr=False)
-    is_unknown: bool = False
-
-    @property
-    def is_accepted(self) -> bool:
-        """True when the server took responsibility."""
-        return self.code in {COMPLETED, WILL_FORWARD}
-
-    @property
-    def is_permanent(self) -> bool:
-        """True when trying again is of no use (RFC 5321 section 4.2.1)."""
-        return self.code in PERMANENT
-
-    @property
-    def line(self) -> str:
-        """The reply on one line."""
-        said = " ".join(self.text.split())[:MAX_REPLY_TEXT]
-        return f"{self.code} {said}" if self.code else said
 
 
 @dataclass(frozen=True)

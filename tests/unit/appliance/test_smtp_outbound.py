@@ -16,7 +16,8 @@ from appliance import relayed_message
 from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
-from appliance.smtp_outbound import Channel, ClientSettings, NotReached, ProvenChannel, Reply, SmtpOutbound
+from appliance.server_reply import Reply
+from appliance.smtp_outbound import Channel, ClientSettings, NotReached, ProvenChannel, SmtpOutbound
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.errors import StorageUnavailableError
 from tests.flows.receiving_server import (
