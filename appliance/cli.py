@@ -141,7 +141,8 @@ def _tell(outcome: Outcome, *, is_json: bool) -> int:
 
 def _tell_refusal(error: StrongroomError, *, is_json: bool) -> int:
     if is_json:
-        _print_error(error.code, error.message, error.fix)
+        place = {"position": error.position} if hasattr(error, "position") else {}
+        _print_json({"error": {"code": error.code, "message": error.message, "fix": error.fix, **place}})
     advice = f"  to mend it: {error.fix}\n" if error.fix else ""
     sys.stderr.write(f"strongroom: {error.message}\n{advice}")
     return REFUSED

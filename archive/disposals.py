@@ -11,7 +11,7 @@ from archive.disposal_decision import Why
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
 from archive.due_records import DueRecord, DueRecords
 from archive.schedules import Schedules
-from archive.two_persons import APPROVERS, KEEPERS, PROPOSERS, require_other_person, require_role
+from archive.two_persons import APPROVERS, KEEPERS, PROPOSERS, require_other_person, require_reader, require_role
 from mailstore import audit_trail
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail
@@ -121,7 +121,7 @@ class Disposals:
 
     def show(self, actor: Actor, disposal: str) -> DisposalView:
         """The disposal and what stands in its set. Raises ``NotFoundError``."""
-        require_role(actor, KEEPERS)
+        require_reader(actor)
         with self._database.read() as connection:
             record = disposal_records.of(connection, disposal)
             return DisposalView(record, tuple(disposal_records.items(connection, disposal)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailstore.actor import Actor, Role
+from mailstore.actor import SYSTEM, Actor, Role
 from mailstore.errors import RefusedError
 from mailstore.message import AccountId
 
@@ -35,6 +35,15 @@ def require_role(actor: Actor, roles: frozenset[Role]) -> None:
         raise NotPermittedError(
             "this step is not open to your role", fix=f"Ask somebody whose role is {allowed} to do it."
         )
+
+
+def require_reader(actor: Actor) -> None:
+    """Let a look at holds and disposals pass: for those who keep records, and for the appliance's own console.
+
+    Whoever works at the console holds the keys. Looking changes nothing and opens no message.
+    """
+    if actor != SYSTEM:
+        require_role(actor, KEEPERS)
 
 
 def require_other_person(actor: Actor, first: AccountId | None) -> None:
