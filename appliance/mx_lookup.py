@@ -131,7 +131,7 @@ class MxLookup:
 
     def _may_connect(self, address: str) -> bool:
         """A stranger's MX record must not make us knock on doors inside the practice's network."""
-        return self._settings.private_addresses_allowed or ipaddress.ip_address(address).is_global
+        return self._settings.private_addresses_allowed or is_public(address)
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         resolver = dns.asyncresolver.Resolver(configure=not self._settings.nameservers)
@@ -140,6 +140,14 @@ class MxLookup:
             resolver.port = self._settings.nameserver_port
         resolver.lifetime = self._settings.seconds
         return resolver
+
+
+def is_public(address: str) -> bool:
+    """True for a unicast address of the public internet; an IPv4 address in IPv6 clothes counts as itself."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
+    return parsed.is_global and not parsed.is_multicast
 
 
 def _worse_than_us_left_out(records: list[tuple[int, str]], own_name: str) -> Found:

@@ -139,11 +139,10 @@ class Relay:
             await asyncio.to_thread(self._progress.intend, taken, now=now)
             failpoint.reached("outbound.after_intention")
 
-        transmission = Transmission(
-            sender=attempt.outgoing.sender,
-            recipients=tuple(work.address for work in works),
-            message=attempt.outgoing.prepared(is_possible_duplicate=works[0].may_have_arrived),
-        )
+        is_possible_duplicate = works[0].may_have_arrived
+        message = await asyncio.to_thread(attempt.outgoing.prepared, is_possible_duplicate=is_possible_duplicate)
+        recipients = tuple(work.address for work in works)
+        transmission = Transmission(attempt.outgoing.sender, recipients, message)
         replies = await channel.send(transmission, before_data=before_data)
         return {work.item.id: recipient_outcome.of_reply(reply) for work, reply in zip(works, replies, strict=True)}
 

@@ -44,13 +44,18 @@ class Transmission:
 
 def prepared(content: bytes, *, trace_field: bytes, is_possible_duplicate: bool) -> RelayedMessage:
     """The message as it travels. ``trace_field`` ends in CRLF."""
-    canonical = LINE_END.sub(b"\r\n", content)
+    canonical = content if _is_canonical(content) else LINE_END.sub(b"\r\n", content)
     if not canonical.endswith(b"\r\n"):
         canonical += b"\r\n"
     mark = POSSIBLE_DUPLICATE if is_possible_duplicate else b""
     whole = trace_field + mark + without_bcc(canonical)
     fields = whole.partition(b"\r\n\r\n")[0]
     return RelayedMessage(whole, has_8bit=not whole.isascii(), has_utf8_fields=not fields.isascii())
+
+
+def _is_canonical(content: bytes) -> bool:
+    """True when every CR and every LF is half of a CRLF."""
+    return content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n")
 
 
 def by_domain(

@@ -37,7 +37,7 @@ ZONE = {
     ("many.example.", "MX"): [f"10 mx{number}.many.example." for number in range(50)],
     ("xn--bcher-kva.example.", "MX"): ["10 mx.buecher.example."],
     ("mx.example.", "A"): ["192.0.2.1", "127.0.0.1", "10.1.2.3", "9.9.9.9"],
-    ("mx.example.", "AAAA"): ["::1", "2620:fe::fe"],
+    ("mx.example.", "AAAA"): ["::1", "2620:fe::fe", "::ffff:10.0.0.1", "2002:a00:1::1", "ff0e::1"],
     ("broken.example.", "SERVFAIL"): [],
     ("silent.example.", "SILENT"): [],
 }
