@@ -6,6 +6,7 @@ Used for key files and sealed objects. Nothing here ever sees the text of a mess
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 _FILE_MODE = 0o600
@@ -24,16 +25,23 @@ def make_directory(directory: Path) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write ``data`` durably at ``path``, where nothing may be yet (``FileExistsError``).
+    """Write ``data`` durably at ``path``, where nothing may be yet (``FileExistsError``)."""
+    write_all_new({path: data})
+
+
+def write_all_new(files: Mapping[Path, bytes]) -> None:
+    """Write several new files durably; each is whole or not there, also when this raises.
 
     ``link`` instead of ``rename`` makes the last step fail, not overwrite, when two writers race.
     """
-    aside = _written_aside(path, data)
-    try:
-        os.link(aside, path)
-    finally:
-        aside.unlink()
-    sync_directory(path.parent)
+    for path, data in files.items():
+        aside = _written_aside(path, data)
+        try:
+            os.link(aside, path)
+        finally:
+            aside.unlink()
+    for directory in {path.parent for path in files}:
+        sync_directory(directory)
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -24,6 +24,7 @@ from mailstore.errors import (
     StorageUnavailableError,
     TamperedError,
 )
+from mailstore.failpoint import reached
 from mailstore.instants import instant_of, microseconds
 from mailstore.message import MessageId
 
@@ -42,7 +43,9 @@ CREATE TABLE batches (
 CREATE TABLE message_keys (
   message TEXT PRIMARY KEY, batch BLOB NOT NULL, wrapped BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE destroyed (message TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE destroyed (
+  message TEXT PRIMARY KEY, at INTEGER NOT NULL, is_proved INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
@@ -172,19 +175,26 @@ class Keystore:
         with zeros, ``secure_delete``) and keep a tombstone each: id and time only. 3. Write the journal back into the
         file and cut it to nothing. 4. Search all files for the bytes of step 1; where a rearranged page kept a copy,
         or an earlier run was cut short and the bytes are no longer known, write the whole file anew and search again.
+        5. Mark the tombstones as proved: a run for them has nothing to do any more.
         Whatever does not succeed is ``StorageUnavailableError``: run it again, it converges.
         """
         with self._writing() as connection:
-            doomed = self._wrapped_bytes(connection, messages)
-            connection.executemany("DELETE FROM message_keys WHERE message = ?", [(m,) for m in messages])
+            dying = [message for message in messages if not self._is_proved(connection, message)]
+            doomed = self._wrapped_bytes(connection, dying)
+            connection.executemany("DELETE FROM message_keys WHERE message = ?", [(m,) for m in dying])
             connection.executemany(
-                "INSERT OR IGNORE INTO destroyed VALUES (?, ?)", [(m, microseconds(at)) for m in messages]
+                "INSERT OR IGNORE INTO destroyed (message, at) VALUES (?, ?)", [(m, microseconds(at)) for m in dying]
             )
+        if not dying:
+            return
+        reached("keystore.after_rows")
         self._truncate_journal()
-        if len(doomed) < len(messages) or self._still_in_files(doomed):
+        if len(doomed) < len(dying) or self._still_in_files(doomed):
             self._write_anew()
         if self._still_in_files(doomed):
             raise StorageUnavailableError("destroyed keys are still found in the keystore's files")
+        with self._writing() as connection:
+            connection.executemany("UPDATE destroyed SET is_proved = 1 WHERE message = ?", [(m,) for m in dying])
 
     def remnants(self, wrapped: Iterable[bytes]) -> bool:
         """True when any of these wrapped keys can still be found in the keystore's files."""
@@ -195,6 +205,14 @@ class Keystore:
         query = f"SELECT message FROM destroyed WHERE message IN ({marks})"  # noqa: S608 -- only question marks go in
         if connection.execute(query, messages).fetchone() is not None:
             raise RefusedError("a destroyed message takes no new key")
+
+    def _is_proved(self, connection: sqlite3.Connection, message: MessageId) -> bool:
+        """True when the key was destroyed, proved to be gone, and not brought back since by an older file."""
+        query = (
+            "SELECT 1 FROM destroyed WHERE message = ?1 AND is_proved"
+            " AND NOT EXISTS (SELECT 1 FROM message_keys WHERE message = ?1)"
+        )
+        return connection.execute(query, (message,)).fetchone() is not None
 
     def _wrapped_bytes(self, connection: sqlite3.Connection, messages: Sequence[MessageId]) -> list[bytes]:
         query = "SELECT wrapped FROM message_keys WHERE message = ?"

@@ -118,8 +118,19 @@ def set_recipient(
 
 def set_location(connection: Connection, message: MessageId, *, object_name: str) -> None:
     """The sealed bytes now lie in the object store and no longer in the spool. Raises NotFoundError."""
-    changes = {"object_name": object_name, "segment": None, "offset": 0}
-    if not rows_of(connection).update(connection, messages, messages.c.id == message, changes):
+    set_locations(connection, {message: object_name})
+
+
+def set_locations(connection: Connection, object_names: Mapping[MessageId, str]) -> None:
+    """As ``set_location`` for up to ``AT_ONCE`` messages, each with the name of its object. Raises NotFoundError."""
+    sealed = rows_of(connection)
+    changed = sealed.update_each(
+        connection,
+        messages,
+        messages.c.id.in_(object_names),
+        lambda row: {"object_name": object_names[row["id"]], "segment": None, "offset": 0},
+    )
+    if changed != len(object_names):
         raise NotFoundError("no such message")
 
 

@@ -17,8 +17,13 @@ _SEGMENT = re.compile(r"[a-z2-7]{26}\.segment\Z")
 
 def new_object_name(randomness: Randomness) -> str:
     """A fresh name of an object: two characters, a slash, 24 characters (spreads files over 1024 folders)."""
-    name = identifier_from(randomness(ID_BYTES))
-    return f"{name[:2]}/{name[2:]}"
+    return new_object_names(1, randomness)[0]
+
+
+def new_object_names(count: int, randomness: Randomness) -> list[str]:
+    """Fresh names of objects that are put together. They share a folder, so that it is synced once."""
+    folder = identifier_from(randomness(ID_BYTES))[:2]
+    return [f"{folder}/{identifier_from(randomness(ID_BYTES))[2:]}" for _ in range(count)]
 
 
 def new_segment_name(randomness: Randomness) -> str:

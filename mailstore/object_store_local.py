@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mailstore import durable_file
@@ -18,14 +18,20 @@ class LocalObjectStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Keep ``data`` durably and whole, or not at all. ``RefusedError`` when the name is taken."""
-        path = self._path(name)
-        if path.exists():
-            raise RefusedError(f"object {name} is there already")
+        self.put_all({name: data})
+
+    def put_all(self, objects: Mapping[str, bytes]) -> None:
+        """As ``put`` for several objects; each directory is synced once. When it raises, some may be there."""
+        files = {self._path(name): data for name, data in objects.items()}
+        for name in objects:
+            if self.exists(name):
+                raise RefusedError(f"object {name} is there already")
         try:
-            durable_file.make_directory(path.parent)
-            durable_file.write_new(path, data)
+            for directory in {path.parent for path in files}:
+                durable_file.make_directory(directory)
+            durable_file.write_all_new(files)
         except OSError as error:
-            raise _unavailable(name, error) from error
+            raise _unavailable(", ".join(objects), error) from error
 
     def get(self, name: str) -> bytes:
         """The whole object. ``NotFoundError`` when there is none by that name."""

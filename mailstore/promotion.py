@@ -6,18 +6,18 @@ No key is needed: sealed bytes move as they are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from mailstore import message_records, spool
 from mailstore.database import Database
-from mailstore.errors import DestroyedError, NotFoundError, StorageUnavailableError
+from mailstore.errors import NotFoundError, StorageUnavailableError
 from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, StoredMessage
-from mailstore.object_layout import new_object_name
+from mailstore.object_layout import new_object_names
 from mailstore.object_store import ObjectStore
 from mailstore.retrieval import sealed_bytes
 from mailstore.sealed_format import Randomness
@@ -59,27 +59,30 @@ class Promotion:
         self._randomness = randomness
 
     def promote(self, message: MessageId) -> None:
-        """Move one message, whole. Already moved, or disposed of: nothing to do.
+        """Move one message. As ``promote_all``."""
+        self.promote_all([message])
 
-        1. Put the sealed bytes under a fresh name. 2. Read them back and compare. 3. Set the place in the row, in
-        a transaction in which message and object are both still there. A crash in between leaves an object
-        without a row, for ``sweep``; the message stays in the spool and is promoted anew.
+    def promote_all(self, messages: Sequence[MessageId]) -> None:
+        """Move messages, up to a few hundred at once, each whole. Already moved, or disposed of: nothing to do.
 
-        Raises ``TamperedError`` when the spool's bytes are not what was written, ``StorageUnavailableError``.
+        1. Put the sealed bytes under fresh names. 2. Read them back and compare. 3. Set the places in the rows, in
+        a transaction in which messages and objects are all still there. A crash in between leaves objects
+        without a row, for ``sweep``; the messages stay in the spool and are promoted anew.
+
+        Raises ``TamperedError`` when the spool's bytes are not what was written, ``StorageUnavailableError``; then
+        none was moved.
         """
-        stored = self._still_in_spool(message)
-        if stored is None:
+        names = new_object_names(len(messages), self._randomness)
+        moving = dict(zip(names, self._still_in_spool(messages), strict=False))
+        if not moving:
             return
-        sealed = sealed_bytes(stored, spool_directory=self._spool_directory, objects=self._objects)
-        name = new_object_name(self._randomness)
-        self._objects.put(name, sealed)
+        self._objects.put_all({name: self._spooled(stored) for name, stored in moving.items()})
         reached("promotion.after_put")
-        if hashlib.sha256(self._objects.get(name)).digest() != stored.sealed_digest:
-            self._objects.delete(name)
-            raise StorageUnavailableError(f"the object store gave back other bytes than it got for {name}")
-        if not self._place_set(stored, name):
-            self._objects.delete(name)
+        self._refuse_other_bytes(moving)
+        placed = self._places_set(moving)
         reached("promotion.after_rows")
+        for name in moving.keys() - placed:
+            self._objects.delete(name)
 
     def sweep(self) -> Swept:
         """Release finished spool segments and clear away what a crash left: objects and keys without a row.
@@ -92,27 +95,30 @@ class Promotion:
         keys, unexplained = self._sweep_keys()
         return Swept(segments, objects, keys, unexplained)
 
-    def _still_in_spool(self, message: MessageId) -> StoredMessage | None:
+    def _still_in_spool(self, messages: Sequence[MessageId]) -> list[StoredMessage]:
         with self._database.read() as connection:
-            try:
-                stored = message_records.stored(connection, message)
-            except (DestroyedError, NotFoundError):
-                return None
-        return stored if stored.object_name is None else None
+            stored = message_records.stored_many(connection, messages)
+        return [message for message in stored if message.object_name is None]
 
-    def _place_set(self, before: StoredMessage, name: str) -> bool:
-        """False when the message was moved by someone else, or destroyed, meanwhile."""
+    def _spooled(self, stored: StoredMessage) -> bytes:
+        return sealed_bytes(stored, spool_directory=self._spool_directory, objects=self._objects)
+
+    def _refuse_other_bytes(self, moving: Mapping[str, StoredMessage]) -> None:
+        for name, stored in moving.items():
+            if hashlib.sha256(self._objects.get(name)).digest() != stored.sealed_digest:
+                raise StorageUnavailableError(f"the object store gave back other bytes than it got for {name}")
+
+    def _places_set(self, moving: Mapping[str, StoredMessage]) -> set[str]:
+        """The names that rows point at now; no row does where a message was moved or destroyed meanwhile."""
         with self._database.write() as connection:
-            try:
-                now = message_records.stored(connection, before.id)
-            except (DestroyedError, NotFoundError):
-                return False
-            if now.object_name is not None:
-                return False
-            if not self._objects.exists(name):
-                raise StorageUnavailableError(f"object {name} was swept away before its row came")
-            message_records.set_location(connection, before.id, object_name=name)
-        return True
+            ids = [stored.id for stored in moving.values()]
+            waiting = {now.id for now in message_records.stored_many(connection, ids) if now.object_name is None}
+            placed = {stored.id: name for name, stored in moving.items() if stored.id in waiting}
+            for name in placed.values():
+                if not self._objects.exists(name):
+                    raise StorageUnavailableError(f"object {name} was swept away before its row came")
+            message_records.set_locations(connection, placed)
+        return set(placed.values())
 
     def _release_segments(self) -> int:
         """Closed first, rows second: a closed segment gets no new rows, an open one may."""

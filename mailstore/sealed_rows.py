@@ -107,12 +107,21 @@ class SealedRows:
 
     def update(self, connection: Connection, table: Table, where: Where, changes: Mapping[str, Any]) -> int:
         """Verify each matching row, change it, seal it again. Answers how many. Primary keys never change."""
+        return self.update_each(connection, table, where, lambda _row: changes)
+
+    def update_each(
+        self, connection: Connection, table: Table, where: Where, changes: Callable[[SealedRow], Mapping[str, Any]]
+    ) -> int:
+        """As ``update``, where each row is changed in its own way. ``changes`` is told the verified row."""
         form = self._form(table)
-        if not changes.keys().isdisjoint(form.primary_key):
-            raise ValueError(f"{table.name}: a primary key never changes")
         found = self._found(connection, form, _asked(form, where).with_for_update())
         statement, arranged = form.update(connection.dialect)
-        changed = [arranged(form.sealed(form.changed(row, changes), self._seal)) for row in found]
+        changed = []
+        for row in found:
+            told = changes(form.opened(list(row)))
+            if not told.keys().isdisjoint(form.primary_key):
+                raise ValueError(f"{table.name}: a primary key never changes")
+            changed.append(arranged(form.sealed(form.changed(row, told), self._seal)))
         if changed:
             connection.exec_driver_sql(statement, changed)
         return len(changed)

@@ -64,7 +64,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
 def _kinds(promotion: Promotion, intake: Intake) -> Mapping[Kind, BatchWork | ErrandWork]:
     """Which work is done by whom."""
     return {
-        Kind.PROMOTE: BatchWork(partial(_each, promotion.promote), size=64),
+        Kind.PROMOTE: BatchWork(promotion.promote_all, size=64),
         Kind.CAPTURE: BatchWork(partial(_each, intake.capture), size=64),
         Kind.INDEX: BatchWork(intake.index, size=INDEX_BATCH),
     }

@@ -41,6 +41,15 @@ def test_a_name_is_written_once(store: ObjectStore) -> None:
     assert store.get(mine) == b"first"
 
 
+def test_objects_put_together_are_each_there(store: ObjectStore) -> None:
+    objects = {name(): os.urandom(size) for size in (0, 10, 100_000)}
+    store.put_all(objects)
+    assert {each: store.get(each) for each in store.names()} == objects
+    with pytest.raises(RefusedError):
+        store.put_all({name(): b"new", next(iter(objects)): b"other"})
+    assert {each: store.get(each) for each in objects} == objects
+
+
 def test_a_range_is_exactly_that_range(store: ObjectStore) -> None:
     mine = name()
     store.put(mine, bytes(range(100)))

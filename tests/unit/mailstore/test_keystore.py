@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mailstore import failpoint
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, StorageUnavailableError, TamperedError
 from mailstore.keystore import BatchOfKeys, Keystore
 from mailstore.message import MessageId, identifier_from
@@ -103,6 +105,23 @@ def test_destruction_run_again_converges(keystore: Keystore) -> None:
     keystore.destroy([message], at=NOW + timedelta(days=1))
     assert keystore.destroyed_at(message) == NOW
     assert keystore.wrapped_key(kept.message_keys[1][0]).wrapped_message_key == kept.message_keys[1][1]
+
+
+def test_destruction_cut_short_is_proved_by_the_next_run(
+    keystore: Keystore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = batch(3)
+    keystore.add_batch(kept)
+    message, key = kept.message_keys[0]
+    with monkeypatch.context() as rehearsal:
+        rehearsal.setattr(failpoint, "_NAME", "keystore.after_rows")
+        rehearsal.setattr(failpoint, "_KIND", "error")
+        rehearsal.setattr(failpoint, "_passes", itertools.count(1))
+        with pytest.raises(OSError, match=r"keystore\.after_rows"):
+            keystore.destroy([message], at=NOW)
+    assert key in (tmp_path / "keystore.sqlite3-wal").read_bytes()
+    keystore.destroy([message], at=NOW)
+    assert not keystore.remnants([key])
 
 
 def test_destroyed_message_takes_no_new_key(keystore: Keystore) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,15 +65,28 @@ def test_changed_bytes_are_never_promoted(vault: Vault) -> None:
 
 def test_store_that_gives_back_other_bytes_is_not_trusted(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgetful(type(vault.objects)):  # type: ignore[misc] # a real store whose disk lies
-        def put(self, name: str, data: bytes) -> None:
-            super().put(name, data[:-1] + b"\0")
+        def put_all(self, objects: Mapping[str, bytes]) -> None:
+            super().put_all({name: data[:-1] + b"\0" for name, data in objects.items()})
 
     monkeypatch.setattr(vault, "objects", Forgetful(vault.directory / "objects"))
     (message,) = vault.deposit(a_deposit())
     with pytest.raises(StorageUnavailableError):
         vault.promotion().promote(message)
     assert vault.stored(message).object_name is None
-    assert list(vault.objects.names()) == []
+    assert vault.promotion().sweep().objects == 1
+
+
+def test_messages_promoted_together_lie_in_one_folder_each_under_its_own_name(vault: Vault) -> None:
+    contents = [os.urandom(100) for _ in range(10)]
+    messages = vault.deposit(*map(a_deposit, contents))
+    vault.destroy(messages[:1])
+    vault.promotion().promote(messages[1])
+    vault.promotion().promote_all(messages)
+    assert [vault.retrieval().content(message) for message in messages[1:]] == contents[1:]
+    names = list(vault.objects.names())
+    assert len(set(names)) == 9
+    assert len({name[:2] for name in names}) <= 2
+    assert vault.promotion().sweep().segments == 1
 
 
 def test_segment_is_kept_while_one_message_needs_it(vault: Vault) -> None:
