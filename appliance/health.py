@@ -17,6 +17,7 @@ from pathlib import Path
 
 from appliance import process_file, schema, tls_certificates
 from appliance.data_directory import DataDirectory
+from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from archive import archive_records
@@ -202,7 +203,12 @@ def _queue(appliance: Appliance) -> tuple[State, str, str]:
     with appliance.database.read() as connection:
         waiting = outbox.waiting(connection)
         due = outbox.next_due(connection, tuple(Kind))
+        postponed = outbox.postponed(connection)
     told = f"{waiting.total()} items wait"
+    faults = sorted({f"{kind} ({why})" for kind, why in postponed if why.startswith(FAULT)})
+    if faults:
+        told_faults = f"{told}, put off by a fault of ours: {', '.join(faults)}"
+        return State.WARN, told_faults, "look into log/worker.log; the work is tried again by itself"
     if due is not None and now - due > LATE_WORK:
         return (
             State.WARN,

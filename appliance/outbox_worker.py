@@ -21,6 +21,9 @@ from mailstore.wall_clock import Clock
 
 logger = logging.getLogger(__name__)
 
+FAULT = "fault."
+"""Begins the word that says why an item was put off, when the fault was ours."""
+
 Batch = Callable[[Sequence[MessageId]], None]
 """Work on whole messages, done in a thread. Returning means done; the items are finished here."""
 
@@ -194,7 +197,7 @@ class Worker:
             logger.error("outbox work failed", extra=extra, exc_info=error)
         with self._database.write() as connection:
             for item in items:
-                outbox.postpone(connection, item, self._pause_until(item, now), f"fault.{code}")
+                outbox.postpone(connection, item, self._pause_until(item, now), f"{FAULT}{code}")
 
     def _pause_until(self, item: OutboxItem, now: datetime) -> datetime:
         doublings = min(item.attempts, 16)
