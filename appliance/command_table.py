@@ -202,7 +202,12 @@ ENTRIES: tuple[Entry, ...] = (
         ("demo",),
         "a whole practice to try out",
         "demo:run",
-        (_option("--check", "run one message's whole life and print the evidence", action="store_true"),),
+        (
+            _option("--check", "run one message's whole life and print the evidence", action="store_true"),
+            _option("--codes", "the one-time codes of this moment", action="store_true"),
+            _option("--stop", "end the running demonstration", action="store_true"),
+            _option("--base", "ports at BASE plus the usual number", type=int, metavar="BASE"),
+        ),
     ),
 )
 

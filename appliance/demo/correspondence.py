@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import make_msgid
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def letter(
     *, sender: str, recipients: Iterable[str], subject: str, text: str, files: Iterable[File] = ()
 ) -> EmailMessage:
     """A message as an ordinary mail client writes it."""
-    message = EmailMessage()
+    message = EmailMessage(policy=SMTP)
     message["From"], message["To"], message["Subject"] = sender, ", ".join(recipients), subject
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message.set_content(text)

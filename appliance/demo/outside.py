@@ -15,9 +15,14 @@ from mailstore.errors import StorageUnavailableError
 from mailstore.wall_clock import SystemClock
 
 
+def claim(port: int) -> socket.socket:
+    """A socket that listens on this port of 127.0.0.1. Raises OSError when somebody else has it."""
+    return socket.create_server(("127.0.0.1", port))
+
+
 def free_ports(count: int) -> tuple[int, ...]:
     """Ports of 127.0.0.1 that nobody listens on just now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    sockets = [claim(0) for _ in range(count)]
     ports = tuple(s.getsockname()[1] for s in sockets)
     for each in sockets:
         each.close()
