@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 from archive.evidence import ReadDocument
 from archive.extracted_text import ExtractedText, Extraction, Unreadable
@@ -13,7 +14,7 @@ from archive.text_extraction import Extractor
 from mailstore.addresses import Address, BadAddressError, parse_mailbox
 from mailstore.encoded_words import header_text, unfolded
 from mailstore.header_block import HeaderBlock
-from mailstore.message import Envelope, MessageSummary, StoredMessage
+from mailstore.message import Envelope, MessageId, MessageSummary, StoredMessage
 from mailstore.message_parts import Attachment, Body, ParsedMessage, parse
 from mailstore.retrieval import Retrieval
 
@@ -34,23 +35,34 @@ class DocumentReader:
 
     def read(self, message: StoredMessage) -> ReadDocument:
         """The document, in category ``unclassified``. Raises as ``Retrieval.content`` does."""
-        parsed = parse(self._retrieval.content(message.id))
-        texts = _Texts(self._extractor)
-        bodies = [texts.of_body(body) for body in parsed.bodies]
-        attached = [texts.of_attachment(attachment) for attachment in parsed.attachments]
-        document = document_of(
+        return read_document(
+            self._retrieval.content(message.id),
             message=message.id,
             received_at=message.received_at,
-            category=UNCLASSIFIED,
             envelope=_envelope(self._retrieval.summary(message)),
-            header_fields=_address_fields(parsed.headers),
-            subjects=_decoded(parsed.headers, "subject"),
-            bodies=bodies,
-            file_names=[attachment.file_name for attachment in parsed.attachments],
-            attachment_texts=attached,
-            has_attachment=_carries_files(parsed),
+            extractor=self._extractor,
         )
-        return ReadDocument(document, texts.unread + len(parsed.problems))
+
+
+def read_document(
+    content: bytes, *, message: MessageId, received_at: datetime, envelope: Envelope, extractor: Extractor
+) -> ReadDocument:
+    """The document of a message that is open."""
+    parsed = parse(content)
+    texts = _Texts(extractor)
+    document = document_of(
+        message=message,
+        received_at=received_at,
+        category=UNCLASSIFIED,
+        envelope=envelope,
+        header_fields=_address_fields(parsed.headers),
+        subjects=_decoded(parsed.headers, "subject"),
+        bodies=[texts.of_body(body) for body in parsed.bodies],
+        file_names=[attachment.file_name for attachment in parsed.attachments],
+        attachment_texts=[texts.of_attachment(attachment) for attachment in parsed.attachments],
+        has_attachment=_carries_files(parsed),
+    )
+    return ReadDocument(document, texts.unread + len(parsed.problems))
 
 
 class _Texts:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import reduce
-from typing import Any, assert_never
+from collections.abc import Callable, Collection, Iterator
+from typing import assert_never
 
-from whoosh.reading import SegmentReader, TermNotFound
+from whoosh.codec.whoosh3 import W3Segment
 
 from archive.index_document import Field
+from archive.posting_file import PostingFile, Postings
 from archive.query_conditions import (
     AddressIs,
     AllOf,
@@ -28,10 +27,21 @@ from archive.query_conditions import (
     Words,
     fields_of,
 )
+from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import QueryTooWideError
-from archive.whoosh_schema import ATTACHMENT, CATEGORY, HAS, ID, RECEIVED_AT, message_of, places_in
+from archive.whoosh_schema import (
+    HAS_ATTACHMENT,
+    ID_COLUMN,
+    RECEIVED_COLUMN,
+    address_term,
+    category_term,
+    word_term,
+)
 from mailstore.instants import microseconds
 from mailstore.message import MessageId
+
+POSTINGS = ".postings"
+"""How the file of a segment's postings ends."""
 
 MOST_PREFIX_WORDS = 2_000
 """Words of one segment and field that one prefix may stand for."""
@@ -55,20 +65,31 @@ class Deadline:
 
 
 class IndexSegment:
-    """A segment and what is asked of it again and again: ids and dates by document number."""
+    """A segment that is open, with its ids and dates by document number."""
 
-    def __init__(self, reader: SegmentReader) -> None:
-        self._reader = reader
-        self.name: str = reader.segment().segment_id()
-        self.document_count: int = reader.doc_count()
-        self._all: Documents = frozenset(reader.all_doc_ids())
-        self.ids: list[MessageId] = [message_of(v) for v in self._column(ID)]
+    def __init__(self, storage: SealedIndexStorage, segment: W3Segment) -> None:
+        self.name: str = segment.segment_id()
+        name = segment.make_filename(POSTINGS)
+        self._file = storage.open_file(name)
+        self._postings = PostingFile(self._file, storage.file_length(name))
+        columns = segment.codec().per_document_reader(storage, segment)
+        self.ids: list[MessageId] = [MessageId(v.decode()) for v in columns.column_reader("id", ID_COLUMN)]
+        self.received: list[int] = list(columns.column_reader("received_at", RECEIVED_COLUMN))
+        columns.close()
         self.numbers: dict[MessageId, int] = {message: number for number, message in enumerate(self.ids)}
-        self.received: list[int] = list(self._column(RECEIVED_AT))
+        self._all: Documents = frozenset(range(len(self.ids)))
 
     def close(self) -> None:
         """Let go of its files."""
-        self._reader.close()
+        self._file.close()
+
+    def holds(self, messages: Collection[MessageId]) -> bool:
+        """True when any of these messages is in it."""
+        return not self.numbers.keys().isdisjoint(messages)
+
+    def all_postings(self) -> Iterator[tuple[bytes, Postings]]:
+        """Everything it holds, term by term in order."""
+        return self._postings.beginning_with(b"")
 
     def matching(self, query: Query, deadline: Deadline) -> Documents:
         """The documents that the query asks for."""
@@ -100,7 +121,7 @@ class IndexSegment:
             case Prefix(where, start):
                 found = (self._with_prefix(name, start, deadline) for name in fields_of(where))
             case AddressIs(where, address):
-                return self._having(where, address)
+                return self._having(address_term(where, address))
             case _:
                 assert_never(condition)
         return frozenset().union(*found)
@@ -108,11 +129,11 @@ class IndexSegment:
     def _with_fact(self, condition: FactCondition) -> Documents:
         match condition:
             case IdIs(message):
-                return self._having(ID, message)
+                return frozenset({self.numbers[message]} if message in self.numbers else ())
             case CategoryIs(category):
-                return self._having(CATEGORY, category)
+                return self._having(category_term(category))
             case HasAttachment():
-                return self._having(HAS, ATTACHMENT)
+                return self._having(HAS_ATTACHMENT)
             case ReceivedFrom(instant):
                 return self._received(microseconds(instant).__le__)
             case ReceivedBefore(instant):
@@ -124,42 +145,36 @@ class IndexSegment:
         return frozenset(number for number in self._all if fits(self.received[number]))
 
     def _with_words(self, name: Field, words: tuple[str, ...], deadline: Deadline) -> Documents:
-        found = reduce(frozenset.intersection, (self._having(name, word) for word in dict.fromkeys(words)), self._all)
+        distinct = {word: self._postings.find(word_term(name, word)) for word in words}
+        found = self._all
+        for postings in distinct.values():
+            if postings is None:
+                return frozenset()
+            found = found.intersection(postings.documents)
         if len(words) == 1 or not found:
             return found
-        return frozenset(self._with_phrase(name, words, sorted(found), deadline))
-
-    def _with_phrase(
-        self, name: Field, words: tuple[str, ...], candidates: list[int], deadline: Deadline
-    ) -> Iterator[int]:
-        """Of the candidates, those in which some place of the first word is followed by all others."""
-        postings = [self._reader.postings(name.value, word) for word in words]
-        for number in candidates:
-            deadline.check()
-            starts: set[int] | None = None
-            for distance, posting in enumerate(postings):
-                posting.skip_to(number)
-                here = {place - distance for place in places_in(posting.value())}
-                starts = here if starts is None else starts & here
-            if starts:
-                yield number
+        deadline.check()
+        places = {word: postings.places(found) for word, postings in distinct.items() if postings}
+        return frozenset(number for number in found if _is_phrase([places[word][number] for word in words]))
 
     def _with_prefix(self, name: Field, start: str, deadline: Deadline) -> Documents:
         found: set[int] = set()
-        with suppress(TermNotFound):
-            for count, term in enumerate(self._reader.expand_prefix(name.value, start)):
-                if count >= MOST_PREFIX_WORDS:
-                    raise QueryTooWideError("the prefix stands for too many words", fix="Write more of the word.")
-                deadline.check()
-                if b"@" not in term:
-                    found |= self._having(name.value, term)
+        for count, (term, postings) in enumerate(self._postings.beginning_with(word_term(name, start))):
+            if count >= MOST_PREFIX_WORDS:
+                raise QueryTooWideError("the prefix stands for too many words", fix="Write more of the word.")
+            deadline.check()
+            if b"@" not in term:
+                found.update(postings.documents)
         return frozenset(found)
 
-    def _having(self, name: str, term: str | bytes) -> Documents:
-        try:
-            return frozenset(self._reader.postings(name, term).all_ids())
-        except TermNotFound:
-            return frozenset()
+    def _having(self, term: bytes) -> Documents:
+        postings = self._postings.find(term)
+        return frozenset(postings.documents) if postings else frozenset()
 
-    def _column(self, name: str) -> Iterator[Any]:
-        return iter(self._reader.column_reader(name, translate=False))
+
+def _is_phrase(places: list[frozenset[int]]) -> bool:
+    """True when some place of the first word is followed by all others, one after the other."""
+    starts: set[int] = set(places[0])
+    for distance, here in enumerate(places):
+        starts &= {place - distance for place in here}
+    return bool(starts)
