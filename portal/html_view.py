@@ -1,0 +1,195 @@
+"""Core: a stranger's HTML made fit to be shown in a frame that can do nothing.
+
+Two walls. The sanitiser keeps tags and attributes that only lay out text; what it does not know, falls. The frame
+gets an origin of its own, no script, no network and no form (``security_headers.FRAME_POLICY`` and the ``sandbox``
+attribute), so a mistake of the first wall hits nothing. Remote images are dropped: fetching one would tell the
+sender who reads what, and when.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import nh3
+
+SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
+"""Links may open in a new window. No scripts, no forms, no origin of ours."""
+LONGEST_HTML = 2_000_000
+"""Characters; the rest is in the original, which can be downloaded."""
+
+_TAGS = frozenset(
+    [
+        "a",
+        "abbr",
+        "b",
+        "blockquote",
+        "br",
+        "caption",
+        "center",
+        "code",
+        "col",
+        "colgroup",
+        "dd",
+        "del",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "font",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "img",
+        "ins",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "q",
+        "s",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "u",
+        "ul",
+    ]
+)
+_ATTRIBUTES = {
+    "*": {"style", "align", "valign", "dir", "lang", "title"},
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height"},
+    "td": {"colspan", "rowspan", "width", "bgcolor"},
+    "th": {"colspan", "rowspan", "width", "bgcolor", "scope"},
+    "table": {"width", "border", "cellpadding", "cellspacing", "bgcolor"},
+    "font": {"color", "size", "face"},
+    "ol": {"start", "type"},
+}
+_STYLES = frozenset(
+    [
+        "background-color",
+        "border",
+        "border-bottom",
+        "border-collapse",
+        "border-color",
+        "border-left",
+        "border-right",
+        "border-spacing",
+        "border-style",
+        "border-top",
+        "border-width",
+        "color",
+        "direction",
+        "font-family",
+        "font-size",
+        "font-style",
+        "font-weight",
+        "height",
+        "letter-spacing",
+        "line-height",
+        "list-style-type",
+        "margin",
+        "margin-bottom",
+        "margin-left",
+        "margin-right",
+        "margin-top",
+        "max-width",
+        "padding",
+        "padding-bottom",
+        "padding-left",
+        "padding-right",
+        "padding-top",
+        "text-align",
+        "text-decoration",
+        "text-indent",
+        "vertical-align",
+        "white-space",
+        "width",
+    ]
+)
+_INLINE_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]{1,2000000}")
+_REMOTE = re.compile(r"(?i)<img[^>]{0,2000}?src\s*=\s*[\"']?\s*(?:https?:|//|cid:)|url\(\s*[\"']?\s*(?:https?:|//)")
+_ANCHOR = re.compile(r'<a href="([^"]{0,4000})"([^>]{0,4000})>(.*?)</a>', re.DOTALL)
+_FRAME_STYLE = (
+    "body{margin:0;padding:16px;font:17px/1.5 system-ui,sans-serif;color:#16202a;background:#fff;"
+    "overflow-wrap:anywhere}img,table{max-width:100%}pre{white-space:pre-wrap}"
+    ".host{color:#49555f;font-size:.85em}blockquote{margin-left:0;padding-left:12px;border-left:3px solid #b6bfc7}"
+)
+
+
+@dataclass(frozen=True)
+class SafeView:
+    """A whole document for the frame, and whether anything from elsewhere was left out of it."""
+
+    document: str = field(repr=False)
+    left_out_remote: bool
+
+
+def safe_view(stranger: str, *, title: str) -> SafeView:
+    """The document that the message frame shows."""
+    fragment = _with_hosts(_clean(stranger[:LONGEST_HTML]))
+    document = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><style>{_FRAME_STYLE}</style></head><body>{fragment}</body></html>"
+    )
+    return SafeView(document, bool(_REMOTE.search(stranger[:LONGEST_HTML])))
+
+
+def _clean(stranger: str) -> str:
+    return nh3.clean(
+        stranger,
+        tags=set(_TAGS),
+        clean_content_tags={"script", "style", "template", "noscript", "svg", "math", "title", "head"},
+        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
+        attribute_filter=_kept_attribute,
+        filter_style_properties=set(_STYLES),
+        generic_attribute_prefixes=set(),
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        link_rel="noopener noreferrer nofollow",
+        url_schemes={"http", "https", "mailto", "tel", "data"},
+        url_relative="deny",
+        strip_comments=True,
+    )
+
+
+def _kept_attribute(tag: str, name: str, value: str) -> str | None:
+    """What is left of an attribute: images only inline, links never ``data:``, styles without addresses."""
+    if name == "src":
+        return value if tag == "img" and _INLINE_IMAGE.fullmatch(value.strip()) else None
+    if name == "href":
+        return value if value.strip().lower().startswith(("http:", "https:", "mailto:", "tel:")) else None
+    if name == "style" and re.search(r"(?i)url|image|expression|@|\\", value):
+        return None
+    return value
+
+
+def _with_hosts(fragment: str) -> str:
+    """Each link says in brackets where it leads, so that its words cannot lie about it."""
+    return _ANCHOR.sub(_with_host, fragment)
+
+
+def _with_host(match: re.Match[str]) -> str:
+    address = html.unescape(match.group(1))
+    try:
+        host = urlsplit(address).hostname
+    except ValueError:
+        host = "unreadable address"
+    if not host:
+        return match.group(0)
+    return f'{match.group(0)} <span class="host">[{html.escape(host)}]</span>'

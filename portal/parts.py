@@ -1,0 +1,102 @@
+"""What the floor above hands in, and the services that the pages call, made of it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mailstore.database import Database
+from mailstore.key_hierarchy import KeyRing
+from mailstore.retrieval import Retrieval
+from mailstore.wall_clock import Clock
+from portal.account_records import AccountRecords, Randomness
+from portal.assets import Assets
+from portal.conversations import Conversations
+from portal.drafts import Drafts
+from portal.enrolment import Enrolment
+from portal.front_door import FrontDoor, RoutePreview
+from portal.page_templates import PageTemplates
+from portal.passwords import PasswordVault
+from portal.people import People
+from portal.reading import Reading
+from portal.sessions import Sessions
+from portal.settings import PortalSettings
+from portal.sign_in import Desk, SignIn
+from portal.throttles import Throttles
+from portal.writing import Writing
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything the portal is built from. ``appliance.wiring`` picks the concrete pieces."""
+
+    settings: PortalSettings
+    database: Database
+    ring: KeyRing = field(repr=False)
+    retrieval: Retrieval
+    front_door: FrontDoor
+    route_preview: RoutePreview
+    clock: Clock
+    randomness: Randomness
+
+
+@dataclass(frozen=True)
+class Portal:
+    """The services behind the pages."""
+
+    parts: Parts
+    desk: Desk
+    sign_in: SignIn
+    enrolment: Enrolment
+    people: People
+    conversations: Conversations
+    reading: Reading
+    writing: Writing
+    assets: Assets
+    templates: PageTemplates
+
+
+def accounts_of(parts: Parts) -> Desk:
+    """Accounts, sessions and passwords alone: what commands need to add people and to sign them in."""
+    ring, database = parts.ring, parts.database
+    records = AccountRecords(
+        database, account_key=ring.account_key, lookup_key=ring.lookup_key, randomness=parts.randomness
+    )
+    sessions = Sessions(
+        database,
+        parts.settings,
+        account_key=ring.account_key,
+        lookup_key=ring.lookup_key,
+        randomness=parts.randomness,
+    )
+    return Desk(
+        database=database,
+        settings=parts.settings,
+        records=records,
+        sessions=sessions,
+        throttles=Throttles(database, lookup_key=ring.lookup_key),
+        vault=PasswordVault(parts.settings.password_cost),
+        clock=parts.clock,
+        randomness=parts.randomness,
+    )
+
+
+def open_portal(parts: Parts) -> Portal:
+    """The portal's services."""
+    desk = accounts_of(parts)
+    people = People(desk, lookup_key=parts.ring.lookup_key)
+    conversations = Conversations(desk, parts.retrieval, lookup_key=parts.ring.lookup_key)
+    assets = Assets(parts.settings)
+    return Portal(
+        parts=parts,
+        desk=desk,
+        sign_in=SignIn(desk),
+        enrolment=Enrolment(desk),
+        people=people,
+        conversations=conversations,
+        reading=Reading(desk, parts.retrieval, conversations, people),
+        writing=Writing(
+            desk, people, conversations, Drafts(desk, account_key=parts.ring.account_key), parts.front_door
+        ),
+        assets=assets,
+        templates=PageTemplates(parts.settings, assets.versions()),
+    )

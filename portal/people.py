@@ -1,0 +1,288 @@
+"""The people of the practice and its patients: added, found, enrolled, closed. Each call is checked and audited."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from mailstore import audit_trail, mailboxes
+from mailstore.actor import Actor, Role
+from mailstore.addresses import Address, BadAddressError, parse_mailbox
+from mailstore.audit_entry import AuditFact
+from mailstore.errors import NotFoundError, RefusedError
+from mailstore.key_hierarchy import address_index
+from mailstore.message import AccountId
+from portal import access_rules, passkeys, second_factor
+from portal.account_records import Account, AccountState, PasskeyCredential, Person, Secrets
+from portal.enrolment import CODE_LENGTH, code_from
+from portal.errors import ForbiddenError
+from portal.passwords import problem_with
+from portal.sessions import Session
+from portal.sign_in import Desk
+
+APP_PASSWORD_BYTES = 15
+"""120 bits: enough for a plain keyed digest."""
+LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class NewStaff:
+    """A new member of staff, and the secrets that are shown once."""
+
+    account: Account
+    app_password: str = field(repr=False)
+    totp_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NewPatient:
+    """A new patient, and the code that is handed over outside e-mail."""
+
+    account: Account
+    enrolment_code: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Somebody a patient may write to: a pool, or a person. ``key`` names it in forms."""
+
+    key: str
+    name: str
+    addresses: tuple[Address, ...] = field(repr=False)
+    reply_window: str
+
+
+class People:
+    """Accounts as the pages and commands see them."""
+
+    def __init__(self, desk: Desk, *, lookup_key: bytes) -> None:
+        self._desk = desk
+        self._lookup_key = lookup_key
+
+    # adding
+
+    def add_staff(self, actor: Actor, email: str, name: str, role: Role, password: str) -> NewStaff:
+        """A member of staff with a mailbox, ready to sign in. Raises AccountExistsError, RefusedError."""
+        _require(access_rules.may_add_staff(actor) and role in access_rules.STAFF)
+        person = _person(email, name)
+        self._check_password(password, person)
+        totp = second_factor.secret_from(self._desk.randomness(second_factor.SECRET_BYTES))
+        secrets = Secrets(self._desk.vault.hashed(password), totp)
+        app_password = self._new_app_password()
+        with self._desk.database.write() as connection:
+            now = self._desk.clock.now()
+            account = self._desk.records.add(connection, person=person, role=role, secrets=secrets, now=now)
+            self._desk.records.add_app_password(connection, account.id, app_password, now)
+            mailboxes.create(connection, account.id, self.index_of(account))
+            self._note(connection, actor, "account.added", account.id, role=role.value)
+        return NewStaff(account, app_password, totp)
+
+    def add_patient(self, actor: Actor, email: str, name: str) -> NewPatient:
+        """A patient with an enrolment code. Raises AccountExistsError, RefusedError."""
+        _require(access_rules.may_enrol_patients(actor))
+        person = _person(email, name)
+        if parse_mailbox(person.email).domain.lower() in self._desk.settings.local_domains:
+            raise RefusedError("this is an address of the practice itself", fix="Add staff as staff.")
+        with self._desk.database.write() as connection:
+            now = self._desk.clock.now()
+            account = self._desk.records.add(connection, person=person, role=Role.PATIENT, secrets=Secrets(), now=now)
+            code = self._issue_code(connection, actor, account)
+            self._note(connection, actor, "account.added", account.id, role=Role.PATIENT.value)
+        return NewPatient(account, code)
+
+    def new_enrolment_code(self, actor: Actor, account: AccountId) -> str:
+        """A new code after checking who somebody is. Their old factors, sessions and code end with it."""
+        _require(access_rules.may_enrol_patients(actor))
+        with self._desk.database.write() as connection:
+            found = self._desk.records.by_id(connection, account)
+            _require(found.role is Role.PATIENT)
+            self._desk.records.set_secrets(connection, account, Secrets(), AccountState.INVITED)
+            self._desk.records.remove_passkeys(connection, account)
+            self._desk.sessions.end_all(connection, account)
+            code = self._issue_code(connection, actor, found)
+            self._note(connection, actor, "account.factors_reset", account)
+        return code
+
+    def new_app_password(self, actor: Actor) -> str:
+        """A new app password for one's own mail program; the old ones stop working."""
+        _require(actor.role.is_staff)
+        app_password = self._new_app_password()
+        with self._desk.database.write() as connection:
+            self._desk.records.remove_app_passwords(connection, actor.account)
+            self._desk.records.add_app_password(connection, actor.account, app_password, self._desk.clock.now())
+            self._note(connection, actor, "account.app_password_replaced", actor.account)
+        return app_password
+
+    def close(self, actor: Actor, account: AccountId) -> None:
+        """End an account: it signs in no more, and every session ends. Its mail stays."""
+        with self._desk.database.write() as connection:
+            found = self._desk.records.by_id(connection, account)
+            _require(access_rules.may_close(actor, found.role) and actor.account != account)
+            self._desk.records.set_state(connection, account, AccountState.CLOSED)
+            self._desk.records.remove_app_passwords(connection, account)
+            self._desk.sessions.end_all(connection, account)
+            self._note(connection, actor, "account.closed", account)
+
+    # finding
+
+    def by_email(self, email: str) -> Account:
+        """The account with this address. Raises NotFoundError."""
+        with self._desk.database.read() as connection:
+            account = self._desk.records.by_login(connection, email)
+        if account is None:
+            raise NotFoundError("nobody with this address")
+        return account
+
+    def me(self, actor: Actor) -> Account:
+        """The acting person's own account."""
+        with self._desk.database.read() as connection:
+            return self._desk.records.by_id(connection, actor.account)
+
+    def patient(self, actor: Actor, account: AccountId) -> Account:
+        """One patient. Raises NotFoundError, also for those who are not patients."""
+        _require(access_rules.may_see_patients(actor))
+        with self._desk.database.read() as connection:
+            found = self._desk.records.by_id(connection, account)
+        if found.role is not Role.PATIENT:
+            raise NotFoundError("no such patient")
+        return found
+
+    def patients(self, actor: Actor) -> list[Account]:
+        """Every patient, by name."""
+        _require(access_rules.may_see_patients(actor))
+        return self._of_roles(frozenset({Role.PATIENT}))
+
+    def staff(self, actor: Actor) -> list[Account]:
+        """Everybody who works here, by name."""
+        _require(access_rules.may_see_staff(actor))
+        return self._of_roles(access_rules.STAFF)
+
+    def names(self, accounts: frozenset[AccountId]) -> dict[AccountId, Account]:
+        """Those of the accounts that still exist, for showing who did something."""
+        found: dict[AccountId, Account] = {}
+        with self._desk.database.read() as connection:
+            for account in accounts:
+                try:
+                    found[account] = self._desk.records.by_id(connection, account)
+                except NotFoundError:
+                    continue
+        return found
+
+    def by_address(self, connection: Connection, address: str) -> Account | None:
+        """Whose address this is, if anybody's here."""
+        return self._desk.records.by_login(connection, address)
+
+    def index_of(self, account: Account) -> bytes:
+        """The blind index of the person's address."""
+        return address_index(self._lookup_key, parse_mailbox(account.person.email))
+
+    def pools(self) -> tuple[Contact, ...]:
+        """The groups that patients write to: those in the settings, else everybody at the front desk as one."""
+        settings = self._desk.settings
+        if settings.pools:
+            return tuple(
+                Contact(f"pool-{number}", pool.name, (parse_mailbox(pool.address),), pool.reply_window)
+                for number, pool in enumerate(settings.pools)
+            )
+        desk = [each for each in self._of_roles(frozenset({Role.FRONTDESK})) if each.state is AccountState.ACTIVE]
+        addresses = tuple(parse_mailbox(each.person.email) for each in desk)
+        return (Contact("pool-0", "Front desk", addresses, settings.reply_window),) if addresses else ()
+
+    def contact_of(self, account: Account) -> Contact:
+        """A member of staff as somebody to write to."""
+        address = parse_mailbox(account.person.email)
+        return Contact(account.id, account.person.name, (address,), self._desk.settings.reply_window)
+
+    # one's own account
+
+    def passkeys_of(self, actor: Actor) -> list[PasskeyCredential]:
+        """The acting person's passkeys."""
+        with self._desk.database.read() as connection:
+            return self._desk.records.passkeys_of(connection, actor.account)
+
+    def passkey_options(self, actor: Actor, session: Session) -> str:
+        """What the browser is told to add a passkey to one's own account."""
+        account, challenge = self.me(actor), self._desk.randomness(passkeys.CHALLENGE_BYTES)
+        with self._desk.database.write() as connection:
+            pending = {"challenge": challenge.hex()}
+            self._desk.sessions.keep_pending(connection, session, pending, self._desk.clock.now())
+            known = self._desk.records.passkeys_of(connection, actor.account)
+        return passkeys.registration_options(self._desk.settings, account, known, challenge)
+
+    def add_passkey(self, actor: Actor, session: Session, answer: str, label: str) -> bool:
+        """Keep the passkey that the browser made. False when its answer is not right."""
+        challenge = bytes.fromhex(str(session.pending.get("challenge", "")))
+        key = passkeys.registered(self._desk.settings, answer, challenge) if challenge else None
+        with self._desk.database.write() as connection:
+            now = self._desk.clock.now()
+            self._desk.sessions.keep_pending(connection, session, {}, now)
+            if key is None:
+                return False
+            parts = (key.credential_id, key.public_key, key.sign_count)
+            self._desk.records.add_passkey(connection, actor.account, parts, label or "Passkey", now)
+            self._note(connection, actor, "account.passkey_added", actor.account)
+        return True
+
+    def remove_passkey(self, actor: Actor, name: str) -> None:
+        """Forget one of one's own passkeys; never the last way in. Raises NotFoundError, RefusedError."""
+        with self._desk.database.write() as connection:
+            secrets = self._desk.records.secrets_of(connection, actor.account)
+            if secrets.totp_secret is None and len(self._desk.records.passkeys_of(connection, actor.account)) <= 1:
+                raise RefusedError("this is the only way to sign in", fix="Add another passkey first.")
+            if not self._desk.records.remove_passkey(connection, actor.account, name):
+                raise NotFoundError("no such passkey")
+            self._note(connection, actor, "account.passkey_removed", actor.account)
+
+    def has_authenticator(self, actor: Actor) -> bool:
+        """True when the acting person signs in with one-time codes."""
+        with self._desk.database.read() as connection:
+            return self._desk.records.secrets_of(connection, actor.account).totp_secret is not None
+
+    def sessions_of(self, actor: Actor) -> int:
+        """How many places the acting person is signed in at."""
+        with self._desk.database.read() as connection:
+            return self._desk.sessions.count(connection, actor.account, self._desk.clock.now())
+
+    # details
+
+    def _of_roles(self, roles: frozenset[Role]) -> list[Account]:
+        with self._desk.database.read() as connection:
+            found = self._desk.records.of_roles(connection, roles)
+        return sorted(found, key=lambda account: account.person.name.casefold())
+
+    def _issue_code(self, connection: Connection, actor: Actor, account: Account) -> str:
+        desk = self._desk
+        code, now = code_from(desk.randomness(CODE_LENGTH)), desk.clock.now()
+        until = now + desk.settings.enrolment_life
+        desk.records.set_enrolment_code(connection, account.id, code, by=actor.account, now=now, until=until)
+        return code
+
+    def _check_password(self, password: str, person: Person) -> None:
+        about = (person.name, person.email, self._desk.settings.practice)
+        problem = problem_with(password, shortest=self._desk.settings.shortest_password, about=about)
+        if problem:
+            raise RefusedError("the password cannot be used", fix=problem)
+
+    def _new_app_password(self) -> str:
+        letters = base64.b32encode(self._desk.randomness(APP_PASSWORD_BYTES)).decode("ascii").lower()
+        return "-".join(letters[at : at + 6] for at in range(0, len(letters), 6))
+
+    def _note(self, connection: Connection, actor: Actor, event: str, about: AccountId, **detail: str) -> None:
+        audit_trail.append(connection, [AuditFact(event, actor.account, about, detail)], now=self._desk.clock.now())
+
+
+def _person(email: str, name: str) -> Person:
+    plain = " ".join(name.split())
+    if not plain or len(plain) > LONGEST_NAME or not plain.isprintable():
+        raise RefusedError("the name cannot be used", fix=f"Write a name of 1 to {LONGEST_NAME} characters.")
+    try:
+        return Person(plain, parse_mailbox(email.strip()).text)
+    except BadAddressError as error:
+        raise RefusedError("the address cannot be used", fix="Write an address like name@example.com.") from error
+
+
+def _require(allowed: bool) -> None:  # noqa: FBT001 - the sentence reads `_require(may_...)`
+    if not allowed:
+        raise ForbiddenError("this is not allowed in your role", fix="Ask somebody whose role allows it.")

@@ -1,0 +1,76 @@
+// What makes the pages quicker to use. Everything works without this file.
+"use strict";
+
+// A form is sent once: the second press finds the button resting. The server refuses doubles on its own.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  form.dataset.sent = "yes";
+  for (const button of form.querySelectorAll("button[type=submit]")) button.setAttribute("aria-disabled", "true");
+  setTimeout(() => {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("button[type=submit]")) button.removeAttribute("aria-disabled");
+  }, 8000);
+});
+
+// Show-password buttons exist only where they can work.
+for (const input of document.querySelectorAll("input[type=password]")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "second";
+  button.textContent = "Show";
+  button.setAttribute("aria-label", "Show password");
+  button.setAttribute("aria-controls", input.id);
+  button.addEventListener("click", () => {
+    const shown = input.type === "text";
+    input.type = shown ? "password" : "text";
+    button.textContent = shown ? "Show" : "Hide";
+    button.setAttribute("aria-label", shown ? "Show password" : "Hide password");
+  });
+  const frame = document.createElement("div");
+  frame.className = "with-button";
+  input.replaceWith(frame);
+  frame.append(input, button);
+  input.form?.addEventListener("submit", () => { input.type = "password"; });
+}
+
+// Focus goes to the error summary when there is one.
+document.querySelector(".error-summary")?.focus();
+
+// How long the session lasts is said two minutes before it ends, and prolonged in place.
+const timeout = document.querySelector("[data-session-ends]");
+if (timeout) {
+  let ends = Date.parse(timeout.dataset.sessionEnds);
+  const offset = Date.now() - Date.parse(timeout.dataset.now);
+  const left = () => Math.round((ends - (Date.now() - offset)) / 1000);
+  const words = timeout.querySelector("[data-left]");
+  setInterval(() => {
+    const seconds = left();
+    if (seconds <= 0) { location.reload(); return; }
+    timeout.hidden = seconds > 120;
+    if (!timeout.hidden && (seconds % 30 === 0 || !words.textContent)) words.textContent = `${seconds} seconds`;
+  }, 1000);
+  timeout.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = await fetch(event.target.action, { method: "POST", body: new URLSearchParams(new FormData(event.target)) });
+    const text = await answer.text();
+    if (answer.ok && Date.parse(text)) { ends = Date.parse(text); timeout.hidden = true; } else { location.reload(); }
+  });
+}
+
+// A page brought back from the browser's memory after signing out is asked for anew.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// Drafts are kept while one types.
+for (const form of document.querySelectorAll("form[data-keep-draft]")) {
+  const told = form.querySelector("[data-draft-told]");
+  let timer = 0;
+  const keep = async () => {
+    const body = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) if (typeof value === "string") body.append(name, value);
+    const answer = await fetch(form.dataset.keepDraft, { method: "POST", body });
+    if (told) told.textContent = answer.ok ? "Draft kept." : "The draft could not be kept just now.";
+  };
+  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(keep, 1200); });
+  form.addEventListener("submit", () => clearTimeout(timer));
+}
