@@ -1,0 +1,182 @@
+"""``serve`` as a process tree: ready, restarted, ended, killed; and who may know which keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.data_directory import DataDirectory
+from appliance.wiring import Appliance
+from tests import running_practice
+from tests.running_practice import RunningPractice, children_of
+
+LETTER = b"From: a@example.net\r\nSubject: hello\r\n\r\nhello there\r\n"
+
+
+@pytest.fixture(scope="module")
+def practice(tmp_path_factory: pytest.TempPathFactory) -> RunningPractice:
+    made = running_practice.made(tmp_path_factory.mktemp("serve"))
+    made.add_user("ann@clinic.example", "clinician")
+    return made
+
+
+@pytest.fixture(scope="module")
+def serve(practice: RunningPractice) -> Iterator[int]:
+    with practice.serving() as process:
+        yield process.pid
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(processes: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(is_alive(process) for process in processes):
+        assert time.monotonic() < deadline, "a role outlived its parent"
+        time.sleep(0.05)
+
+
+def test_pages_and_mail_answer_over_tls_of_the_generated_authority(practice: RunningPractice, serve: int) -> None:
+    del serve
+    address = f"https://localhost:{practice.base + 443}/"
+    with urllib.request.urlopen(address, context=practice.trusting()) as answer:
+        assert answer.status == 200
+    practice.deliver(LETTER, sender="a@example.net", recipients=["ann@clinic.example"])
+
+
+def test_second_serve_on_one_directory_is_refused(practice: RunningPractice, serve: int) -> None:
+    error = practice.refused("serve")
+    assert str(serve) in error["message"]
+
+
+def test_role_that_died_is_started_again_and_logged(practice: RunningPractice, serve: int) -> None:
+    before = children_of(serve)
+    assert set(before) == {"smtp", "mail", "worker"}
+    os.kill(before["smtp"], signal.SIGKILL)
+    practice.until(lambda: children_of(serve).get("smtp", before["smtp"]) != before["smtp"])
+    practice.deliver(LETTER, sender="a@example.net", recipients=["ann@clinic.example"])
+    log = (practice.data / "log" / "supervisor.log").read_text("utf-8")
+    fallen = [json.loads(line) for line in log.splitlines() if "fell" in line]
+    assert [(line["fallen_role"], line["exit_code"]) for line in fallen] == [("smtp", -signal.SIGKILL)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may look into another process's memory")
+def test_role_facing_the_internet_holds_no_key_that_opens_mail(practice: RunningPractice, serve: int) -> None:
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        ring = appliance.ring
+    secret = [ring.capture_private, ring.account_key, ring.archive_key, ring.index_key, ring.audit_seed]
+    roles = children_of(serve)
+    in_smtp, in_worker = memory_of(roles["smtp"]), memory_of(roles["worker"])
+    assert ring.row_key in in_smtp, "the memory was not read"
+    assert ring.capture_private in in_worker, "the memory was not read"
+    for key in secret:
+        assert key not in in_smtp
+        assert key.hex().encode() not in in_smtp
+
+
+def test_keys_are_neither_in_arguments_nor_in_the_environment(practice: RunningPractice, serve: int) -> None:
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        ring = appliance.ring
+    for process in children_of(serve).values():
+        told = b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
+        for key in ring.members().values():
+            assert key not in told
+            assert key.hex().encode() not in told
+
+
+def test_core_dumps_are_off_in_every_process(serve: int) -> None:
+    for process in [serve, *children_of(serve).values()]:
+        limits = Path(f"/proc/{process}/limits").read_text("utf-8")
+        assert [line.split()[4:6] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
+
+
+def test_all_roles_together_stay_within_400_megabytes(serve: int) -> None:
+    processes = [serve, *children_of(serve).values()]
+    total = 0
+    for process in processes:
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text("utf-8")
+        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    assert total < 400 * 1024
+
+
+def test_sigterm_ends_the_whole_tree_and_says_done(tmp_path: Path) -> None:
+    practice = running_practice.made(tmp_path)
+    process = practice.start()
+    practice.ready_line(process)
+    roles = list(children_of(process.pid).values())
+    assert practice.stop(process) == 0
+    wait_until_gone(roles)
+    assert (practice.data / "run" / "serve.pid").read_text("utf-8") == ""
+
+
+def test_sigkill_of_the_parent_ends_every_role_and_serve_starts_again(tmp_path: Path) -> None:
+    practice = running_practice.made(tmp_path)
+    practice.add_user("ann@clinic.example", "clinician")
+    process = practice.start()
+    practice.ready_line(process)
+    practice.deliver(LETTER, sender="a@example.net", recipients=["ann@clinic.example"])
+    roles = list(children_of(process.pid).values())
+    process.kill()
+    practice.stop(process)
+    wait_until_gone(roles)
+    with practice.serving():
+        practice.until(lambda: practice.told("archive", "status")["indexed"] == 1)
+
+
+def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    practice = running_practice.made(tmp_path)
+    with socket.create_server(("127.0.0.1", practice.base + 587)):
+        error = practice.refused("serve")
+    assert str(practice.base + 587) in error["message"]
+
+
+def test_bad_settings_stop_the_start_with_every_line_named(tmp_path: Path) -> None:
+    practice = running_practice.made(tmp_path)
+    settings = practice.data / "strongroom.toml"
+    settings.write_text(settings.read_text("utf-8") + '\n[[outbound.route]]\ndomain = "a"\ncolour = "red"\n', "utf-8")
+    error = practice.refused("serve")
+    assert error["code"] == "bad_settings"
+    assert "outbound.route.0.domain" in error["message"]
+    assert "outbound.route.0.colour" in error["message"]
+
+
+def test_client_with_old_tls_is_refused(practice: RunningPractice, serve: int) -> None:
+    del serve
+    context = practice.trusting()
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with (
+        socket.create_connection(("127.0.0.1", practice.base + 443)) as raw,
+        pytest.raises((ssl.SSLError, ConnectionResetError)),
+    ):
+        context.wrap_socket(raw, server_hostname="localhost")
+
+
+def memory_of(process: int) -> bytes:
+    """Everything readable in a process's memory."""
+    parts: list[bytes] = []
+    with Path(f"/proc/{process}/mem").open("rb") as memory:
+        for line in Path(f"/proc/{process}/maps").read_text("utf-8").splitlines():
+            span, mode, *_rest = line.split()
+            if mode.startswith("rw") and "[v" not in line:
+                start, end = (int(each, 16) for each in span.split("-"))
+                memory.seek(start)
+                try:
+                    parts.append(memory.read(end - start))
+                except OSError:
+                    continue
+    return b"".join(parts)
