@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from archive.disposal_records import DisposalState
+from archive.disposals import NoScheduleError, ScheduleChangedError, WrongDisposalStateError, WrongSetError
+from archive.two_persons import NotPermittedError, SecondPersonNeededError
+from mailstore.actor import Actor, Role
+from mailstore.errors import NotFoundError
+from mailstore.message import RecipientState
+from tests.records_room import APPROVER, CLINICIAN, COOLING_OFF, RECORDS, SCHEDULE, RecordsRoom
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> RecordsRoom:
+    return RecordsRoom(tmp_path / "data")
+
+
+def test_proposal_holds_exactly_what_is_due(room: RecordsRoom) -> None:
+    room.put_in_force()
+    due = {room.receive("newsletter"), room.receive("newsletter two")}
+    for subject in ("newsletter with invoice", "lunch"):
+        room.receive(subject)
+    room.receive("newsletter", state=RecipientState.DEFERRED)
+    room.receive("newsletter", is_captured=False)
+    proposed = room.desk.disposals.propose(RECORDS)
+    view = room.desk.disposals.show(APPROVER, proposed.id)
+    assert {item.message for item in view.items} == due
+    assert (proposed.messages, proposed.held, view.record.state) == (2, 0, DisposalState.PROPOSED)
+    assert view.record.set_hash == proposed.set_hash
+
+
+def test_calendar_decides_to_the_microsecond(room: RecordsRoom) -> None:
+    room.put_in_force(SCHEDULE.replace("0 days", "1 year"))
+    room.receive("newsletter")
+    room.clock.advance(timedelta(days=365) - timedelta(microseconds=1))
+    assert room.desk.disposals.propose(RECORDS).messages == 0
+    room.clock.advance(timedelta(microseconds=1))
+    assert room.desk.disposals.propose(RECORDS).messages == 1
+
+
+def test_date_field_is_never_asked(room: RecordsRoom) -> None:
+    room.put_in_force(SCHEDULE.replace("0 days", "1 year"))
+    room.receive("newsletter", headers="Date: Mon, 1 Jan 1990 00:00:00 +0000\r\n")
+    assert room.desk.disposals.propose(RECORDS).messages == 0
+
+
+def test_held_records_are_counted_and_left_out(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive(to=("bob@x.example",))
+    room.receive()
+    room.desk.holds.place(RECORDS, name="n", reason="r", custodians=["bob@x.example"])
+    proposed = room.desk.disposals.propose(RECORDS)
+    assert (proposed.messages, proposed.held) == (1, 1)
+
+
+def test_nothing_is_due_without_a_schedule(room: RecordsRoom) -> None:
+    room.receive()
+    with pytest.raises(NoScheduleError):
+        room.desk.disposals.propose(RECORDS)
+
+
+def test_approval_names_the_exact_set_and_starts_the_cooling_off(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive()
+    proposed = room.desk.disposals.propose(RECORDS)
+    with pytest.raises(WrongSetError):
+        room.desk.disposals.approve(APPROVER, proposed.id, set_hash=bytes(32))
+    approved = room.desk.disposals.approve(APPROVER, proposed.id, set_hash=proposed.set_hash)
+    assert approved.state is DisposalState.APPROVED
+    assert approved.cooled_off_at == room.clock.now() + COOLING_OFF
+    with pytest.raises(WrongDisposalStateError):
+        room.desk.disposals.approve(APPROVER, proposed.id, set_hash=proposed.set_hash)
+
+
+def test_roles_are_kept_apart(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive()
+    with pytest.raises(NotPermittedError):
+        room.desk.disposals.propose(APPROVER)
+    proposed = room.desk.disposals.propose(RECORDS)
+    with pytest.raises(NotPermittedError):
+        room.desk.disposals.approve(RECORDS, proposed.id, set_hash=proposed.set_hash)
+    turned_approver = Actor(RECORDS.account, Role.APPROVER)
+    with pytest.raises(SecondPersonNeededError):
+        room.desk.disposals.approve(turned_approver, proposed.id, set_hash=proposed.set_hash)
+    for role in (Role.CLINICIAN, Role.ADMIN, Role.PATIENT, Role.SYSTEM, Role.FRONTDESK):
+        with pytest.raises(NotPermittedError):
+            room.desk.disposals.show(Actor(CLINICIAN.account, role), proposed.id)
+
+
+def test_schedule_changed_since_the_proposal_stops_the_approval(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive()
+    proposed = room.desk.disposals.propose(RECORDS)
+    room.put_in_force(SCHEDULE.replace("10 years", "7 years"))
+    with pytest.raises(ScheduleChangedError):
+        room.desk.disposals.approve(APPROVER, proposed.id, set_hash=proposed.set_hash)
+
+
+def test_disposal_that_is_not_there_is_not_found(room: RecordsRoom) -> None:
+    with pytest.raises(NotFoundError):
+        room.desk.disposals.show(RECORDS, "x" * 26)
+
+
+def test_empty_proposal_is_an_honest_answer(room: RecordsRoom) -> None:
+    room.put_in_force()
+    proposed = room.desk.disposals.propose(RECORDS)
+    assert (proposed.messages, proposed.held) == (0, 0)
+    assert [record.id for record in room.desk.disposals.all(APPROVER)] == [proposed.id]
