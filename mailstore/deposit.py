@@ -28,7 +28,7 @@ from sqlalchemy import Connection
 from mailstore import audit_trail, mailboxes, message_records, outbox
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
-from mailstore.errors import StorageUnavailableError, StrongroomError
+from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.key_hierarchy import (
     BATCH_ID_BYTES,
@@ -213,7 +213,7 @@ class Depositor:
             with self._database.write() as connection:
                 self._insert(connection, group, places)
             reached("deposit.after_rows")
-        except StrongroomError as error:
+        except (StorageUnavailableError, TamperedError) as error:
             _fail(group, error)
         except Exception as error:  # noqa: BLE001 -- whatever it was, the senders must be told, and the thread go on
             self._record_one_by_one(group, places, error)
