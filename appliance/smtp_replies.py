@@ -7,6 +7,7 @@ always a 451, so that the sending server keeps the message and comes back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from portal.front_door import Refused
 
@@ -21,7 +22,7 @@ class Reply:
     status: str
     text: str
 
-    @property
+    @cached_property
     def line(self) -> bytes:
         """The reply as it goes over the wire."""
         status = f"{self.status} " if self.status else ""

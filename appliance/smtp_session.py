@@ -292,7 +292,7 @@ class SmtpSession:
         except Exception:
             logger.exception("message could not be stored")
             return smtp_replies.OUR_FAULT
-        logger.info("message accepted", extra={"message_id": message})
+        logger.debug("message accepted", extra={"message_id": message})
         self.commands_since_message = 0
         return smtp_replies.STORED
 

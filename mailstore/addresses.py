@@ -181,6 +181,9 @@ def header_addresses(value: str) -> tuple[HeaderAddress, ...]:
     Linear in its input, never raises. The structure is read before any encoded word is decoded, so that
     nothing hidden in one can become an address (RFC 2047 section 5).
     """
+    plain = _PLAIN_ENTRY.match(value)
+    if plain is not None:
+        return (HeaderAddress((plain[1] or "").strip(), parse_mailbox(plain[2] or plain[3]), plain[0].strip()),)
     return tuple(entry.shown() for entry in _entries(value[:MAX_HEADER_TEXT]))
 
 
@@ -200,6 +203,13 @@ def strict_header_addresses(value: str) -> tuple[Address, ...]:
         addresses.append(found)
     return tuple(addresses)
 
+
+_PLAIN_ENTRY = re.compile(
+    r"(?:([A-Za-z0-9][A-Za-z0-9'\-]{0,40}(?: [A-Za-z0-9][A-Za-z0-9'\-]{0,40}){0,5} )?"
+    r"<([a-z0-9_+\-]{1,30}(?:\.[a-z0-9_+\-]{1,30})?@[a-z0-9]{1,60}(?:\.[a-z0-9]{1,60}){1,3})>"
+    r"|([a-z0-9_+\-]{1,30}(?:\.[a-z0-9_+\-]{1,30})?@[a-z0-9]{1,60}(?:\.[a-z0-9]{1,60}){1,3}))\Z",
+)
+"""What nearly every From and To is: one entry with nothing to weigh. It reads the same by ``_entries``, only slower."""
 
 _TOKEN = re.compile(
     r'(?P<space>[ \t\r\n]++)|(?P<quoted>"(?:[^"\\]|\\.)*+")|(?P<open>".*)|(?P<special>[<>,:;()])'

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
+from functools import lru_cache
 
 MAX_HEADER_TEXT = 65_536
 """Characters of one header field that are looked at; a field is never that long by intent."""
@@ -27,6 +28,7 @@ _ALIASES = {"ks_c_5601-1987": "cp949", "viscii": "cp1258", "gb2312": "gb18030", 
 """Labels in use for a larger character set than the one they name (as in the WHATWG Encoding Standard)."""
 
 
+@lru_cache(maxsize=256)
 def known_charset(label: str) -> str | None:
     """Python's name for a charset of text or None: ``zlib``, ``rot13`` and ``idna`` are none of mail."""
     lowered = label.strip().strip("\"'").lower().split("*", 1)[0]  # RFC 2231 section 5: a language may follow
@@ -49,9 +51,7 @@ def text_of(data: bytes, charset: str) -> str:
             return data.decode(candidate)
         except (UnicodeError, ValueError):
             continue
-    return data.decode(
-        name if name not in {None, "ascii"} and name is not None else "cp1252", errors="replace"
-    )
+    return data.decode(name if name not in {None, "ascii"} and name is not None else "cp1252", errors="replace")
 
 
 def header_text(raw: bytes | str) -> str:
@@ -63,7 +63,9 @@ def unfolded(raw: bytes | str) -> str:
     """The value with its folding undone (RFC 5322 section 2.2.3), as Unicode, bounded in length."""
     if isinstance(raw, bytes):
         raw = text_of(raw[:MAX_HEADER_TEXT], "utf-8")
-    return raw[:MAX_HEADER_TEXT].replace("\r", "").replace("\n", "").strip(" \t")
+    if "\n" in raw or "\r" in raw:
+        raw = raw.replace("\r", "").replace("\n", "")
+    return raw[:MAX_HEADER_TEXT].strip(" \t")
 
 
 def decode_words(text: str) -> str:

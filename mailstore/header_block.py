@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mailstore.addresses import HeaderAddress, header_addresses
 from mailstore.encoded_words import decode_words, header_text, text_of, unfolded
@@ -29,12 +30,14 @@ _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,250}>")
 
 
-@dataclass(frozen=True)
-class HeaderField:
+class HeaderField(NamedTuple):
     """One field: its name in lower case and its value as bytes, folding kept."""
 
     name: str
-    value: bytes = field(repr=False)
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"HeaderField({self.name!r})"
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,23 @@ def headers_of(content: bytes, start: int = 0, end: int | None = None) -> Header
     """The header block that begins at ``start``. Never raises; costs time in proportion to the block at most."""
     stop = len(content) if end is None else end
     after = _block_end(content, start, stop)
-    limit = min(after, start + MAX_BLOCK_BYTES)
-    is_whole = limit == after
-    fields: list[HeaderField] = []
-    position = start
-    for match in _FIELD.finditer(content[start:limit]):
-        if len(fields) >= MAX_FIELDS:
-            return HeaderBlock(tuple(fields), is_whole=False, size_bytes=after - start)
-        is_whole &= start + match.start() == position and len(match[2]) <= MAX_FIELD_BYTES
-        fields.append(HeaderField(match[1].decode("ascii").lower(), match[2][:MAX_FIELD_BYTES].strip()))
-        position = start + match.end() + 1
-    is_whole &= not content[position:limit].strip()
-    return HeaderBlock(tuple(fields), is_whole=is_whole, size_bytes=after - start)
+    block = content[start : min(after, start + MAX_BLOCK_BYTES)]
+    found = _FIELD.findall(block)
+    fields = tuple(
+        HeaderField(name.decode("ascii").lower(), value[:MAX_FIELD_BYTES].strip()) for name, value in found[:MAX_FIELDS]
+    )
+    is_whole = (
+        len(block) == after - start
+        and len(found) == _lines_that_begin_a_field(block) == len(fields)
+        and (len(block) <= MAX_FIELD_BYTES or all(len(value) <= MAX_FIELD_BYTES for _, value in found))
+    )
+    return HeaderBlock(fields, is_whole=is_whole, size_bytes=after - start)
+
+
+def _lines_that_begin_a_field(block: bytes) -> int:
+    """Lines that are no continuation; a block whose every such line is a field was read without loss."""
+    lines = block.count(b"\n") + (bool(block) and not block.endswith(b"\n"))
+    return lines - block.count(b"\n ") - block.count(b"\n\t")
 
 
 def _block_end(content: bytes, start: int, stop: int) -> int:

@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from urllib.parse import quote
 
-from mailstore.addresses import Address, canonical_domain
+from mailstore.addresses import Address, canonical_domain, parse_mailbox
 from mailstore.errors import LimitExceededError, RefusedError
 
 MAX_LINE_OCTETS = 998
@@ -86,8 +86,8 @@ def new_message_id(randomness: bytes, domain: str) -> str:
 def compose(message: ComposedMessage, *, now: datetime, message_id: str) -> bytes:
     """The message as RFC 5322 bytes with CRLF line ends, MIME 1.0, nothing over 998 octets a line.
 
-    Raises ``UnsafeHeaderError`` for control characters in names, subject, file names or ids, and
-    ``LimitExceededError`` for a subject or file name beyond what fits.
+    Raises ``UnsafeHeaderError`` for control characters in names, subject, file names or ids,
+    ``BadAddressError`` for an address that is none, and ``LimitExceededError`` for what fits into no field.
     """
     boundary = _boundary(message_id)
     body = _body_part(message, boundary + "a")
@@ -161,6 +161,7 @@ def _angle(address: Address) -> str:
     """An address in brackets; the domain as A-labels, the local part as it is (RFC 6532)."""
     written = Address(address.local, canonical_domain(address.domain)).text
     _refuse_controls(written)
+    parse_mailbox(written)
     return f"<{written}>"
 
 

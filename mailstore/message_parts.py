@@ -213,40 +213,22 @@ class _Reading:
 
 
 def _between(content: bytes, boundary: bytes, begin: int, end: int, *, at_most: int) -> Iterator[tuple[int, int]]:
-    """The stretches between the delimiter lines of a multipart (RFC 2046 section 5.1.1), the last even if open."""
-    needle = b"--" + boundary
+    """The stretches between the delimiter lines of a multipart (RFC 2046 section 5.1.1), the last even if open.
+
+    The line end before a delimiter belongs to the delimiter; the one behind it may belong to the next.
+    """
+    delimiter = re.compile(rb"\n--" + re.escape(boundary) + rb"(--)?+[ \t\r]*+(?=\n|\Z)")
     opened: int | None = None
-    position = begin
-    while at_most > 0 and (hit := content.find(needle, position, end)) >= 0:
-        position = hit + len(needle)
-        line_end = _delimiter_end(content, position, end)
-        if line_end is None or (hit > begin and content[hit - 1 : hit] != b"\n"):
-            continue
+    for match in delimiter.finditer(content, max(begin - 1, 0), end):
         if opened is not None:
-            yield opened, max(opened, _without_line_end(content, opened, hit))
+            stop = match.start() - content.startswith(b"\r", match.start() - 1)
+            yield opened, max(opened, stop)
             at_most -= 1
-        if content.startswith(b"--", position):
+        if match[1] or at_most <= 0:
             return
-        opened = position = line_end
-    if opened is not None and at_most > 0:
+        opened = min(match.end() + 1, end)
+    if opened is not None:
         yield opened, end
-
-
-def _delimiter_end(content: bytes, position: int, end: int) -> int | None:
-    """Where the line after a delimiter begins, or None when other text follows on its line."""
-    newline = content.find(b"\n", position, min(end, position + 200))
-    stop = newline if newline >= 0 else min(end, position + 200)
-    rest = content[position:stop]
-    if rest.removeprefix(b"--").strip(b" \t\r") or (newline < 0 and stop != end):
-        return None
-    return stop + 1 if newline >= 0 else end
-
-
-def _without_line_end(content: bytes, start: int, hit: int) -> int:
-    """The line end before a delimiter belongs to the delimiter."""
-    if content[hit - 2 : hit] == b"\r\n" and hit - 2 >= start:
-        return hit - 2
-    return max(hit - 1, start)
 
 
 def _decoded(encoded: memoryview, transfer_encoding: str) -> bytes:
