@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 
 from archive import disposal_records, schedule_records
-from archive.certificate_pdf import certificate_pdf
 from archive.disposal_certificate import (
     AuditProof,
     Authority,
@@ -159,6 +158,8 @@ class Certification:
 
     def _written(self, certificate: str, document: bytes) -> Path:
         """The certificate, its picture for people, and the key to check it with, side by side."""
+        from archive.certificate_pdf import certificate_pdf  # noqa: PLC0415 - fonts and all, 25 MB that no other step needs
+
         path = self._directory / f"{certificate}.json"
         key = public_key_pem(self._issuer.certificate_seed)
         files = {
