@@ -35,35 +35,25 @@ SIGNING_CONTEXT = b"strongroom/disposal-certificate/v1\n"
 CHECKPOINT_HEADER = "strongroom audit checkpoint v1"
 COMPLETED = "disposal.completed"
 
-_HEX_32 = re.compile(r"[0-9a-f]{64}")
-_HEX_64 = re.compile(r"[0-9a-f]{128}")
+_HEX_32, _HEX_64 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
 _ID = re.compile(r"[a-z2-7]{26}")
 _TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{6}Z", re.ASCII)
 _PERSON = {"account": _ID, "name": str, "role": str, "at": _TIME}
 
 SHAPE: dict[str, Any] = {
-    "format": str,
-    "id": _ID,
-    "disposal": _ID,
-    "practice": str,
-    "issued_at": _TIME,
+    **dict.fromkeys(("format", "practice"), str),
+    **dict.fromkeys(("approved_count", "count"), int),
+    **dict.fromkeys(("id", "disposal"), _ID),
+    **dict.fromkeys(("cooled_off_at", "issued_at"), _TIME),
+    **dict.fromkeys(("proposed", "approved", "run"), _PERSON),
+    **dict.fromkeys(("set_hash", "merkle_root", "public_key_fingerprint"), _HEX_32),
     "authority": {
-        "schedule": _ID,
-        "proposed_by": str,
-        "approved_by": str,
+        **dict.fromkeys(("schedule", "proposed_by", "approved_by"), _ID),
         "approved_at": _TIME,
         "categories": [{"name": str, "title": str, "retain": str, "clock": str, "citation": str, "count": int}],
     },
-    "proposed": _PERSON,
-    "approved": _PERSON,
-    "cooled_off_at": _TIME,
-    "run": _PERSON,
     "destroyed": {"first_at": _TIME, "last_at": _TIME, "completed_at": _TIME},
-    "set_hash": _HEX_32,
-    "approved_count": int,
     "kept": [{"why": str, "count": int}],
-    "count": int,
-    "merkle_root": _HEX_32,
     "leaves": [_HEX_32],
     "method": {"standard": str, "steps": [{"place": str, "done": str}]},
     "residual_risks": [str],
@@ -73,7 +63,6 @@ SHAPE: dict[str, Any] = {
         "path": [_HEX_32],
         "checkpoint": {"size": int, "root": _HEX_32, "at": int, "signature": _HEX_64, "public_key": _HEX_32},
     },
-    "public_key_fingerprint": _HEX_32,
     "signature": _HEX_64,
 }
 """What stands in a certificate: every key, no other, and of which form. A list has any number of its one form."""
@@ -90,15 +79,12 @@ def problems_of(certificate: bytes, public_key_pem: bytes) -> list[str]:
         document = read(certificate)
     except NotACertificateError as error:
         return [str(error)]
-    found = list(_shape_problems(document, SHAPE, "certificate"))
-    if found:
+    if found := list(_shape_problems(document, SHAPE, "certificate")):
         return found
     found += [] if certificate == canonical(document) else ["the file is not in canonical form"]
-    found += _signature_problems(document, key)
-    found += _set_problems(document)
-    found += _people_problems(document)
-    found += _audit_problems(document)
-    return found
+    for check in (_set_problems, _people_problems, _audit_problems):
+        found += check(document)
+    return found + list(_signature_problems(document, key))
 
 
 def read(certificate: bytes) -> dict[str, Any]:
@@ -251,14 +237,11 @@ def _audit_problems(document: dict[str, Any]) -> Iterator[str]:
 
 def _entry_problems(document: dict[str, Any], entry: dict[str, Any]) -> Iterator[str]:
     detail = entry.get("detail")
-    told = {name: document[key] for name, key in _TOLD.items()}
+    told = {"certificate": document["id"], **{name: document[name] for name in ("merkle_root", "count", "set_hash")}}
     if entry.get("event") != COMPLETED or entry.get("object") != document["disposal"]:
         yield "the audit entry is not about the completion of this disposal"
     if not isinstance(detail, dict) or any(detail.get(name) != value for name, value in told.items()):
         yield "the audit entry says something else than the certificate"
-
-
-_TOLD = {"certificate": "id", "merkle_root": "merkle_root", "count": "count", "set_hash": "set_hash"}
 
 
 def _shape_problems(value: Any, shape: Any, place: str) -> Iterator[str]:
@@ -313,8 +296,7 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-_POINT_BYTES = 32
-_SIGNATURE_BYTES = 64
+_POINT_BYTES, _SIGNATURE_BYTES = 32, 64
 _P = 2**255 - 19
 _L = 2**252 + 27742317777372353535851937790883648493
 _D = -121665 * pow(121666, _P - 2, _P) % _P
