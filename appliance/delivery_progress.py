@@ -132,13 +132,20 @@ class DeliveryProgress:
             case RefusedForGood(reply):
                 self._failed(connection, work, reply, stage, now=now)
             case TryAgain():
-                accepted_at = work.message.received_at
-                if retry_schedule.is_over(self._schedule, accepted_at=accepted_at, now=now):
+                if self._is_over(work, now=now):
                     self._failed(connection, work, outcome.problem, stage, now=now)
                 else:
                     self._waiting(connection, work, outcome, now=now)
             case _:
                 assert_never(outcome)
+
+    def _is_over(self, work: Work, *, now: datetime) -> bool:
+        return retry_schedule.is_over(
+            self._schedule,
+            accepted_at=work.message.received_at,
+            attempts=work.recipient.attempts + 1,
+            now=now,
+        )
 
     def _taken(self, connection: Connection, work: Work, reply: str, stage: Stage, *, now: datetime) -> None:
         events = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,6 +79,8 @@ class Worker:
         self._running: dict[asyncio.Task[None], Kind] = {}
         self._woken = asyncio.Event()
         self._is_stopping = False
+        self._not_put_off: list[tuple[Sequence[OutboxItem], Exception]] = []
+        self._putting_off = threading.Lock()
 
     async def run(self) -> None:
         """Work until stopped. Storage that fails makes a pause, never an end."""
@@ -102,8 +105,8 @@ class Worker:
     async def _tended(self, step: Callable[[], Awaitable[int]]) -> int:
         try:
             return await step()
-        except StrongroomError as error:
-            logger.error("outbox unavailable", extra={"code": error.code})  # noqa: TRY400 - its words may quote rows
+        except Exception:
+            logger.exception("outbox unavailable")
             return 0
 
     async def _take_back(self) -> int:
@@ -115,6 +118,8 @@ class Worker:
 
     async def _begin_due(self) -> int:
         """Begin what is due as far as there is room; answers how many pieces of work were begun."""
+        if self._not_put_off:
+            await asyncio.to_thread(self._put_off_now)
         if not await asyncio.to_thread(self._anything_due):
             return 0
         begun = 0
@@ -190,14 +195,24 @@ class Worker:
                 outbox.finish(connection, item)
 
     def _put_off(self, items: Sequence[OutboxItem], error: Exception) -> None:
-        code = error.code if isinstance(error, StrongroomError) else "internal"
-        now = self._clock.now()
+        code = _code(error)
         for item in items:
             extra = {"message_id": item.message, "kind": item.kind.value, "code": code, "attempts": item.attempts}
             logger.error("outbox work failed", extra=extra, exc_info=error)
-        with self._database.write() as connection:
-            for item in items:
-                outbox.postpone(connection, item, self._pause_until(item, now), f"{FAULT}{code}")
+        with self._putting_off:
+            self._not_put_off.append((items, error))
+        self._put_off_now()
+
+    def _put_off_now(self) -> None:
+        """Write down the pauses. When the rows cannot be written either, the next round tries it again."""
+        with self._putting_off:
+            now = self._clock.now()
+            with self._database.write() as connection:
+                for items, error in self._not_put_off:
+                    for item in items:
+                        why = f"{FAULT}{_code(error)}"
+                        outbox.postpone(connection, item, self._pause_until(item, now), why)
+            self._not_put_off = []
 
     def _pause_until(self, item: OutboxItem, now: datetime) -> datetime:
         doublings = min(item.attempts, 16)
@@ -218,6 +233,10 @@ class Worker:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, StrongroomError) else "internal"
 
 
 def _groups(items: Sequence[OutboxItem], work: BatchWork | ErrandWork) -> list[tuple[OutboxItem, ...]]:

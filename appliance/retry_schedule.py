@@ -22,11 +22,13 @@ class RetrySchedule:
     ``waits`` are the pauses after the first, second, ... failure; the last one repeats. ``jitter_share`` is the
     largest part of a pause that chance may add to it, 0.1 being ten per cent. ``portal_after`` (a server that
     could not be asked: the portal takes over), ``delay_report_after`` and ``give_up_after`` are counted from
-    the moment the message was accepted.
+    the moment the message was accepted. However old it is, a message is tried ``fewest_attempts`` times: an
+    appliance that was switched off for a week, or whose clock jumped, does not give up on everything at once.
     """
 
     waits: tuple[timedelta, ...] = DEFAULT_WAITS
     jitter_share: float = 0.1
+    fewest_attempts: int = 4
     portal_after: timedelta = timedelta(minutes=60)
     delay_report_after: timedelta = timedelta(hours=4)
     give_up_after: timedelta = timedelta(days=5)
@@ -58,9 +60,9 @@ def delay_report_at(schedule: RetrySchedule, *, accepted_at: datetime) -> dateti
     return accepted_at + schedule.delay_report_after
 
 
-def is_over(schedule: RetrySchedule, *, accepted_at: datetime, now: datetime) -> bool:
-    """True when the attempt that just failed was the last.
+def is_over(schedule: RetrySchedule, *, accepted_at: datetime, attempts: int, now: datetime) -> bool:
+    """True when the attempt that just failed, number ``attempts``, was the last.
 
     A clock that jumped back makes a message younger, and so only ever waits longer (promise I10).
     """
-    return now - accepted_at >= schedule.give_up_after
+    return attempts >= schedule.fewest_attempts and now - accepted_at >= schedule.give_up_after

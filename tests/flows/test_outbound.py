@@ -326,8 +326,32 @@ def test_our_own_broken_trust_store_postpones_and_never_bounces(house: OutboundP
     assert house.inbox() == []
 
 
+def test_a_week_without_power_gives_up_on_nothing_at_once(house: OutboundPractice, partner: ReceivingServer) -> None:
+    partner.script.replies["MAIL"] = "451 4.3.0 busy"
+    message = house.send(PATIENT)
+    house.later(days=7)
+    house.step()
+    assert house.recipient(message).state is RecipientState.DEFERRED
+    partner.script.replies.clear()
+    house.later(minutes=6)
+    house.step()
+    assert house.recipient(message).state is RecipientState.DELIVERED
+
+
+def test_one_domain_is_not_overrun_by_our_conversations(house: OutboundPractice, partner: ReceivingServer) -> None:
+    partner.script.seconds["FINAL"] = 0.2
+    messages = [house.send(PATIENT) for _ in range(10)]
+    house.step()
+    assert len(partner.arrived) == 4
+    for _ in range(2):
+        house.later(seconds=2)
+        house.step()
+    assert {house.recipient(message).state for message in messages} == {RecipientState.DELIVERED}
+    assert len(partner.arrived) == 10
+
+
 def test_give_up_is_what_the_schedule_says(house: OutboundPractice, partner: ReceivingServer) -> None:
-    house.schedule = replace(house.schedule, give_up_after=timedelta(hours=1))
+    house.schedule = replace(house.schedule, give_up_after=timedelta(hours=1), fewest_attempts=2)
     partner.script.replies["MAIL"] = "451 4.3.0 busy"
     message = house.send(PATIENT)
     house.step()

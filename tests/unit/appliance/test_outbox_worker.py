@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -45,6 +48,11 @@ def worked(house: OutboundPractice, work: Mapping[Kind, BatchWork | ErrandWork],
         await running
 
     asyncio.run(go())
+
+
+def execute(rows: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(rows)) as connection:
+        connection.execute(statement)
 
 
 def why(house: OutboundPractice) -> Mapping[tuple[Kind, str], int]:
@@ -93,6 +101,26 @@ def test_our_own_fault_is_put_off_with_growing_pauses_and_stays_visible(house: O
         house.clock.advance(timedelta(seconds=1))
     assert why(house) == {(Kind.INDEX, "fault.storage_unavailable"): 1}
     assert house.waiting(Kind.INDEX) == 1
+
+
+def test_a_pause_that_cannot_be_written_is_written_as_soon_as_it_can(house: OutboundPractice) -> None:
+    put_down(house, Kind.INDEX, 1)
+    rows = house.folder / "rows.sqlite3"
+    refused = threading.Event()
+
+    def index(batch: Sequence[MessageId]) -> None:
+        execute(rows, "CREATE TRIGGER full BEFORE UPDATE ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
+        refused.set()
+        raise StorageUnavailableError(f"{len(batch)} cannot be indexed")
+
+    def mended() -> bool:
+        if refused.is_set() and not why(house):
+            time.sleep(0.1)
+            execute(rows, "DROP TRIGGER IF EXISTS full")
+        return bool(why(house))
+
+    worked(house, {Kind.INDEX: BatchWork(index)}, mended)
+    assert why(house) == {(Kind.INDEX, "fault.storage_unavailable"): 1}
 
 
 def test_work_on_a_destroyed_message_is_over(house: OutboundPractice) -> None:

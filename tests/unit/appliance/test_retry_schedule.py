@@ -30,7 +30,13 @@ def test_jitter_beyond_its_range_is_a_mistake(jitter: float) -> None:
 
 @pytest.mark.parametrize(("hours", "expected"), [(119.9, False), (120, True), (-1000, False)])
 def test_giving_up_comes_after_five_days_and_never_by_a_clock_that_jumped_back(hours: float, *, expected: bool) -> None:
-    assert is_over(SCHEDULE, accepted_at=ACCEPTED, now=ACCEPTED + timedelta(hours=hours)) is expected
+    assert is_over(SCHEDULE, accepted_at=ACCEPTED, attempts=30, now=ACCEPTED + timedelta(hours=hours)) is expected
+
+
+@pytest.mark.parametrize(("attempts", "expected"), [(1, False), (3, False), (4, True)])
+def test_a_week_without_power_is_no_reason_to_give_up_at_once(attempts: int, *, expected: bool) -> None:
+    now = ACCEPTED + timedelta(days=7)
+    assert is_over(SCHEDULE, accepted_at=ACCEPTED, attempts=attempts, now=now) is expected
 
 
 def test_a_delay_is_reported_after_four_hours() -> None:
