@@ -18,6 +18,7 @@ MAX_LABEL = 40
 """Characters of a charset label that can still name one."""
 
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]{0,4096}+)\?=")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _QUOTED_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _TEXT_CHARSETS = re.compile(
     r"(us-ascii|ascii|utf-?8|utf-?7|utf-?16(-?[lb]e)?|utf-?32(-?[lb]e)?|iso-?8859-?\d{1,2}|latin-?\d{1,2}|"
@@ -62,7 +63,7 @@ def header_text(raw: bytes | str) -> str:
 def unfolded(raw: bytes | str) -> str:
     """The value with its folding undone (RFC 5322 section 2.2.3), as Unicode, bounded in length."""
     if isinstance(raw, bytes):
-        raw = text_of(raw[:MAX_HEADER_TEXT], "utf-8")
+        raw = text_of(raw[:MAX_HEADER_TEXT], "")
     if "\n" in raw or "\r" in raw:
         raw = raw.replace("\r", "").replace("\n", "")
     return raw[:MAX_HEADER_TEXT].strip(" \t")
@@ -121,7 +122,14 @@ def _word_bytes(encoding: str, payload: str) -> bytes:
     raw = payload.encode("utf-8", "replace")
     if encoding in "qQ":
         return _QUOTED_HEX.sub(lambda match: bytes([int(match[1], 16)]), raw.replace(b"_", b" "))
+    return from_base64(raw)
+
+
+def from_base64(raw: bytes) -> bytes:
+    """The bytes behind base64; where it is damaged, those that can be read (RFC 2045 section 6.8)."""
     try:
-        return binascii.a2b_base64(raw + b"=" * (-len(raw) % 4))
+        return binascii.a2b_base64(raw)
     except binascii.Error:
-        return raw
+        pure = raw.translate(None, _NOT_BASE64)
+        whole = pure[:-1] if len(pure) % 4 == 1 else pure
+        return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))

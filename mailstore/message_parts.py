@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mailstore.addresses import HeaderAddress
-from mailstore.encoded_words import text_of
+from mailstore.encoded_words import from_base64, text_of
 from mailstore.header_block import HeaderBlock, Parametrised, body_start, headers_of, parametrised
 from mailstore.message import MessageSummary, ReceivedMessage
 
@@ -40,7 +40,6 @@ MAX_FILE_NAME = 255
 _UNSAFE_IN_NAMES = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2028\u2029\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]{1,80}/[a-z0-9!#$&^_.+\-]{1,120}\Z")
 
 
@@ -215,19 +214,21 @@ class _Reading:
 def _between(content: bytes, boundary: bytes, begin: int, end: int, *, at_most: int) -> Iterator[tuple[int, int]]:
     """The stretches between the delimiter lines of a multipart (RFC 2046 section 5.1.1), the last even if open.
 
-    The line end before a delimiter belongs to the delimiter; the one behind it may belong to the next.
+    The line end before a delimiter belongs to the delimiter; the one behind it may belong to the next. Nothing
+    between two delimiters is no part.
     """
     delimiter = re.compile(rb"\n--" + re.escape(boundary) + rb"(--)?+[ \t\r]*+(?=\n|\Z)")
     opened: int | None = None
     for match in delimiter.finditer(content, max(begin - 1, 0), end):
         if opened is not None:
             stop = match.start() - content.startswith(b"\r", match.start() - 1)
-            yield opened, max(opened, stop)
+            if stop > opened:
+                yield opened, stop
             at_most -= 1
         if match[1] or at_most <= 0:
             return
         opened = min(match.end() + 1, end)
-    if opened is not None:
+    if opened is not None and opened < end:
         yield opened, end
 
 
@@ -235,20 +236,11 @@ def _decoded(encoded: memoryview, transfer_encoding: str) -> bytes:
     """The bytes behind a Content-Transfer-Encoding (RFC 2045 section 6); broken base64 gives what can be read."""
     match transfer_encoding:
         case "base64":
-            return _from_base64(bytes(encoded))
+            return from_base64(bytes(encoded))
         case "quoted-printable":
             return binascii.a2b_qp(bytes(encoded))
         case _:
             return bytes(encoded)
-
-
-def _from_base64(raw: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(raw)
-    except binascii.Error:
-        pure = raw.translate(None, _NOT_BASE64)
-        whole = pure[: len(pure) - 1] if len(pure) % 4 == 1 else pure
-        return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
 
 
 def plain_file_name(claimed: str, position: int, media_type: str) -> str:
