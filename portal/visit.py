@@ -215,10 +215,19 @@ async def guard_the_gate(connection: ASGIConnection[Any, Any, Any, Any], handler
         raise UnknownHostError("the Host header names another site", fix="Use the address of the portal.")
     if connection.scope.get("method") in {"GET", "HEAD"}:
         return
-    origin = connection.headers.get("origin", "")
-    elsewhere = bool(origin) and urlsplit(origin).netloc.lower() not in portal.parts.settings.hosts
-    if elsewhere or connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    if not _comes_from_us(connection, portal.parts.settings.hosts):
         raise ForgedFormError("the form was sent from another site", fix="Open the page again.")
+
+
+def _comes_from_us(connection: ASGIConnection[Any, Any, Any, Any], hosts: frozenset[str]) -> bool:
+    """What the browser says of where a form stood. Silent browsers are left to the form token.
+
+    ``Origin: null`` is what a page that sends no referrer says even to itself; Sec-Fetch-Site tells the two apart.
+    """
+    if connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    origin = connection.headers.get("origin", "null")
+    return origin == "null" or urlsplit(origin).netloc.lower() in hosts
 
 
 def guard_the_uploads(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

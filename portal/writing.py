@@ -172,14 +172,14 @@ class Writing:
 
     def _problems(self, draft: Draft, recipients: _Recipients) -> list[Problem]:
         settings, problems = self._desk.settings, []
-        if not draft.text.strip():
-            problems.append(Problem("text", "Write your message."))
-        if len(draft.text) > LONGEST_TEXT:
-            problems.append(Problem("text", f"Use at most {LONGEST_TEXT} characters."))
         if draft.answers is None and not draft.subject.strip():
             problems.append(Problem("subject", "Write what the message is about, in a few words."))
         if len(draft.subject) > LONGEST_SUBJECT:
             problems.append(Problem("subject", f"Use at most {LONGEST_SUBJECT} characters."))
+        if not draft.text.strip():
+            problems.append(Problem("text", "Write your message."))
+        if len(draft.text) > LONGEST_TEXT:
+            problems.append(Problem("text", f"Use at most {LONGEST_TEXT} characters."))
         if sum(len(each.content) for each in draft.files) > settings.upload_limit_bytes:
             problems.append(
                 Problem("files", f"The files are larger than {settings.upload_limit_bytes // 1_000_000} MB.")
