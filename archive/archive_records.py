@@ -72,13 +72,11 @@ def entries(connection: Connection, messages: Collection[MessageId]) -> list[Arc
     return sorted(found, key=lambda entry: (entry.received_at, entry.message))
 
 
-def received_before(connection: Connection, moment: datetime) -> list[ArchiveEntry]:
-    """Everything captured that was received before that moment, oldest first."""
+def classified_otherwise(connection: Connection, schedule: str, limit: int) -> list[ArchiveEntry]:
+    """Entries that were last classified by another version of the schedule than this one, oldest first."""
+    where = table.c.schedule.is_(None) | (table.c.schedule != schedule)
     order = [table.c.received_at.asc(), table.c.message.asc()]
-    return [
-        _entry(row)
-        for row in rows_of(connection).select(connection, table, table.c.received_at < moment, order_by=order)
-    ]
+    return [_entry(row) for row in rows_of(connection).select(connection, table, where, order_by=order, limit=limit)]
 
 
 def unindexed(connection: Connection, limit: int) -> list[MessageId]:

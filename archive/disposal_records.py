@@ -145,12 +145,6 @@ def certificate_of(connection: Connection, disposal: str) -> CertificateRecord |
     return None if row is None else CertificateRecord(**row)
 
 
-def all_certificates(connection: Connection) -> list[CertificateRecord]:
-    """Every certificate, newest first."""
-    order = [certificates.c.issued_at.desc(), certificates.c.id]
-    return [CertificateRecord(**row) for row in rows_of(connection).select(connection, certificates, order_by=order)]
-
-
 _BY_ID = disposal_items.c.message.asc()
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from archive import archive_records
 from archive.archive_records import ArchiveEntry
 from archive.classification import classify
+from archive.disposal_decision import classified
 from archive.evidence import DocumentSource, EvidenceReader, ReadDocument
 from archive.index_document import IndexDocument
 from archive.living_holds import LivingHolds
@@ -139,7 +140,7 @@ class Intake:
             )
             if not archive_records.insert_entry(connection, entry):
                 return
-            holds = self._living_holds.join(connection, stored.id, evidence, now=now)
+            holds = self._living_holds.join(connection, stored.id, classified(evidence, schedule), now=now)
             detail: Detail = {"category": entry.category, "holds": len(holds), "unread_parts": read.unread_parts}
             audit_trail.append(connection, [AuditFact(CAPTURED, SYSTEM.account, stored.id, detail)], now=now)
             outbox.add(connection, Kind.INDEX, stored.id, None, now)

@@ -12,6 +12,7 @@ from archive.due_records import DueRecords
 from archive.evidence import DocumentSource, EvidenceReader, own_mailboxes_of
 from archive.holds import Holds
 from archive.living_holds import LivingHolds
+from archive.reclassification import Reclassification
 from archive.schedules import Schedules
 from archive.sealed_details import SealedDetails
 from archive.search_index import SearchIndex
@@ -50,6 +51,7 @@ class RecordsDesk:
     disposals: Disposals
     disposal_run: DisposalRun
     certification: Certification
+    reclassification: Reclassification
 
 
 def open_desk(
@@ -111,4 +113,5 @@ def open_desk(
             randomness=randomness,
         ),
         certification=certification,
+        reclassification=Reclassification(database=database, schedules=schedules, evidence=evidence, index=parts.index),
     )

@@ -16,6 +16,7 @@ from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
 from archive.intake import Intake
+from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
 from mailstore.errors import StrongroomError
 from mailstore.key_hierarchy import KeyRing
@@ -30,6 +31,9 @@ INDEX_BATCH = 100
 """Messages that share one commit of the index, which costs more than a message."""
 
 SWEEP_EVERY = timedelta(hours=1)
+
+RECLASSIFY_EVERY = timedelta(seconds=20)
+"""How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
 
 def work(
@@ -52,6 +56,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     duties = [
         asyncio.create_task(_every(CHECKPOINT_EVERY, lambda: _checkpoint(appliance))),
         asyncio.create_task(_every(SWEEP_EVERY, lambda: _sweep(promotion))),
+        asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
     ]
     when_ready()
     await worker.run()
@@ -114,6 +119,12 @@ def _checkpoint(appliance: Appliance) -> None:
         audit_seed=appliance.ring.audit_seed,
         now=appliance.clock.now(),
     )
+
+
+def _reclassify(desk: RecordsDesk) -> None:
+    """Give messages the categories of a schedule that was put in force since they were last looked at."""
+    if count := desk.reclassification.run():
+        logger.info("reclassified", extra={"messages": count})
 
 
 def _sweep(promotion: Promotion) -> None:
