@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from appliance.settings import RouteSettings
 from mailstore.addresses import canonical_domain
 
 SMTP_PORT = 25
+HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+"""RFC 1123 section 2.1, and the underscore that some servers wear; no other name could be in a certificate."""
+
 MAX_SERVERS = 10
 """Servers of one domain that are tried; more serve nobody but a stranger who wants us busy."""
 
@@ -119,7 +123,10 @@ class MxLookup:
         if len(records) == 1 and records[0][1] == dns.name.root:
             return NoMail("556 5.1.10 the domain takes no mail")
         named = [(preference, host.to_text(omit_final_dot=True).lower()) for preference, host in records]
-        return _worse_than_us_left_out(named, self._settings.own_name)
+        hosts = [(preference, host) for preference, host in named if HOST_NAME.fullmatch(host)]
+        if not hosts:
+            return NoMail("550 5.4.4 the domain names no usable mail server")
+        return _worse_than_us_left_out(hosts, self._settings.own_name)
 
     async def _host_addresses(self, host: str) -> list[str]:
         resolver = self._resolver()
@@ -153,7 +160,7 @@ def is_public(address: str) -> bool:
 def _worse_than_us_left_out(records: list[tuple[int, str]], own_name: str) -> Found:
     """RFC 5321 section 5.1: a server that finds itself in the list must not send to anything less preferred."""
     own = [preference for preference, host in records if host == own_name.lower()]
-    usable = [host for preference, host in records if host and (not own or preference < min(own))]
+    usable = [host for preference, host in records if not own or preference < min(own)]
     if not usable:
         return NoMail("554 5.4.6 the domain's mail server is this one, which does not know it")
     return Servers(tuple(MailServer(host) for host in usable[:MAX_SERVERS]))

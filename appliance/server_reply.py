@@ -34,6 +34,7 @@ class Reply:
 
     @property
     def line(self) -> str:
-        """The reply on one line."""
-        said = " ".join(self.text.split())[:MAX_REPLY_TEXT]
+        """The reply on one line, printable whatever the server sent."""
+        printable = "".join(each if each.isprintable() else " " for each in self.text[: 4 * MAX_REPLY_TEXT])
+        said = " ".join(printable.split())[:MAX_REPLY_TEXT]
         return f"{self.code} {said}" if self.code else said

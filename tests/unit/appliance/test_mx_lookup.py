@@ -35,6 +35,8 @@ ZONE = {
     ("loop.example.", "MX"): ["10 better.example.", "20 mail.clinic.example.", "30 worse.example."],
     ("onlyus.example.", "MX"): ["10 mail.clinic.example."],
     ("many.example.", "MX"): [f"10 mx{number}.many.example." for number in range(50)],
+    ("odd.example.", "MX"): [r"5 \000\001.odd.example.", r"6 sp\032ace.odd.example.", "7 mx_1.odd.example."],
+    ("hostile.example.", "MX"): [r"10 a\010b.hostile.example."],
     ("xn--bcher-kva.example.", "MX"): ["10 mx.buecher.example."],
     ("mx.example.", "A"): ["192.0.2.1", "127.0.0.1", "10.1.2.3", "9.9.9.9"],
     ("mx.example.", "AAAA"): ["::1", "2620:fe::fe", "::ffff:10.0.0.1", "2002:a00:1::1", "ff0e::1"],
@@ -125,6 +127,11 @@ def test_servers_no_better_than_ourselves_are_left_out(settings: LookupSettings)
 
 def test_a_domain_with_very_many_servers_does_not_keep_us_busy(settings: LookupSettings) -> None:
     assert len(names(servers_of("many.example", settings))) == MAX_SERVERS
+
+
+def test_names_that_no_host_can_have_are_left_out(settings: LookupSettings) -> None:
+    assert names(servers_of("odd.example", settings)) == ["mx_1.odd.example"]
+    assert isinstance(servers_of("hostile.example", settings), NoMail)
 
 
 def test_an_internationalised_domain_is_asked_by_its_a_label(settings: LookupSettings) -> None:
