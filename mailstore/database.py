@@ -18,13 +18,12 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from mailstore.errors import RefusedError, StorageUnavailableError, StrongroomError, TamperedError
-from mailstore.sealed_rows import OPTION, SealedRows
+from mailstore.sealed_rows import OPTION, WRITING, SealedRows
 from mailstore.tables import METADATA
 
 PATIENCE_SECONDS = 30
 CONNECTIONS_KEPT = 8
 CONNECTIONS_MORE = 56
-WRITING = "strongroom_writing"
 
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",

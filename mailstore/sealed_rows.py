@@ -20,6 +20,7 @@ from mailstore.tables import row_numbers
 
 ROW_KEY_BYTES = 32
 OPTION = "sealed_rows"
+WRITING = "sealed_rows_writing"
 EXAMINED_AT_ONCE = 1_000
 
 SealedRow = Mapping[str, Any]
@@ -58,6 +59,7 @@ class SealedRows:
 
         A number given by the caller is kept as it is; then the answer is empty.
         """
+        _require_writing(connection)
         form = self._form(table)
         given, numbers = self._numbered(connection, form, list(rows))
         if given:
@@ -113,6 +115,7 @@ class SealedRows:
         self, connection: Connection, table: Table, where: Where, changes: Callable[[SealedRow], Mapping[str, Any]]
     ) -> int:
         """As ``update``, where each row is changed in its own way. ``changes`` is told the verified row."""
+        _require_writing(connection)
         form = self._form(table)
         found = self._found(connection, form, _asked(form, where).with_for_update())
         statement, arranged = form.update(connection.dialect)
@@ -138,6 +141,7 @@ class SealedRows:
         ``changes`` is told the verified row as it is. Answers the row as it becomes. The quick way for running
         totals: two statements that are never compiled again.
         """
+        _require_writing(connection)
         form = self._form(table)
         start = form.stored(first)
         asked, arranged = form.lookup(connection.dialect)
@@ -151,6 +155,7 @@ class SealedRows:
 
     def delete(self, connection: Connection, table: Table, where: Where) -> int:
         """Delete the matching rows, damaged ones too. Answers how many."""
+        _require_writing(connection)
         return connection.execute(delete(table).where(where)).rowcount
 
     def _form(self, table: Table) -> RowForm:
@@ -204,6 +209,12 @@ def _asked(
         order = (order_by,) if isinstance(order_by, ColumnElement) else order_by
         statement = statement.order_by(*order)
     return statement.limit(limit).offset(offset)
+
+
+def _require_writing(connection: Connection) -> None:
+    """A change beside the one writer could take a number or a place in the log that another takes too."""
+    if not connection.get_execution_options().get(WRITING):
+        raise RuntimeError("rows are changed inside Database.write() only")
 
 
 def rows_of(connection: Connection) -> SealedRows:

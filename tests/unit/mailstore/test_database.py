@@ -99,6 +99,21 @@ def test_writing_inside_writing_is_a_mistake_that_is_told(database: Database) ->
     put(database, "a")
 
 
+def test_nothing_is_changed_while_only_reading(database: Database) -> None:
+    put(database, "a")
+    rows = database.rows
+    with database.read() as connection:
+        for attempt in (
+            lambda: rows.insert(connection, pieces, {"word": "b"}),
+            lambda: rows.update(connection, pieces, pieces.c.id == 1, {"word": "b"}),
+            lambda: rows.delete(connection, pieces, pieces.c.id == 1),
+            lambda: rows.change(connection, pieces, {"id": 1, "word": "a"}, lambda _: {"word": "b"}),
+        ):
+            with pytest.raises(RuntimeError, match="only"):
+                attempt()
+    assert words(database) == ["a"]
+
+
 def test_writer_that_waits_too_long_is_told_to_come_back(database: Database, tmp_path: Path) -> None:
     other = opened(tmp_path, patience_seconds=0.1)
     with database.write() as connection:
