@@ -79,6 +79,8 @@ class IndexDocument:
 
     def in_category(self, category: str) -> IndexDocument:
         """The same message, classified. What was cut into words stays cut."""
+        if category == self.category:
+            return self
         other = replace(self, category=category)
         vars(other).update({name: found for name, found in vars(self).items() if name in _WORKED_OUT})
         return other

@@ -118,7 +118,8 @@ class OpenedFile:
         self._descriptor = -1
         self._file = file
         self._descriptor = os.open(directory / file.disk_name, os.O_RDONLY | os.O_CLOEXEC)
-        if os.fstat(self._descriptor).st_size != file.sealed_length:
+        head = os.pread(self._descriptor, len(_MAGIC) + _ID_BYTES, 0)
+        if os.fstat(self._descriptor).st_size != file.sealed_length or head != _MAGIC + bytes.fromhex(file.id):
             raise tampered(file.disk_name)
         self._cipher = cipher_for(key, bytes.fromhex(file.id), _PURPOSE)
         self._memory = memory
@@ -167,6 +168,11 @@ class OpenedFile:
         last = max(number, (end - 1) // CHUNK_BYTES)
         whole = b"".join(self._chunk(each) for each in range(number, last + 1))
         return whole[offset : offset + end - position]
+
+    def verify(self) -> None:
+        """Authenticate every chunk. Raises ``TamperedError`` naming the file."""
+        for number in range(self._file.chunks):
+            self._opened(number)
 
     def _chunk(self, number: int) -> bytes:
         if self._last[0] == number:

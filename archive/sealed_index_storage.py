@@ -227,6 +227,13 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
             raise
         return _SealedStruct(opened, name=name)
 
+    def verify(self, beginning: str) -> None:
+        """Authenticate, to the last byte, all files whose names begin so. Raises as ``open_file`` and reading do."""
+        for name in self._files:
+            if name.startswith(beginning):
+                with self.open_file(name) as file:
+                    file.raw_file().verify()
+
     def delete_file(self, name: str) -> None:
         """Take a file out of the index; it leaves the disk when that is published."""
         del self._files[name]

@@ -92,6 +92,7 @@ class WhooshIndex:
         for name in self._segments.keys() - listed.keys():
             self._segments.pop(name).close()
         for name in listed.keys() - self._segments.keys():
+            self._reading.verify(f"{name}.")
             self._segments[name] = IndexSegment(self._reading, listed[name])
 
     def _commit(self, removed: Collection[MessageId], added: Collection[IndexDocument]) -> None:

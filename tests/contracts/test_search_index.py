@@ -225,7 +225,7 @@ queries = st.recursive(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(some=st.lists(documents, min_size=1, max_size=8), asked=st.lists(queries, min_size=20, max_size=40))
 def test_the_index_answers_as_the_messages_themselves_do(
     engine: str, some: list[IndexDocument], asked: list[str], tmp_path_factory: pytest.TempPathFactory
