@@ -102,11 +102,6 @@ def mark_indexed(connection: Connection, messages: Collection[MessageId], *, now
     )
 
 
-def mark_unread_parts(connection: Connection, message: MessageId, *, parts: int) -> None:
-    """So many parts of this message could hold text and gave none: a search cannot see them."""
-    rows_of(connection).update(connection, table, table.c.message == message, {"unread_parts": parts})
-
-
 def mark_problem(connection: Connection, message: MessageId, *, problem: str) -> None:
     """The index could not take this message; ``problem`` is a plain word, never text of the message."""
     rows_of(connection).update(connection, table, table.c.message == message, {"indexed_at": None, "problem": problem})

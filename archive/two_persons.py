@@ -9,6 +9,9 @@ from mailstore.message import AccountId
 KEEPERS = frozenset({Role.RECORDS, Role.APPROVER})
 """Who works with schedules and holds."""
 
+READERS = KEEPERS | {Role.SYSTEM}
+"""Who may list holds and disposals: also whoever runs the command line on the machine itself."""
+
 PROPOSERS = frozenset({Role.RECORDS})
 """Who proposes and runs a disposal."""
 
@@ -30,8 +33,8 @@ class SecondPersonNeededError(RefusedError):
 
 def require_role(actor: Actor, roles: frozenset[Role]) -> None:
     """Let the step pass for these roles only. Raises ``NotPermittedError``."""
-    if actor.role not in roles or actor.role in {Role.SYSTEM, Role.PATIENT}:
-        allowed = " or ".join(sorted(roles))
+    if actor.role not in roles:
+        allowed = " or ".join(sorted(roles - {Role.SYSTEM}))
         raise NotPermittedError(
             "this step is not open to your role", fix=f"Ask somebody whose role is {allowed} to do it."
         )

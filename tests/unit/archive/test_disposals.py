@@ -8,7 +8,7 @@ import pytest
 from archive.disposal_records import DisposalState
 from archive.disposals import NoScheduleError, ScheduleChangedError, WrongDisposalStateError, WrongSetError
 from archive.two_persons import NotPermittedError, SecondPersonNeededError
-from mailstore.actor import Actor, Role
+from mailstore.actor import SYSTEM, Actor, Role
 from mailstore.errors import NotFoundError
 from mailstore.message import RecipientState
 from tests.records_room import APPROVER, CLINICIAN, COOLING_OFF, RECORDS, SCHEDULE, RecordsRoom
@@ -87,9 +87,26 @@ def test_roles_are_kept_apart(room: RecordsRoom) -> None:
     turned_approver = Actor(RECORDS.account, Role.APPROVER)
     with pytest.raises(SecondPersonNeededError):
         room.desk.disposals.approve(turned_approver, proposed.id, set_hash=proposed.set_hash)
-    for role in (Role.CLINICIAN, Role.ADMIN, Role.PATIENT, Role.SYSTEM, Role.FRONTDESK):
+    for role in (Role.CLINICIAN, Role.ADMIN, Role.PATIENT, Role.FRONTDESK):
         with pytest.raises(NotPermittedError):
             room.desk.disposals.show(Actor(CLINICIAN.account, role), proposed.id)
+
+
+def test_machine_itself_may_look_and_do_nothing(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive()
+    proposed = room.desk.disposals.propose(RECORDS)
+    assert room.desk.disposals.show(SYSTEM, proposed.id).record.messages == 1
+    assert room.desk.holds.all(SYSTEM) == []
+    for call in (
+        lambda: room.desk.disposals.propose(SYSTEM),
+        lambda: room.desk.disposals.approve(SYSTEM, proposed.id, set_hash=proposed.set_hash),
+        lambda: room.desk.disposal_run.run(SYSTEM, proposed.id),
+        lambda: room.desk.holds.place(SYSTEM, name="n", reason="r"),
+        lambda: room.desk.schedules.propose(SYSTEM, SCHEDULE),
+    ):
+        with pytest.raises(NotPermittedError):
+            call()
 
 
 def test_schedule_changed_since_the_proposal_stops_the_approval(room: RecordsRoom) -> None:
