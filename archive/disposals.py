@@ -11,7 +11,7 @@ from archive.disposal_decision import Why
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
 from archive.due_records import DueRecord, DueRecords
 from archive.schedules import Schedules
-from archive.two_persons import APPROVERS, PROPOSERS, READERS, require_other_person, require_reader, require_role
+from archive.two_persons import APPROVERS, PROPOSERS, require_other_person, require_reader, require_role
 from mailstore import audit_trail
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail
@@ -128,7 +128,7 @@ class Disposals:
 
     def all(self, actor: Actor) -> list[DisposalRecord]:
         """Every disposal, newest first."""
-        require_role(actor, READERS)
+        require_reader(actor)
         with self._database.read() as connection:
             return disposal_records.all_disposals(connection)
 

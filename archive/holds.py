@@ -18,7 +18,7 @@ from archive.legal_hold import Hold, HoldState, covers, matter
 from archive.living_holds import DETAILS, PLACED, RELEASED, LivingHolds
 from archive.schedules import Schedules
 from archive.sealed_details import SealedDetails
-from archive.two_persons import KEEPERS, READERS, require_other_person, require_reader, require_role
+from archive.two_persons import KEEPERS, require_other_person, require_reader, require_role
 from mailstore import audit_trail, message_records
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail

@@ -9,9 +9,6 @@ from mailstore.message import AccountId
 KEEPERS = frozenset({Role.RECORDS, Role.APPROVER})
 """Who works with schedules and holds."""
 
-READERS = KEEPERS | {Role.SYSTEM}
-"""Who may list holds and disposals: also whoever runs the command line on the machine itself."""
-
 PROPOSERS = frozenset({Role.RECORDS})
 """Who proposes and runs a disposal."""
 
@@ -34,7 +31,7 @@ class SecondPersonNeededError(RefusedError):
 def require_role(actor: Actor, roles: frozenset[Role]) -> None:
     """Let the step pass for these roles only. Raises ``NotPermittedError``."""
     if actor.role not in roles:
-        allowed = " or ".join(sorted(roles - {Role.SYSTEM}))
+        allowed = " or ".join(sorted(roles))
         raise NotPermittedError(
             "this step is not open to your role", fix=f"Ask somebody whose role is {allowed} to do it."
         )
