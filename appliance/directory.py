@@ -69,7 +69,10 @@ class Directory:
 
     def owns(self, account: AccountId, address: Address) -> bool:
         """True when the address names the mailbox of this account: what speaking in its name rests on."""
-        return self.is_our_domain(address) and self.mailbox_named(address) == self.mailbox_of(account)
+        if not self.is_our_domain(address):
+            return False
+        mailbox = self.mailbox_named(address)
+        return mailbox is not None and mailbox == self.mailbox_of(account)
 
     def mailbox_of(self, account: AccountId) -> str | None:
         """The mailbox of an account, or None for those who have none, patients among them."""

@@ -163,7 +163,7 @@ def has_line_over(content: bytes, octets: int) -> bool:
         if last < 0:
             return True
         start = last + 1
-    return False
+    return len(content) - start > octets and content.find(b"\n", start) < 0
 
 
 def received_fields(content: bytes) -> int:
