@@ -6,6 +6,7 @@ from appliance import portal_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive import records_desk
+from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.certification import Issuer, StaffMember
 from archive.document_reading import DocumentReader
@@ -84,6 +85,11 @@ def search(appliance: Appliance) -> ArchiveSearch:
         documents=documents(appliance),
         clock=appliance.clock,
     )
+
+
+def reading(appliance: Appliance) -> ArchiveReading:
+    """The archive's own door to messages."""
+    return ArchiveReading(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock)
 
 
 def _staff_member(appliance: Appliance, account: AccountId) -> StaffMember:

@@ -93,7 +93,7 @@ def mail_comes_in(practice: RunningPractice) -> None:
 
 def people_sign_in(practice: RunningPractice) -> None:
     assert practice.refused("message", "list", ANN, "--as", ANN)["code"] == "not_signed_in"
-    for email in (ANN, RUTH, PAUL):
+    for email in (ANN, RUTH, PAUL, ADA):
         expires_at = instant(practice.sign_in(email)["expires_at"])
         assert timedelta(0) < expires_at - datetime.now(UTC) <= timedelta(hours=12)  # noqa: TID251 - the real clock is the judge
 
@@ -113,7 +113,8 @@ def mail_is_listed_and_shown(practice: RunningPractice) -> str:
     assert recipient["reasons"]
     assert trace["events"][0]["event"] == "message.accepted"
     assert all(instant(event["at"]) for event in trace["events"])
-    assert practice.refused("message", "show", message, "--as", PAUL)["code"] == "not_found"
+    assert practice.refused("message", "show", message, "--as", ADA)["code"] == "not_found"
+    assert practice.told("message", "show", message, "--as", PAUL)["id"] == message
     assert practice.refused("message", "list", ANN, "--as", RUTH)
     return message
 

@@ -1,0 +1,58 @@
+"""Opening an archived message for those whose task it is: the role, then the audit entry, then the content.
+
+A message stays what it is: nobody's mailbox marks it as read, and the patient sees in their list of readers who
+opened it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from archive import archive_records
+from archive.two_persons import KEEPERS, require_role
+from mailstore import audit_trail, message_records
+from mailstore.actor import Actor
+from mailstore.audit_entry import AuditFact
+from mailstore.database import Database
+from mailstore.errors import NotFoundError
+from mailstore.message import MessageId, MessageSummary, StoredMessage
+from mailstore.retrieval import Retrieval
+from mailstore.wall_clock import Clock
+
+OPENED = "archive.message_opened"
+
+
+@dataclass(frozen=True)
+class ArchivedMessage:
+    """A message of the archive, opened: ``content`` is the very bytes that came after DATA."""
+
+    stored: StoredMessage
+    summary: MessageSummary = field(repr=False)
+    content: bytes = field(repr=False)
+    category: str
+
+
+class ArchiveReading:
+    """The archive's own door to messages."""
+
+    def __init__(self, *, database: Database, retrieval: Retrieval, clock: Clock) -> None:
+        self._database = database
+        self._retrieval = retrieval
+        self._clock = clock
+
+    def open(self, actor: Actor, message: MessageId) -> ArchivedMessage:
+        """Open one message. Raises ``NotPermittedError``, ``NotFoundError`` and ``DestroyedError``."""
+        require_role(actor, KEEPERS)
+        with self._database.write() as connection:
+            entry = archive_records.find(connection, message)
+            stored = message_records.stored(connection, message)
+            if entry is None:
+                raise NotFoundError("this message is not in the archive yet", fix="Try again in a moment.")
+            fact = AuditFact(OPENED, actor.account, message, {"role": actor.role.value})
+            audit_trail.append(connection, [fact], now=self._clock.now())
+        return ArchivedMessage(
+            stored=stored,
+            summary=self._retrieval.summary(stored),
+            content=self._retrieval.content(message),
+            category=entry.category,
+        )
