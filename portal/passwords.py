@@ -11,7 +11,7 @@ import unicodedata
 from importlib.resources import files
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from portal.settings import PasswordCost
 
@@ -67,6 +67,6 @@ class PasswordVault:
         with self._turns:
             try:
                 self._hasher.verify(encoded or self._decoy, normal(password))
-            except (VerifyMismatchError, InvalidHashError):
+            except (VerificationError, InvalidHashError):
                 return False
         return encoded is not None
