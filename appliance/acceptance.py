@@ -10,7 +10,6 @@ It decides on the message and hands it to the depositor; it holds nothing that c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 from appliance import encryption_policy, smtp_acceptance
@@ -18,14 +17,13 @@ from appliance.delivery_plan import DeliveryPlan
 from appliance.directory import Directory
 from appliance.smtp_acceptance import AcceptanceLimits
 from mailstore.actor import SYSTEM, Actor
-from mailstore.addresses import Address
 from mailstore.audit_entry import AuditFact
 from mailstore.deposit import Deposit, Depositor, FollowUp
 from mailstore.message import MessageId, Origin, ReceivedMessage, RecipientPlan, Route
 from mailstore.message_composition import trace_field
 from mailstore.message_parts import summary_of
 from mailstore.outbox import Kind
-from portal.front_door import Accepted, PreviewedRoute, Refused
+from portal.front_door import Accepted, Refused
 
 _MAY_LEAVE = frozenset({Origin.SUBMISSION, Origin.WEBMAIL, Origin.SYSTEM})
 _OVER_SMTP = frozenset({Origin.SMTP, Origin.SUBMISSION})
@@ -56,11 +54,6 @@ class Acceptance:
             return problem
         plan = self._plan(received, actor)
         return plan if isinstance(plan, Refused) else self._depositor.submit(self._deposit(received, plan, actor))
-
-    def preview(self, addresses: Sequence[Address]) -> tuple[PreviewedRoute, ...]:
-        """How a message of one of our people would reach each address, as far as it can be told beforehand."""
-        located = [self._directory.locate(address) for address in addresses]
-        return tuple(PreviewedRoute(each.address, *encryption_policy.preview(each)) for each in located)
 
     def _people_problem(self, received: ReceivedMessage, actor: Actor | None) -> Refused | None:
         recipients = received.envelope.recipients

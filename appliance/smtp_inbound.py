@@ -37,7 +37,7 @@ TLS_HANDSHAKE_SECONDS = 30.0
 LAST_WORDS_SECONDS = 5.0
 """How long a peer may take to read our good-bye."""
 
-CLOSING_SECONDS = 15.0
+CLOSING_SECONDS = 10.0
 """How long running transactions get when the service ends."""
 
 REPLIES_HELD_BYTES = 65_536

@@ -9,9 +9,8 @@ import asyncio
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import uvloop
 
@@ -20,14 +19,11 @@ from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.smtp_authentication import Submitter
 from appliance.smtp_door import Door, DoorKind, DoorLimits
-from appliance.smtp_inbound import SmtpConversation
+from appliance.smtp_inbound import SmtpService
 from mailstore.actor import Actor
 from mailstore.database import Database
 from mailstore.key_hierarchy import DepositKeys
 from portal.account_records import verify_app_password
-
-GRACE_SECONDS = 10.0
-"""How long answers that are owed may take after the role was told to end."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +50,11 @@ def work(
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         passwords = AppPasswords(parts.database, deposit_keys.lookup_key)
-        doors = {
-            "smtp": _door(parts, tls, DoorKind.MX, None),
-            "submission": _door(parts, tls, DoorKind.SUBMISSION, passwords),
-            "submissions": _door(parts, tls, DoorKind.SUBMISSION, passwords),
-        }
-        runner.run(_serve(doors, sockets, tls, when_ready))
+        service = SmtpService(
+            mx=_door(parts, tls, DoorKind.MX, None),
+            submission=_door(parts, tls, DoorKind.SUBMISSION, passwords),
+        )
+        runner.run(_serve(service, sockets, when_ready))
 
 
 def _door(parts: FrontDoorParts, tls: ssl.SSLContext, kind: DoorKind, passwords: AppPasswords | None) -> Door:
@@ -82,33 +77,10 @@ def _door(parts: FrontDoorParts, tls: ssl.SSLContext, kind: DoorKind, passwords:
     )
 
 
-async def _serve(
-    doors: Mapping[str, Door],
-    sockets: Mapping[str, socket.socket],
-    tls: ssl.SSLContext,
-    when_ready: Callable[[], None],
-) -> None:
-    loop = asyncio.get_running_loop()
+async def _serve(service: SmtpService, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]) -> None:
     told_to_end = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
-    servers = [
-        await loop.create_server(
-            partial(SmtpConversation, door, loop),
-            sock=sockets[name],
-            ssl=tls if name == "submissions" else None,
-        )
-        for name, door in doors.items()
-    ]
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
+    await service.start(sockets)
     when_ready()
     await told_to_end.wait()
-    for server in servers:
-        server.close()
-    await _last_answers(doors.values())
-
-
-async def _last_answers(doors: Iterable[Door]) -> None:
-    """End every conversation; an answer that is owed is given first, as it saves sending the message again."""
-    ending = [conversation.end() for door in doors for conversation in tuple(door.conversations)]
-    owed = [task for task in ending if task is not None]
-    if owed:
-        await asyncio.wait(owed, timeout=GRACE_SECONDS)
+    await service.close()

@@ -161,12 +161,6 @@ def test_storage_that_fails_is_an_error_and_never_a_promise(room: Room) -> None:
     assert room.entries(Folder.INBOX) == []
 
 
-def test_preview_tells_each_route(room: Room) -> None:
-    found = room.acceptance.preview([ALICE, PAT, Address("nobody", "clinic.example")])
-    assert [each.route for each in found] == [Route.MAILBOX, Route.UNDECIDED, Route.UNDECIDED]
-    assert found[2].reasons == ("No mailbox of this name at this practice",)
-
-
 def test_directory_owns_by_mailbox_only(room: Room) -> None:
     assert room.directory.owns(STAFF.account, ALICE)
     assert not room.directory.owns(PATIENT.account, ALICE)
