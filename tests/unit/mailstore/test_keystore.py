@@ -97,6 +97,11 @@ def test_destroyed_key_is_nowhere_in_the_files(keystore: Keystore, tmp_path: Pat
     assert keystore.remnants([key])
 
 
+def test_destroyed_rows_are_overwritten_and_commits_are_synced(keystore: Keystore) -> None:
+    for pragma, expected in (("secure_delete", 1), ("synchronous", 2), ("journal_mode", "wal"), ("temp_store", 2)):
+        assert keystore._connection.execute(f"PRAGMA {pragma}").fetchone() == (expected,)
+
+
 def test_destruction_run_again_converges(keystore: Keystore) -> None:
     kept = batch(2)
     keystore.add_batch(kept)

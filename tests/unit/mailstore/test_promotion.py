@@ -116,6 +116,13 @@ def test_object_without_a_row_is_swept_and_no_other(vault: Vault) -> None:
     assert vault.retrieval().content(message) == b"mine"
 
 
+def test_row_never_points_at_an_object_that_was_swept_away_before_it(vault: Vault) -> None:
+    (message,) = vault.deposit(a_deposit(b"mine"))
+    with pytest.raises(StorageUnavailableError):
+        vault.promotion()._places_set({new_object_name(os.urandom): vault.stored(message)})
+    assert vault.retrieval().content(message) == b"mine"
+
+
 def orphan_key(vault: Vault) -> MessageId:
     depositor = vault.depositor()
     waiting = depositor._sealed(a_deposit())

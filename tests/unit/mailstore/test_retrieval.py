@@ -10,6 +10,7 @@ import pytest
 from mailstore.errors import DestroyedError, NotFoundError, TamperedError, WrongKeyError
 from mailstore.message import MessageId, MessageSummary
 from mailstore.sealed_columns import RecipientDetail, open_detail
+from mailstore.sealed_format import seal
 from tests.vault_room import RING, Vault, a_deposit
 
 SUMMARY = MessageSummary(
@@ -116,6 +117,15 @@ def test_changed_or_missing_object_is_refused_and_named(vault: Vault, message: M
     (vault.directory / "objects" / name).unlink()
     with pytest.raises(TamperedError, match=f"{name} .*missing"):
         vault.retrieval().content(message)
+
+
+def test_object_sealed_anew_under_the_same_key_is_not_the_one_that_was_stored(vault: Vault, message: MessageId) -> None:
+    vault.promotion().promote(message)
+    retrieval, name = vault.retrieval(), str(vault.stored(message).object_name)
+    other = seal(b"evil" * 100, key=retrieval._key(message), context=("message", message, 1), randomness=os.urandom)
+    (vault.directory / "objects" / name).write_bytes(other)
+    with pytest.raises(TamperedError, match=name):
+        retrieval.content(message)
 
 
 def test_changed_keystore_rows_are_refused_and_named(vault: Vault, message: MessageId) -> None:

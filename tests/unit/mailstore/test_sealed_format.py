@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +93,28 @@ def test_wrong_key_is_told_from_damage() -> None:
 def test_object_does_not_open_in_another_place(context: sealed_format.Context) -> None:
     with pytest.raises(TamperedError):
         open_sealed(sealed(b"x"), key=KEY, context=context)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(4, 2), (5, 2), (6, 11), (6, 25), (7, 1), (11, 1), (12, 1)])
+def test_header_of_another_form_is_refused_even_with_a_good_check(offset: int, value: int) -> None:
+    """Before the key is asked: the commitment, which does not cover these bytes, still fits."""
+    data = bytearray(sealed(b"x"))
+    data[offset] = value
+    fixed = bytes(data[: HEADER_BYTES - 4])
+    data[HEADER_BYTES - 4 : HEADER_BYTES] = hashlib.sha256(fixed).digest()[:4]
+    with pytest.raises(TamperedError, match=r"form that this release|more than any may"):
+        opened(bytes(data))
+
+
+def test_empty_chunk_at_the_end_is_refused() -> None:
+    """Two encodings of one content would be one too many."""
+    header = sealed(os.urandom(CHUNK))[:HEADER_BYTES]
+    info = b"strongroom/sealed-object/v1/chunks" + sealed_format._context_bytes(CONTEXT)
+    cipher = AESGCM(sealed_format.derive(KEY, info=info, salt=header[20:36]))
+    full = cipher.encrypt(sealed_format._nonce(0, last=False), bytes(CHUNK), header)
+    empty = cipher.encrypt(sealed_format._nonce(1, last=True), b"", header)
+    with pytest.raises(TamperedError, match="empty chunk"):
+        opened(header + full + empty)
 
 
 def test_a_short_key_is_a_mistake_of_the_caller() -> None:
