@@ -21,7 +21,7 @@ THINGS_TO_TRY = (
     "Sign in as Margaret (records) and search: subject:linux has:attachment after:2026",
     'strongroom sign-in records@clinic.example ... ; strongroom archive search "blood pressure" --as ...',
     "Place a legal hold, propose a disposal, and see that held messages are kept.",
-    "Approve it as Joseph, run it after the cooling-off, and check the certificate with verify_certificate.py.",
+    "Approve it as Joseph, run it (no cooling-off here), and check the certificate with verify_certificate.py.",
     "strongroom audit verify, then change one byte of .demo/rows.sqlite3 and ask again.",
 )
 

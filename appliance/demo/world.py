@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import subprocess
 import time
@@ -86,8 +87,7 @@ def create(data: Path, *, base: int, detached: bool) -> World:
     console, beside = Console(data), data.with_name(data.name + "-outside")
     made = console.must("init", "--practice", PRACTICE, "--domain", DOMAIN, "--loopback", str(base))
     beyond = outside.start(beside, detached=detached)
-    with (data / "strongroom.toml").open("a") as settings:
-        settings.write(beyond.routes())
+    _settle(data / "strongroom.toml", beyond.routes())
     cast = {person.email: person for person in (*_staff(console, beside), *_patients(console))}
     server = _serve(console, beside, detached=detached)
     ports, authority = made["ports"], Path(made["ca_certificate"])
@@ -95,6 +95,12 @@ def create(data: Path, *, base: int, detached: bool) -> World:
     world = World(console, beyond, office, f"https://localhost:{ports['portal']}/", authority, server, cast)
     _remember(beside, world)
     return world
+
+
+def _settle(settings: Path, routes: str) -> None:
+    """Lead the outside domains to their servers; no cooling-off, so that a disposal can be tried in one sitting."""
+    text = settings.read_text()
+    settings.write_text(re.sub(r"(?m)^cooling_off_hours = \d+", "cooling_off_hours = 0", text) + routes)
 
 
 def _staff(console: Console, beside: Path) -> list[Credentials]:
