@@ -22,7 +22,7 @@ from archive.extracted_text import ExtractedText, Extraction, Unreadable
 MEMORY_BYTES = 1024 * 1024 * 1024
 """Address space, of which the interpreter and its libraries take about a third before any work."""
 
-CPU_SECONDS = 10
+CPU_SECONDS = 5
 """Processor time for one attachment; over it the kernel ends the process (setrlimit(2), RLIMIT_CPU)."""
 
 _CLONE_NEWUSER = 0x10000000

@@ -36,7 +36,7 @@ class Highlight:
     @property
     def marked(self) -> str:
         """The place as one line, what was searched for between guillemets."""
-        return "".join(f"«{each.text}»" if each.is_match else each.text for each in self.segments)
+        return "".join(f"«{each.text}»" if each.is_match else each.text for each in self.segments).strip()
 
 
 def highlights(query: Query, document: IndexDocument) -> tuple[Highlight, ...]:
