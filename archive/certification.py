@@ -6,8 +6,11 @@ it again: the same bytes come out.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -169,12 +172,24 @@ class Certification:
         }
         try:
             make_directory(self._directory)
-            for name, data in files.items():
-                if not name.exists() or name.read_bytes() != data:
-                    replace(name, data)
+            with _one_writer(self._directory):
+                for name, data in files.items():
+                    if not name.exists() or name.read_bytes() != data:
+                        replace(name, data)
         except OSError as error:
             raise StorageUnavailableError("the certificate could not be written") from error
         return path
+
+
+@contextmanager
+def _one_writer(directory: Path) -> Iterator[None]:
+    """Two runs of one disposal may end together; the lock falls with the process that holds it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def destroyed_records(items: Iterable[DisposalItem]) -> tuple[Destroyed, ...]:

@@ -49,6 +49,8 @@ from mailstore.wall_clock import Clock
 RUN = "disposal.run"
 DESTROYED = "message.destroyed"
 
+OPEN = frozenset({ItemState.LISTED, ItemState.DESTROYING})
+
 AT_ONCE = 20
 """Records that one turn of the write lock destroys: short enough for mail to be accepted in between."""
 
@@ -155,7 +157,7 @@ class DisposalRun:
     def _destroy_all(self, actor: Actor, record: DisposalRecord, progress: Progress | None) -> None:
         with self._database.read() as connection:
             items = disposal_records.items(connection, record.id)
-        open_items = [item for item in items if item.state in {ItemState.LISTED, ItemState.DESTROYING}]
+        open_items = [item for item in items if item.state in OPEN]
         done = len(items) - len(open_items)
         for some in _batches(open_items):
             self._destroy_some(actor, record, some)
@@ -179,7 +181,7 @@ class DisposalRun:
         """Mark what this disposal is about to destroy; what another one has begun with is left to it."""
         mine = []
         with self._database.write() as connection:
-            for item in items:
+            for item in self._still_open(connection, record, items):
                 if self._is_anothers(connection, record, item.message):
                     self._keep(connection, record, item.message, Keep(Why.GONE))
                     continue
@@ -187,6 +189,13 @@ class DisposalRun:
                 disposal_records.change_item(connection, record.id, item.message, state=state)
                 mine.append(item)
         return mine
+
+    def _still_open(
+        self, connection: Connection, record: DisposalRecord, items: Sequence[DisposalItem]
+    ) -> list[DisposalItem]:
+        """The items as they are now, without those that a second run of the same disposal has dealt with."""
+        now = [disposal_records.item(connection, record.id, item.message) for item in items]
+        return [item for item in now if item.state in OPEN]
 
     def _is_anothers(self, connection: Connection, record: DisposalRecord, message: MessageId) -> bool:
         begun = {ItemState.DESTROYING, ItemState.DESTROYED}
@@ -209,7 +218,7 @@ class DisposalRun:
         with self._database.write() as connection:
             rules = self._due_records.rules(connection)
             doomed = []
-            for item in items:
+            for item in self._still_open(connection, record, items):
                 decision = self._decision(connection, record, rules, item, evidence.get(item.message))
                 match decision:
                     case Keep():
@@ -288,6 +297,8 @@ class DisposalRun:
 
     def _completed(self, actor: Actor, record: DisposalRecord) -> DisposalRecord:
         now, items = self._clock.now(), self._items(record)
+        if any(item.state in OPEN for item in items):
+            raise StorageUnavailableError("another run of this disposal is under way", fix="Run it again.")
         dead = destroyed_records(items)
         counts = Counter(item.state for item in items)
         detail: Detail = {

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -145,6 +146,20 @@ def test_record_in_two_disposals_stands_on_one_certificate(room: RecordsRoom) ->
     outcome = room.desk.disposal_run.run(RECORDS, second)
     assert (outcome.destroyed, outcome.certificate) == (0, None)
     assert [(kept.message, kept.why) for kept in outcome.kept] == [(message, Why.GONE)]
+
+
+def test_disposal_run_by_two_at_once_destroys_and_certifies_once(room: RecordsRoom) -> None:
+    room.put_in_force()
+    dead = [room.receive() for _ in range(5)]
+    disposal = room.approved()
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [
+            done.result() for done in [pool.submit(room.desk.disposal_run.run, RECORDS, disposal) for _ in "ab"]
+        ]
+    assert outcomes[0] == outcomes[1]
+    assert sorted(room.events("message.destroyed")) == sorted(dead)
+    assert len(room.events("disposal.completed")) == 1
+    assert certified(outcomes[0].certificate)["count"] == 5
 
 
 def test_schedule_changed_after_approval_keeps_everything(room: RecordsRoom) -> None:
