@@ -16,8 +16,7 @@ from appliance import birth_record, schema
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
 from appliance.settings import Settings
-from mailstore import audit_trail, key_custody
-from mailstore.audit_entry import AuditFact
+from mailstore import key_custody
 from mailstore.database import Database, sqlite_url
 from mailstore.errors import RefusedError
 from mailstore.key_custody import KeyFile, PassphraseFile, Secret
@@ -74,6 +73,8 @@ class Appliance:
         """Open a data directory with a key ring that was handed over."""
         prove(data, ring)
         database = Database(sqlite_url(data.rows), ring.row_key)
+        with database.read() as connection:
+            schema.require(connection)
         keystore = Keystore(data.keystore)
         try:
             yield cls(data, settings, ring, database, keystore, SystemClock())
@@ -99,25 +100,3 @@ def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Pa
         f"{data.path} does not unlock by itself",
         fix="say --passphrase-file FILE or --key-file FILE, as when it was made",
     )
-
-
-def create_keys(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> KeyRing:
-    """Make the key ring of a new directory, with a key file inside it unless a secret was named."""
-    if passphrase_file is not None:
-        return key_custody.create(data.keys, PassphraseFile(passphrase_file), RANDOMNESS)
-    if key_file is not None:
-        return key_custody.create(data.keys, KeyFile(key_file), RANDOMNESS)
-    return key_custody.create(data.keys, key_custody.create_key_file(data.unlock_key, RANDOMNESS), RANDOMNESS)
-
-
-def create_databases(data: DataDirectory, ring: KeyRing, clock: Clock) -> None:
-    """Make the two databases of a new directory, with the first audit entry."""
-    Keystore.create(data.keystore).close()
-    database = Database(sqlite_url(data.rows), ring.row_key)
-    try:
-        database.create_all(*schema.METADATAS)
-        with database.write() as connection:
-            fact = AuditFact("appliance.made", "system", "appliance", {})
-            audit_trail.append(connection, [fact], now=clock.now())
-    finally:
-        database.dispose()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from appliance import birth_record, config, tls_certificates, wiring
+from appliance import birth_record, config, foundation, tls_certificates
 from appliance.birth_record import BirthRecord
 from appliance.command_call import Call, Outcome, facts
 from appliance.data_directory import DataDirectory
@@ -87,12 +87,12 @@ def _claim(data: DataDirectory) -> None:
 def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthRecord) -> None:
     for folder in place.folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ring = wiring.create_keys(place, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    ring = foundation.make_keys(place, passphrase_file=call.passphrase_file, key_file=call.key_file)
     made = tls_certificates.generate(
         practice=settings.practice.name, domain=settings.practice.domain, now=call.clock.now()
     )
     tls_certificates.write(place.tls, made)
-    wiring.create_databases(place, ring, call.clock)
+    foundation.make_databases(place, ring, call.clock)
     durable_file.write_new(place.birth_record, birth_record.to_text(birth, row_key=ring.row_key).encode())
     durable_file.write_new(place.settings, config.sample(settings).encode())
 

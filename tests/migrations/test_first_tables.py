@@ -1,0 +1,87 @@
+"""The steps lead to exactly the tables that the code works with, over data, and never back."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from appliance import migration, schema
+from mailstore import audit_trail
+from mailstore.audit_entry import AuditFact
+from mailstore.audit_tree import audit_public_key
+from mailstore.database import Database, sqlite_url
+from mailstore.errors import RefusedError, TamperedError
+from mailstore.wall_clock import SystemClock
+
+ROW_KEY = bytes(range(32))
+STEPS = sorted((migration.STEPS / "versions").glob("2*.py"))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(sqlite_url(tmp_path / "rows.sqlite3"), ROW_KEY)
+    yield opened
+    opened.dispose()
+
+
+def form_of(database: Database) -> dict[str, list[str]]:
+    """Every table and index as SQLite keeps it, its parts in one order and spelling."""
+    with database.read() as connection:
+        asked = text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
+        found = connection.execute(asked).all()
+    return {name: sorted(re.sub(r"[\s\"]+", " ", part).strip(" ,") for part in sql.split("\n")) for name, sql in found}
+
+
+def test_steps_lead_to_the_tables_of_the_code(database: Database, tmp_path: Path) -> None:
+    migration.upgrade(database)
+    made_at_once = Database(sqlite_url(tmp_path / "other.sqlite3"), ROW_KEY)
+    made_at_once.create_all(*schema.METADATAS)
+    wanted = form_of(made_at_once)
+    made_at_once.dispose()
+    assert form_of(database) == wanted, 'write the next step with: python -m appliance.migrations "why"'
+
+
+def test_newest_step_is_the_one_this_release_works_with() -> None:
+    assert migration.known_steps()[0] == schema.HEAD
+
+
+def test_upgrade_of_an_up_to_date_database_keeps_its_rows(database: Database) -> None:
+    migration.upgrade(database)
+    with database.write() as connection:
+        audit_trail.append(connection, [AuditFact("test.event", "system")], now=SystemClock().now())
+    migration.upgrade(database)
+    report = audit_trail.verify(database, public_key=audit_public_key(bytes(32)), checkpoints_path=Path("/nowhere"))
+    assert (report.entries, report.first_bad) == (1, None)
+
+
+def test_database_of_a_later_release_is_refused_and_left_alone(database: Database) -> None:
+    migration.upgrade(database)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '29990101_later'"))
+    with pytest.raises(RefusedError, match="later release"):
+        migration.upgrade(database)
+    with database.read() as connection, pytest.raises(RefusedError, match="29990101_later"):
+        schema.require(connection)
+
+
+def test_step_that_fails_leaves_nothing_of_itself(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE tombstones (in_the_way INTEGER)"))
+    before = form_of(database)
+    with pytest.raises(TamperedError):
+        migration.upgrade(database)
+    assert form_of(database) == before
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.stem)
+def test_step_is_dated_and_goes_forward_only(step: Path) -> None:
+    tree = ast.parse(step.read_text("utf-8"))
+    functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert functions == ["upgrade"]
+    assert re.fullmatch(r"\d{8}_[a-z0-9_]+", step.stem)
+    assert "mailstore" not in step.read_text("utf-8"), "a step is frozen and names no type of ours"
