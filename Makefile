@@ -62,6 +62,14 @@ check: ## Format, lint, types and architecture only
 	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
 	@! grep -nE 'https?:' requirements.lock requirements-dev.lock || { echo 'the lock files must not name a registry'; exit 1; }
 
+.PHONY: reference
+reference: ## Write docs/reference from the code
+	@$(BIN)/python -m appliance.reference_pages
+
+.PHONY: migration
+migration: ## Write the next step of the row database: make migration WHY="Why it is needed"
+	@$(BIN)/python -m appliance.migrations "$(WHY)"
+
 .PHONY: lock
 lock: ## Pin all dependencies by hash again
 	@$(BIN)/uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
