@@ -69,7 +69,7 @@ def intake(appliance: Appliance) -> Intake:
         database=appliance.database,
         documents=reader,
         index=index(appliance),
-        schedule_in_force=records.schedules.in_force,
+        schedule_in_force=records.schedules.recorded,
         living_holds=records.living_holds,
         evidence=records.evidence,
         clock=appliance.clock,

@@ -45,14 +45,18 @@ class LivingHolds:
 
     def all(self, connection: Connection) -> tuple[Hold, ...]:
         """The holds in force. Raises ``TamperedError`` when rows and audit log disagree about which they are."""
-        records = hold_records.all_holds(connection)
-        living = {record.id for record in records if record.state.holds}
-        missing = _by_the_log(connection) - living
+        holds = self.recorded(connection)
+        missing = _by_the_log(connection) - {hold.id for hold in holds}
         if missing:
             raise TamperedError(
                 f"hold {min(missing)} was placed and never released, and its row does not say so",
                 fix="Restore the row from a backup. Until then nothing is destroyed.",
             )
+        return holds
+
+    def recorded(self, connection: Connection) -> tuple[Hold, ...]:
+        """The holds in force by their rows alone: enough for whoever adds to a hold, not for whoever destroys."""
+        records = hold_records.all_holds(connection)
         return tuple(self.hold_of(record) for record in records if record.state.holds)
 
     def findings(
@@ -64,7 +68,7 @@ class LivingHolds:
 
     def join(self, connection: Connection, message: MessageId, evidence: Evidence, *, now: datetime) -> tuple[str, ...]:
         """Let a message that came in come under every hold that covers it, or may; answers which."""
-        found = self.findings(connection, self.all(connection), message, evidence)
+        found = self.findings(connection, self.recorded(connection), message, evidence)
         covering = tuple(finding.hold for finding in found if finding.covers is not False)
         for hold in covering:
             hold_records.join(connection, hold, [message], now=now, at_placement=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
@@ -83,6 +84,11 @@ class Schedules:
                 "the active schedule is not the one that was approved last",
                 fix="Restore the row from a backup. Until then nothing is destroyed.",
             )
+        return self._view(record).schedule if record else None
+
+    def recorded(self, connection: Connection) -> Schedule | None:
+        """The schedule in force by its row alone: enough to sort what comes in, not for whoever destroys."""
+        record = schedule_records.active(connection)
         return self._view(record).schedule if record else None
 
     def active(self) -> ScheduleView:
@@ -165,9 +171,15 @@ class Schedules:
             id=record.id,
             state=record.state,
             text=text,
-            schedule=retention_schedule.parse(text, version=record.id),
+            schedule=_parsed(text, record.id),
             proposed_by=record.proposed_by,
             proposed_at=record.proposed_at,
             approved_by=record.approved_by,
             approved_at=record.approved_at,
         )
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, version: str) -> Schedule:
+    """Every message that comes in asks for the same few versions."""
+    return retention_schedule.parse(text, version=version)
