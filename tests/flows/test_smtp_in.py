@@ -207,7 +207,6 @@ class TakerThatWaits:
 
     def submit(self, received: ReceivedMessage, actor: Actor | None) -> Future[MessageId] | Refused:
         del received, actor
-        self.future.set_running_or_notify_cancel()
         self.begun.set()
         return self.future
 
