@@ -3,6 +3,7 @@ from __future__ import annotations
 import smtplib
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -232,6 +233,8 @@ def test_peer_that_leaves_does_not_stop_the_storing(tmp_path: Path) -> None:
             peer.start_message()
             peer.send(MAIL + b".\r\n")
             assert taker.begun.wait(10)
+            reset_when_closed = struct.pack("ii", 1, 0)
+            peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_when_closed)
         time.sleep(0.2)
         assert not taker.future.cancelled()
         taker.future.set_result(MessageId("m" * 26))
