@@ -21,7 +21,8 @@ Generated from `appliance/command_table.py`. Every command takes, before or afte
 | `--data DIR` | the data directory (or `STRONGROOM_DATA`) |
 | `--json` | answer with exactly one JSON object on stdout; everything else goes to stderr |
 | `--as EMAIL` | the person in whose name it is done, who has signed in with `strongroom sign-in` |
-| `--passphrase-file FILE`, `--key-file FILE` | what unlocks the directory, unless its own key file does (or `STRONGROOM_PASSPHRASE_FILE`, `STRONGROOM_KEY_FILE`) |
+| `--passphrase-file FILE` | a passphrase that unlocks the directory (or `STRONGROOM_PASSPHRASE_FILE`) |
+| `--key-file FILE` | a key file that unlocks it; without either, the one inside it does (or `STRONGROOM_KEY_FILE`) |
 
 Exit code 0: done. 1: refused, with `{"error": {"code", "message", "fix"}}`. 2: a wrong call.
 Commands marked † act in the name of a person: they are refused to everybody else, root included, and stand in the

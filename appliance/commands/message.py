@@ -29,10 +29,10 @@ def listing(call: Call) -> Outcome:
     email, limit = call.arguments.email, call.arguments.limit
     if limit < 1:
         raise RefusedError("--limit must be at least 1", fix="say how many messages to list")
-    if canonical_login(email) != canonical_login(call.as_email or ""):
-        raise RefusedError("a mailbox is open to its own person alone", fix=f"sign in as {email} and say --as {email}")
     with command_access.opened(call) as appliance:
         actor = command_access.person(call, appliance)
+        if canonical_login(email) != canonical_login(call.as_email or ""):
+            raise RefusedError("a mailbox is open to its own person alone", fix=f"sign in as {email}, say --as {email}")
         conversations = portal_wiring.conversations(appliance)
         items = [
             {**_item(message), "folder": folder.value}
