@@ -51,7 +51,7 @@ DESTROYED = "message.destroyed"
 
 OPEN = frozenset({ItemState.LISTED, ItemState.DESTROYING})
 
-AT_ONCE = 20
+AT_ONCE = 50
 """Records that one turn of the write lock destroys: short enough for mail to be accepted in between."""
 
 Progress = Callable[[int, int], None]

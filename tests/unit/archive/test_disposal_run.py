@@ -18,7 +18,9 @@ from archive.two_persons import NotPermittedError
 from archive.verify_certificate import problems_of
 from mailstore import message_records
 from mailstore.errors import DestroyedError
+from mailstore.message import MessageSummary
 from tests.records_room import APPROVER, CLINICIAN, COOLING_OFF, RECORDS, SCHEDULE, RecordsRoom
+from tests.vault_room import a_deposit
 
 RUN_ALONE = """
 import sys
@@ -175,11 +177,8 @@ def test_schedule_changed_after_approval_keeps_everything(room: RecordsRoom) -> 
 def test_large_set_dies_in_several_turns(room: RecordsRoom) -> None:
     room.put_in_force()
     count = AT_ONCE + 2
-    for _ in range(count):
-        room.receive(is_captured=False)
-    with room.vault.database.read() as connection:
-        messages = message_records.all_ids(connection)
-    for message in messages:
+    letter = a_deposit(b"Subject: newsletter\r\n\r\nhello\r\n", summary=MessageSummary(subject="newsletter"))
+    for message in room.vault.deposit(*[letter] * count):
         room.capture(message)
     seen: list[tuple[int, int]] = []
     outcome = room.desk.disposal_run.run(RECORDS, room.approved(), lambda done, of: seen.append((done, of)))
