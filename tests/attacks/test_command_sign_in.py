@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyotp
@@ -41,10 +42,11 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> RunningPractice:
 
 
 @pytest.fixture
-def practice(founded: RunningPractice, tmp_path: Path) -> RunningPractice:
-    """A practice of one's own, with the same people."""
-    shutil.copytree(founded.data, tmp_path / "data")
-    return RunningPractice(tmp_path / "data", founded.base, founded.people)
+def practice(founded: RunningPractice) -> Iterator[RunningPractice]:
+    """A practice of one's own, with the same people, where another system user could get to."""
+    with TemporaryDirectory() as place:
+        shutil.copytree(founded.data, Path(place) / "data")
+        yield RunningPractice(Path(place) / "data", founded.base, founded.people)
 
 
 @pytest.fixture
@@ -76,11 +78,7 @@ def session_file(practice: RunningPractice) -> Path:
 
 def open_to_all(directory: Path) -> None:
     """Give everybody every right to the directory, and the way to it: the worst that an operator can do."""
-    for parent in directory.parents:
-        mode = parent.stat().st_mode & 0o7777
-        if not mode & 0o001:
-            parent.chmod(mode | 0o011)
-    for path in [directory, *directory.rglob("*")]:
+    for path in [directory.parent, directory, *directory.rglob("*")]:
         path.chmod(0o777 if path.is_dir() else 0o666)
 
 
