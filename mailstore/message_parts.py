@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mailstore.addresses import HeaderAddress
-from mailstore.encoded_words import from_base64, text_of
+from mailstore.encoded_words import from_base64, text_of, unfolded
 from mailstore.header_block import HeaderBlock, Parametrised, body_start, headers_of, parametrised
 from mailstore.message import MessageSummary, ReceivedMessage
 
@@ -39,6 +39,11 @@ MAX_FILE_NAME = 255
 
 _UNSAFE_IN_NAMES = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2028\u2029\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2028\u2029\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+_ENCODED_PART = re.compile(
+    rb"^content-transfer-encoding[ \t]*+:[ \t]*+(?![78]bit|binary)", re.MULTILINE | re.IGNORECASE
 )
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]{1,80}/[a-z0-9!#$&^_.+\-]{1,120}\Z")
 
@@ -92,12 +97,16 @@ class Attachment:
 
 @dataclass(frozen=True)
 class ParsedMessage:
-    """A message taken apart. ``problems`` says in plain words what could not be read as sent."""
+    """A message taken apart. ``problems`` says in plain words what could not be read as sent.
+
+    ``losses`` are those of them by which something may have stayed unread; the others cost no word of the message.
+    """
 
     headers: HeaderBlock
     bodies: tuple[Body, ...]
     attachments: tuple[Attachment, ...]
     problems: tuple[str, ...]
+    losses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,7 @@ def parse(content: bytes, limits: Limits = LIMITS) -> ParsedMessage:
         tuple(reading.bodies),
         tuple(reading.attachments),
         tuple(reading.problems),
+        tuple(problem for problem, is_loss in reading.problems.items() if is_loss),
     )
 
 
@@ -133,7 +143,7 @@ class _Reading:
         self._seen = 0
         self.bodies: list[Body] = []
         self.attachments: list[Attachment] = []
-        self.problems: dict[str, None] = {}
+        self.problems: dict[str, bool] = {}
 
     def run(self) -> None:
         """Take the parts in the order in which they stand, until none is left or a limit is met."""
@@ -144,18 +154,23 @@ class _Reading:
             self._seen += 1
             self._take(self._waiting.pop())
 
-    def _note(self, problem: str) -> None:
-        self.problems[problem] = None
+    def _note(self, problem: str, *, is_loss: bool = True) -> None:
+        self.problems[problem] = is_loss or self.problems.get(problem, False)
+
+    def _hides_parts(self, begin: int, end: int) -> bool:
+        """True when parts stand here in an encoding that reading the whole as one text leaves undecoded."""
+        return _ENCODED_PART.search(self._content, begin, end) is not None
 
     def _take(self, part: _Part) -> None:
         block = headers_of(self._content, part.start, part.end)
         if not block.is_whole:
             self._note("a header block is damaged or larger than is read")
+        begin = min(body_start(self._content, block, part.start), part.end)
         if block.count("content-type") > 1:
-            self._note("a part names its type twice; the first counts")
+            is_loss = self._hides_parts(begin, part.end) and _might_be_multipart(block)
+            self._note("a part names its type twice; the first counts", is_loss=is_loss)
         kind = parametrised(block.raw("content-type"))
         media_type = kind.value if _MEDIA_TYPE.match(kind.value) else part.default_type
-        begin = min(body_start(self._content, block, part.start), part.end)
         if not media_type.startswith("multipart/") or not self._descend(part, begin, media_type, kind):
             self._leaf(block, kind, media_type, begin, part.end)
 
@@ -163,7 +178,7 @@ class _Reading:
         """Queue the parts of a multipart; False when it is none after all and should be read as one piece."""
         boundary = kind.parameters.get("boundary", "").rstrip(" ").encode("utf-8", "replace")
         if not boundary or len(boundary) > 1_000:  # noqa: PLR2004 - RFC 2046 section 5.1.1 allows 70; real mail strays
-            self._note("a multipart has no usable boundary")
+            self._note("a multipart has no usable boundary", is_loss=self._hides_parts(begin, part.end))
             return False
         if part.depth >= self._limits.depth:
             self._note(f"parts are nested deeper than {self._limits.depth}; what lies deeper was not taken apart")
@@ -175,7 +190,7 @@ class _Reading:
             for start, end in _between(self._content, boundary, begin, part.end, at_most=max(room, 1))
         ]
         if not found:
-            self._note("a multipart does not contain its boundary")
+            self._note("a multipart does not contain its boundary", is_loss=self._hides_parts(begin, part.end))
         self._waiting += reversed(found)
         return bool(found)
 
@@ -209,6 +224,12 @@ class _Reading:
         octets = _decoded(memoryview(self._content)[begin:end], encoding)
         text = text_of(octets, content_type.parameters.get("charset", "")[:80])
         self.bodies.append(Body(kind, text.replace("\r\n", "\n").replace("\0", "\ufffd")))
+
+
+def _might_be_multipart(block: HeaderBlock) -> bool:
+    """True when a part that was read as one piece calls itself a multipart in a later field."""
+    first, *others = [parametrised(unfolded(value)).value for value in block.values("content-type")]
+    return not first.startswith("multipart/") and any(other.startswith("multipart/") for other in others)
 
 
 def _between(content: bytes, boundary: bytes, begin: int, end: int, *, at_most: int) -> Iterator[tuple[int, int]]:
