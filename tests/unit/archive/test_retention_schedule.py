@@ -140,7 +140,7 @@ def test_forever_is_never_due() -> None:
 
 
 def test_longest_category_wins() -> None:
-    names = {"short": Days(1), "long": Years(1), "ever": Forever()}
+    names: dict[str, Retention] = {"short": Days(1), "long": Years(1), "ever": Forever()}
     categories = {name: Category(name, retain, "x") for name, retain in names.items()}
     schedule = Schedule(categories, ())
     assert schedule.longest(["short", "long"], MORNING) == "long"
@@ -153,7 +153,9 @@ def test_unknown_category_is_never_due() -> None:
     assert parse(GOOD).due_at(UNCLASSIFIED, MORNING) is None
 
 
-periods = st.one_of(st.builds(Days, st.integers(0, 200_000)), st.builds(Years, st.integers(0, 500)), st.just(Forever()))
+periods: st.SearchStrategy[Retention] = st.one_of(
+    st.builds(Days, st.integers(0, 200_000)), st.builds(Years, st.integers(0, 500)), st.just(Forever())
+)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(str.strip)
 
 
