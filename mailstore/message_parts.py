@@ -40,8 +40,6 @@ MAX_FILE_NAME = 255
 _UNSAFE_IN_NAMES = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2028\u2029\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2028\u2029\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 _ENCODED_PART = re.compile(
     rb"^content-transfer-encoding[ \t]*+:[ \t]*+(?![78]bit|binary)", re.MULTILINE | re.IGNORECASE
 )
