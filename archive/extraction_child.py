@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import resource
+import select
 import sys
 from typing import BinaryIO
 
@@ -24,6 +25,9 @@ MEMORY_BYTES = 1024 * 1024 * 1024
 
 CPU_SECONDS = 5
 """Processor time for one attachment; over it the kernel ends the process (setrlimit(2), RLIMIT_CPU)."""
+
+IDLE_SECONDS = 60
+"""After so long without work the process ends and gives its memory back; the parent starts another."""
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -93,8 +97,10 @@ def _extracted(request: dict[str, str], content: bytes) -> Extraction:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until the parent is gone."""
-    while line := requests.readline():
+    """Answer until the parent is gone or nothing came for a while."""
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    while poll.poll(IDLE_SECONDS * 1_000) and (line := requests.readline()):
         request = json.loads(line)
         content = requests.read(request["length"])
         _allow_time()

@@ -1,22 +1,23 @@
 """Text from attachments, read by a child process that may fail, hang or be taken over without harm.
 
 The child (``extraction_child``) has no files, no network and bounded memory and time. It is started once and kept
-warm for many attachments; when it does not answer in time it is killed, and the attachment is unreadable. Content
-goes to it through a pipe and is never a file.
+warm for many attachments; when it does not answer in time it is killed, and the attachment is unreadable. When
+nothing comes for a while it ends by itself. Content goes to it through a pipe and is never a file.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import Protocol, Self
 
 from archive.extracted_text import ExtractedText, Extraction, Unreadable
 from mailstore.errors import StorageUnavailableError
@@ -30,6 +31,7 @@ REQUESTS_PER_CHILD = 500
 _ROOT = Path(__file__).resolve().parent.parent
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from archive.extraction_child import main; main()"
 _READY = b"ready\n"
+_READ_BYTES = 1024 * 1024
 
 
 class Extractor(Protocol):
@@ -58,13 +60,12 @@ class TextExtractor:
             "charset": charset,
             "length": len(content),
         }
+        head = json.dumps(request).encode() + b"\n"
         with self._lock:
-            if self._child is None:
-                self._child = _Child()
-            found = self._child.answer(json.dumps(request).encode() + b"\n", content, seconds=self._answer_seconds)
-            if self._child.is_spent:
-                self._end()
-        return found
+            found = self._awake().answer(head, content, seconds=self._answer_seconds)
+            if found is None:  # it went to rest in the very moment
+                found = self._awake().answer(head, content, seconds=self._answer_seconds)
+        return found if found is not None else Unreadable("crashed")
 
     def rest(self) -> None:
         """End the child to free its memory; the next attachment starts another."""
@@ -78,6 +79,13 @@ class TextExtractor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.rest()
+
+    def _awake(self) -> _Child:
+        if self._child is not None and self._child.is_spent:
+            self._end()
+        if self._child is None:
+            self._child = _Child()
+        return self._child
 
     def _end(self) -> None:
         if self._child is not None:
@@ -94,82 +102,111 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             env={},
             cwd="/",
             start_new_session=True,
         )
         self._requests = 0
-        self._timed_out = False
-        with self._killed_after(START_SECONDS):
-            if self._answers.readline() != _READY:
-                self.end()
-                raise StorageUnavailableError("the process that reads attachments does not start")
+        self._pipes = _Pipes(self._process)
+        self._pipes.allow(START_SECONDS)
+        try:
+            is_ready = self._pipes.line() == _READY
+        except (EOFError, TimeoutError):
+            is_ready = False
+        if not is_ready:
+            self.end()
+            raise StorageUnavailableError("the process that reads attachments does not start")
 
     @property
     def is_spent(self) -> bool:
         """True when it is dead or has done enough."""
         return self._process.poll() is not None or self._requests >= REQUESTS_PER_CHILD
 
-    def answer(self, head: bytes, content: bytes, *, seconds: float) -> Extraction:
-        """What the child makes of the content. It is killed when that takes longer."""
+    def answer(self, head: bytes, content: bytes, *, seconds: float) -> Extraction | None:
+        """What the child makes of the content; None when it had gone to rest. It is killed when that takes longer."""
         self._requests += 1
+        self._pipes.allow(seconds)
         try:
-            with self._killed_after(seconds):
-                self._pipe(self._process.stdin).write(head + content)
-                self._pipe(self._process.stdin).flush()
-                found = self._read()
-        except (BrokenPipeError, ConnectionResetError):
-            found = None
-        return found if found is not None else Unreadable(self._cause_of_death())
+            self._pipes.send(head + content)
+            found = json.loads(self._pipes.line())
+            text = self._pipes.receive(found["length"]).decode()
+        except TimeoutError:
+            self._process.kill()
+            return Unreadable("timeout")
+        except (EOFError, BrokenPipeError):
+            return self._last_words()
+        return Unreadable(found["reason"]) if found["reason"] else ExtractedText(text, found["is_whole"])
 
     def end(self) -> None:
         """Kill it and let go of the pipes."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            try:
-                self._pipe(pipe).close()
-            except BrokenPipeError:
-                continue
+        self._pipes.close()
 
-    def _read(self) -> Extraction | None:
-        """The answer; None when the child died over it."""
-        line = self._answers.readline()
-        if not line.endswith(b"\n"):
+    def _last_words(self) -> Extraction | None:
+        self._process.wait()
+        if self._process.returncode == 0:
             return None
-        head = json.loads(line)
-        data = self._answers.read(head["length"])
-        if len(data) < head["length"]:
-            return None
-        return Unreadable(head["reason"]) if head["reason"] else ExtractedText(data.decode(), head["is_whole"])
+        return Unreadable("limit" if self._process.returncode == -signal.SIGXCPU else "crashed")
 
-    def _cause_of_death(self) -> str:
-        self._process.kill()
-        status = self._process.wait()
-        if self._timed_out:
-            return "timeout"
-        return "limit" if status == -signal.SIGXCPU else "crashed"
 
-    @contextmanager
-    def _killed_after(self, seconds: float) -> Iterator[None]:
-        alarm = threading.Timer(seconds, self._kill)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            yield
-        finally:
-            alarm.cancel()
+class _Pipes:
+    """Both pipes of a child, read and written until a moment and no longer."""
 
-    def _kill(self) -> None:
-        self._timed_out = True
-        self._process.kill()
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise StorageUnavailableError("the process that reads attachments has no pipes")
+        self._to, self._from = process.stdin, process.stdout
+        os.set_blocking(self._to.fileno(), False)
+        os.set_blocking(self._from.fileno(), False)
+        self._received = b""
+        self._ends = 0.0
 
-    @property
-    def _answers(self) -> IO[bytes]:
-        return self._pipe(self._process.stdout)
+    def allow(self, seconds: float) -> None:
+        """So long may everything take from now on; then ``TimeoutError``."""
+        self._ends = time.monotonic() + seconds
 
-    @staticmethod
-    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        if pipe is None:
-            raise StorageUnavailableError("the process that reads attachments has no pipe")
-        return pipe
+    def send(self, data: bytes) -> None:
+        """Write it all. ``BrokenPipeError`` when the child is gone."""
+        rest = memoryview(data)
+        while rest:
+            self._wait(self._to.fileno(), select.POLLOUT)
+            rest = rest[os.write(self._to.fileno(), rest) :]
+
+    def line(self) -> bytes:
+        """Read up to and with a line feed. ``EOFError`` when the child is gone."""
+        while b"\n" not in self._received:
+            self._read_more()
+        found, feed, self._received = self._received.partition(b"\n")
+        return found + feed
+
+    def receive(self, length: int) -> bytes:
+        """Read so many bytes."""
+        pieces, missing = [self._received], length - len(self._received)
+        while missing > 0:
+            self._received = b""
+            self._read_more()
+            pieces.append(self._received)
+            missing -= len(self._received)
+        self._received = b""
+        return b"".join(pieces)[:length]
+
+    def close(self) -> None:
+        """Let go of both."""
+        self._to.close()
+        self._from.close()
+
+    def _read_more(self) -> None:
+        self._wait(self._from.fileno(), select.POLLIN)
+        more = os.read(self._from.fileno(), _READ_BYTES)
+        if not more:
+            raise EOFError
+        self._received += more
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        left = self._ends - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1_000):
+            raise TimeoutError

@@ -100,7 +100,6 @@ def test_a_child_that_hangs_is_killed_and_replaced() -> None:
         found = impatient.extract(b"<p>x</p>" * 400_000, content_type="text/html", file_name="")
         assert found == Unreadable("timeout")
         assert time.monotonic() - began < 10
-        assert impatient._child is None
 
 
 def test_a_million_pieces_of_text_are_cut_and_said_to_be(extractor: TextExtractor) -> None:
