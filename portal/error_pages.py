@@ -30,7 +30,7 @@ from portal.forms import UnreadableFormError
 from portal.parts import Portal
 from portal.visit import HTML, local_path, sign_in_path
 
-LOG = logging.getLogger("strongroom.portal")
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""What the doctor sees, over a real data directory that was broken on purpose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from appliance import cli, health, process_file
+from appliance.data_directory import DataDirectory
+from appliance.front_door_wiring import settings_of
+from appliance.health import State
+from appliance.wiring import Appliance
+from mailstore import outbox
+from mailstore.errors import RefusedError
+from mailstore.outbox import Kind
+from mailstore.wall_clock import SetClock, SystemClock
+
+
+@pytest.fixture
+def data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> DataDirectory:
+    words = ["init", "--practice", "Clinic", "--domain", "clinic.example", "--loopback", "21000"]
+    assert cli.main([*words, "--data", str(tmp_path / "data")]) == 0
+    capsys.readouterr()
+    return DataDirectory(tmp_path / "data")
+
+
+@pytest.fixture
+def appliance(data: DataDirectory) -> Iterator[Appliance]:
+    with Appliance.opened(data) as opened:
+        yield opened
+
+
+def states(findings: Iterator[health.Finding]) -> dict[str, State]:
+    return {finding.check: finding.state for finding in findings}
+
+
+def test_fresh_directory_has_no_failure_and_warns_of_the_key_beside_the_data(
+    data: DataDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 0
+    items: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["items"]
+    assert {item["check"] for item in items if item["state"] == "warn"} == {"unlock", "serve"}
+    assert all(item["fix"] for item in items if item["state"] != "ok")
+
+
+def test_file_open_to_others_fails_and_is_named(data: DataDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    data.keystore.chmod(0o644)
+    assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 1
+    (failed,) = [item for item in json.loads(capsys.readouterr().out)["items"] if item["state"] == "fail"]
+    assert failed["check"] == "file modes"
+    assert "keystore.sqlite3" in failed["message"]
+
+
+def test_wrong_key_is_a_finding_and_the_rest_is_still_looked_at(
+    data: DataDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.unlock_key.write_text("00" * 32, "ascii")
+    assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 1
+    found = {item["check"]: item["state"] for item in json.loads(capsys.readouterr().out)["items"]}
+    assert (found["open"], found["disk space"]) == ("fail", "ok")
+
+
+def test_edited_row_fails_and_is_named(data: DataDirectory, appliance: Appliance) -> None:
+    del data
+    with appliance.database.write() as connection:
+        connection.execute(text("UPDATE audit_entries SET event = 'nothing.happened'"))
+    assert states(health.of_appliance(appliance))["audit"] is State.FAIL
+
+
+def test_clock_behind_the_audit_trail_fails(appliance: Appliance) -> None:
+    past = SetClock(SystemClock().now() - timedelta(days=1))
+    assert states(health.of_appliance(replace(appliance, clock=past)))["clock"] is State.FAIL
+
+
+@pytest.mark.parametrize(("days", "state"), [(300, State.OK), (380, State.WARN), (400, State.FAIL)])
+def test_certificate_is_watched_until_its_end(appliance: Appliance, days: int, state: State) -> None:
+    later = SetClock(SystemClock().now() + timedelta(days=days))
+    assert states(health.of_appliance(replace(appliance, clock=later)))["certificate"] is state
+
+
+def test_work_that_nobody_does_is_noticed(appliance: Appliance) -> None:
+    now = SystemClock().now()
+    with appliance.database.write() as connection:
+        outbox.add(connection, Kind.REPORT, None, None, now)
+    assert states(health.of_appliance(appliance))["follow-up work"] is State.OK
+    later = replace(appliance, clock=SetClock(now + timedelta(hours=1)))
+    assert states(health.of_appliance(later))["follow-up work"] is State.WARN
+
+
+def test_ports_are_asked_while_serve_runs_and_a_silent_one_fails(data: DataDirectory) -> None:
+    settings = settings_of(data)
+    assert not [check for check in states(health.of_directory(data, settings)) if check.startswith("port ")]
+    with process_file.held(data):
+        found = states(health.of_directory(data, settings))
+    assert {state for check, state in found.items() if check.startswith("port ")} == {State.FAIL}
+
+
+def test_process_file_is_held_by_one_and_free_again_afterwards(data: DataDirectory) -> None:
+    with process_file.held(data):
+        with pytest.raises(RefusedError, match="serves"), process_file.held(data):
+            pass
+        assert process_file.holder(data) is not None
+    assert process_file.holder(data) is None
