@@ -82,7 +82,7 @@ def expected(request: Request[Any, Any, Any], error: StrongroomError) -> Respons
         return _wait(request, error)
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), OUR_FAULT)
     if words is OUR_FAULT:
-        LOG.error("page.failed code=%s path=%s", error.code, _route(request))
+        LOG.error("page failed", extra={"code": error.code, "route": _route(request)})
     return _page(request, words)
 
 
@@ -94,12 +94,8 @@ def from_framework(request: Request[Any, Any, Any], error: HTTPException) -> Res
 
 
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
-    """A mistake of ours: logged by its type and place, for the text may hold what somebody wrote."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else "unknown"
-    LOG.error("page.crashed type=%s at=%s path=%s", type(error).__name__, place, _route(request))
+    """A mistake of ours. The log keeps its type and place; its text may hold what somebody wrote."""
+    LOG.error("page crashed", extra={"route": _route(request)}, exc_info=error)
     return _page(request, OUR_FAULT)
 
 

@@ -60,10 +60,9 @@ def test_refusal_is_an_error_with_a_way_out(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_fault_of_ours_says_where_and_never_what(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
+    with pytest.raises(ValueError, match="flu") as caught:
         int("mrs smith has the flu")
-    except ValueError as error:
-        assert cli._tell_fault(error, is_json=True) == 1
+    assert cli._tell_fault(caught.value, is_json=True) == 1
     told = capsys.readouterr()
     assert json.loads(told.out)["error"]["code"] == "internal"
     assert "flu" not in told.out + told.err
