@@ -35,6 +35,13 @@ _TEXT_TYPES = re.compile(
 )
 _MESSAGE_TYPES = ("message/rfc822", "message/global")
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
+# Pictures, sound, film and fonts by their first bytes: PNG (ISO/IEC 15948), JPEG (ISO/IEC 10918), GIF, MP3 with its
+# tag or its first frame (ISO/IEC 11172-3), MP4 (ISO/IEC 14496-12), WAV and WebP (RIFF), OpenType and WOFF.
+_MEDIA = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|ID3[\x02-\x04]|\xff[\xf2\xf3\xfa\xfb][\x10-\xeb]"
+    rb"|.{4}ftyp|RIFF.{4}(WAVE|WEBP)|(\x00\x01\x00\x00|OTTO)\x00[\x01-\x40]|ttcf\x00[\x01\x02]\x00\x00|wOF[F2]",
+    re.DOTALL,
+)
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTE_ORDER_MARKS = (
@@ -92,7 +99,7 @@ def _plain(content: bytes, content_type: str, charset: str) -> Extraction:
             return ExtractedText(content.decode(encoding, "replace"))
     if _TEXT_TYPES.fullmatch(content_type) or not _NOT_TEXT.search(content):
         return ExtractedText(text_of(content, charset))
-    if _NO_TEXT_TYPES.fullmatch(content_type):
+    if _NO_TEXT_TYPES.fullmatch(content_type) or _MEDIA.match(content):
         return ExtractedText("")
     return Unreadable("unknown-kind")
 
@@ -138,7 +145,7 @@ def _message(content: bytes, nested: int) -> Extraction:
     names = [attachment.file_name for attachment in message.attachments]
     text = "\n".join([*_headers(message), *_bodies(message), *names, *(part.text for part in read)])
     return ExtractedText(
-        text, is_whole=len(read) == len(parts) and all(p.is_whole for p in read) and not message.problems
+        text, is_whole=len(read) == len(parts) and all(p.is_whole for p in read) and not message.losses
     )
 
 

@@ -62,7 +62,7 @@ def read_document(
         attachment_texts=[texts.of_attachment(attachment) for attachment in parsed.attachments],
         has_attachment=_carries_files(parsed),
     )
-    return ReadDocument(document, texts.unread + len(parsed.problems))
+    return ReadDocument(document, texts.unread + len(parsed.losses))
 
 
 class _Texts:

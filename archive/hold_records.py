@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from archive.legal_hold import HoldState
 from archive.tables import hold_messages, holds
@@ -33,6 +33,25 @@ class HoldRecord:
     release_reason_sealed: bytes | None = field(default=None, repr=False)
     released_by: AccountId | None = None
     released_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class HeldMessage:
+    """A message under a hold. ``is_certain`` is False when it is kept because nobody can tell: a part is unread."""
+
+    hold: str
+    message: MessageId
+    joined_at: datetime
+    at_placement: bool
+    is_certain: bool
+
+
+@dataclass(frozen=True)
+class HeldCounts:
+    """``matched`` messages surely match; ``kept_to_be_safe`` more may match and are kept as if they did."""
+
+    matched: int = 0
+    kept_to_be_safe: int = 0
 
 
 def insert(connection: Connection, record: HoldRecord) -> None:
@@ -76,32 +95,48 @@ def release(connection: Connection, hold: str, *, by: AccountId, now: datetime) 
     rows_of(connection).update(connection, holds, holds.c.id == hold, changes)
 
 
-def join(connection: Connection, hold: str, messages: Iterable[MessageId], *, now: datetime, at_placement: bool) -> int:
+def join(
+    connection: Connection,
+    hold: str,
+    messages: Iterable[MessageId],
+    *,
+    now: datetime,
+    at_placement: bool,
+    is_certain: bool,
+) -> int:
     """Let messages come under a hold; answers how many were not under it before."""
     wanted = list(dict.fromkeys(messages))
     there = {message for some in _batches(wanted) for message in _joined(connection, hold, some)}
     new = [message for message in wanted if message not in there]
-    told = [{"hold": hold, "message": each, "joined_at": now, "at_placement": at_placement} for each in new]
+    joined = {"hold": hold, "joined_at": now, "at_placement": at_placement, "is_certain": is_certain}
+    told = [{**joined, "message": each} for each in new]
     rows_of(connection).insert_many(connection, hold_messages, told)
     return len(new)
 
 
-def messages_of(connection: Connection, hold: str) -> list[MessageId]:
-    """The messages that came under a hold."""
-    found = rows_of(connection).select(connection, hold_messages, hold_messages.c.hold == hold)
-    return [MessageId(row["message"]) for row in found]
+def messages_of(
+    connection: Connection, hold: str, *, limit: int | None = None, offset: int | None = None
+) -> list[HeldMessage]:
+    """The messages that came under a hold, the latest to join first."""
+    order = [hold_messages.c.joined_at.desc(), hold_messages.c.message]
+    found = rows_of(connection).select(
+        connection, hold_messages, hold_messages.c.hold == hold, order_by=order, limit=limit, offset=offset
+    )
+    return [_held(row) for row in found]
 
 
-def holds_of(connection: Connection, message: MessageId) -> list[str]:
-    """The holds, released ones too, that a message came under."""
-    found = rows_of(connection).select(connection, hold_messages, hold_messages.c.message == message)
-    return [row["hold"] for row in found]
+def holds_of(connection: Connection, message: MessageId) -> list[HeldMessage]:
+    """Where a message came under a hold, released ones too."""
+    return [
+        _held(row) for row in rows_of(connection).select(connection, hold_messages, hold_messages.c.message == message)
+    ]
 
 
-def matched(connection: Connection) -> dict[str, int]:
+def counts(connection: Connection) -> dict[str, HeldCounts]:
     """How many messages are under each hold. Counted by the database, without opening any row."""
-    asked = select(hold_messages.c.hold, func.count()).group_by(hold_messages.c.hold)
-    return {str(hold): int(count) for hold, count in connection.execute(asked)}
+    certain = func.sum(case((hold_messages.c.is_certain, 1), else_=0))
+    asked = select(hold_messages.c.hold, func.count(), certain).group_by(hold_messages.c.hold)
+    return {str(hold): HeldCounts(int(sure), int(every) - int(sure)) for hold, every, sure in connection.execute(asked)}
 
 
 def forget_message(connection: Connection, message: MessageId) -> int:
@@ -116,6 +151,10 @@ def _joined(connection: Connection, hold: str, messages: list[MessageId]) -> lis
 
 def _batches(messages: list[MessageId]) -> Iterator[list[MessageId]]:
     return (messages[start : start + BATCH] for start in range(0, len(messages), BATCH))
+
+
+def _held(row: SealedRow) -> HeldMessage:
+    return HeldMessage(**{**row, "message": MessageId(row["message"])})
 
 
 def _record(row: SealedRow) -> HoldRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -13,8 +14,8 @@ from archive import hold_records
 from archive.disposal_decision import classified
 from archive.due_records import DueRecord, DueRecords
 from archive.evidence import EvidenceReader
-from archive.hold_records import HoldRecord
-from archive.legal_hold import Hold, HoldState, covers, matter
+from archive.hold_records import HeldCounts, HeldMessage, HoldRecord
+from archive.legal_hold import Hold, HoldState, Matter, covers, matter
 from archive.living_holds import DETAILS, PLACED, RELEASED, LivingHolds
 from archive.schedules import Schedules
 from archive.sealed_details import SealedDetails
@@ -31,6 +32,8 @@ from mailstore.wall_clock import Clock
 RELEASE_REQUESTED = "hold.release_requested"
 RELEASE_REASON = "hold-release-reason"
 REASON_CHARACTERS_MAX = 2_000
+PREVIEW_SAMPLES = 10
+NONE_HELD = HeldCounts()
 AT_ONCE = 100
 """Messages looked at between two short transactions."""
 
@@ -52,10 +55,25 @@ class SomethingElseDueError(RefusedError):
 
 @dataclass(frozen=True)
 class PlacedHold:
-    """A hold in force. ``matched`` messages are under it already."""
+    """A hold in force. ``matched`` messages are under it already because they surely match.
+
+    ``kept_to_be_safe`` more are under it because a part of them could not be read, so that nobody can tell.
+    """
 
     id: str
     matched: int
+    kept_to_be_safe: int
+
+
+@dataclass(frozen=True)
+class HoldPreview:
+    """What a hold would catch, of the ``looked_at`` newest of ``messages`` messages. ``samples`` match surely."""
+
+    messages: int
+    looked_at: int
+    matched: int
+    kept_to_be_safe: int
+    samples: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,7 @@ class HoldView:
     until: date | None
     query: str = field(repr=False)
     matched: int
+    kept_to_be_safe: int
     is_evaluated: bool
     placed_by: AccountId
     placed_at: datetime
@@ -144,7 +163,26 @@ class Holds:
             hold_records.insert(connection, record)
             audit_trail.append(connection, [AuditFact(PLACED, actor.account, id_)], now=now)
         self._evaluate(self._living.hold_of(record), progress)
-        return PlacedHold(id=id_, matched=self._matched(id_))
+        counts = self._counts(id_)
+        return PlacedHold(id=id_, matched=counts.matched, kept_to_be_safe=counts.kept_to_be_safe)
+
+    def preview(self, actor: Actor, told: Matter, *, seconds: float) -> HoldPreview:
+        """What a hold on this matter would catch, the newest mail first, as far as the time goes. Nothing changes."""
+        require_role(actor, KEEPERS)
+        hold = self._living.hold_on(told)
+        with self._database.read() as connection:
+            messages = list(message_records.all_messages(connection))
+            schedule = self._schedules.in_force(connection)
+        messages.sort(key=lambda message: message.received_at, reverse=True)
+        ends = time.monotonic() + seconds
+        answers: list[tuple[MessageId, bool | None]] = []
+        for message in messages:
+            if answers and time.monotonic() > ends:
+                break
+            answers.append((message.id, covers(hold, classified(self._evidence.of(message), schedule))))
+        matched = [message for message, answer in answers if answer]
+        unsure = sum(answer is None for _, answer in answers)
+        return HoldPreview(len(messages), len(answers), len(matched), unsure, tuple(matched[:PREVIEW_SAMPLES]))
 
     def evaluate_unfinished(self) -> int:
         """Look at all mail again for holds whose evaluation was interrupted; answers how many those were."""
@@ -159,15 +197,38 @@ class Holds:
         """Every hold, oldest first."""
         require_reader(actor)
         with self._database.read() as connection:
-            matched = hold_records.matched(connection)
+            counts = hold_records.counts(connection)
             records = hold_records.all_holds(connection)
-        return [self._view(record, matched.get(record.id, 0)) for record in records]
+        return [self._view(record, counts.get(record.id, NONE_HELD)) for record in records]
+
+    def show(self, actor: Actor, hold: str) -> HoldView:
+        """One hold. Raises ``NotFoundError``."""
+        require_reader(actor)
+        with self._database.read() as connection:
+            record = hold_records.of(connection, hold)
+        return self._view(record, self._counts(hold))
+
+    def about(self, actor: Actor, message: MessageId) -> list[tuple[HoldView, HeldMessage]]:
+        """Every hold that a message came under, released ones too, with how it came under it."""
+        require_role(actor, KEEPERS)
+        with self._database.read() as connection:
+            found = hold_records.holds_of(connection, message)
+        return [(self.show(actor, held.hold), held) for held in found]
+
+    def held(self, actor: Actor, hold: str, *, limit: int, offset: int = 0) -> list[HeldMessage]:
+        """Some of the messages under a hold, the latest to join first."""
+        require_role(actor, KEEPERS)
+        with self._database.read() as connection:
+            return hold_records.messages_of(
+                connection, hold_records.of(connection, hold).id, limit=limit, offset=offset
+            )
 
     def messages_of(self, actor: Actor, hold: str) -> list[MessageId]:
         """The messages under a hold."""
         require_role(actor, KEEPERS)
         with self._database.read() as connection:
-            return hold_records.messages_of(connection, hold_records.of(connection, hold).id)
+            found = hold_records.messages_of(connection, hold_records.of(connection, hold).id)
+        return [held.message for held in found]
 
     def request_release(self, actor: Actor, hold: str, *, reason: str) -> None:
         """Ask for the end of a hold. It goes on holding until another person approves."""
@@ -221,18 +282,26 @@ class Holds:
         done = 0
         for some in _batches(messages):
             told = [(message.id, classified(self._evidence.of(message), schedule)) for message in some]
-            covered = [message for message, evidence in told if covers(hold, evidence) is not False]
-            with self._database.write() as connection:
-                hold_records.join(connection, hold.id, covered, now=self._clock.now(), at_placement=True)
+            answers = [(message, covers(hold, evidence)) for message, evidence in told]
+            self._join(hold, answers)
             done += len(some)
             if progress:
                 progress(done, len(messages))
         with self._database.write() as connection:
             hold_records.mark_evaluated(connection, hold.id, now=self._clock.now())
 
-    def _matched(self, hold: str) -> int:
+    def _join(self, hold: Hold, answers: list[tuple[MessageId, bool | None]]) -> None:
+        with self._database.write() as connection:
+            for is_certain in (True, False):
+                wanted = True if is_certain else None
+                covered = [message for message, answer in answers if answer is wanted]
+                hold_records.join(
+                    connection, hold.id, covered, now=self._clock.now(), at_placement=True, is_certain=is_certain
+                )
+
+    def _counts(self, hold: str) -> HeldCounts:
         with self._database.read() as connection:
-            return hold_records.matched(connection).get(hold, 0)
+            return hold_records.counts(connection).get(hold, NONE_HELD)
 
     def _in_state(self, connection: Connection, hold: str, state: HoldState) -> HoldRecord:
         record = hold_records.of(connection, hold)
@@ -240,7 +309,7 @@ class Holds:
             raise WrongHoldStateError(f"this hold is {record.state}, not {state}")
         return record
 
-    def _view(self, record: HoldRecord, matched: int) -> HoldView:
+    def _view(self, record: HoldRecord, counts: HeldCounts) -> HoldView:
         told, sealed = self._living.matter_of(record), record.release_reason_sealed
         reason = self._details.open(RELEASE_REASON, record.id, sealed).decode() if sealed else ""
         return HoldView(
@@ -252,7 +321,8 @@ class Holds:
             since=told.since,
             until=told.until,
             query=told.query_text,
-            matched=matched,
+            matched=counts.matched,
+            kept_to_be_safe=counts.kept_to_be_safe,
             is_evaluated=record.evaluated_at is not None,
             placed_by=record.placed_by,
             placed_at=record.placed_at,

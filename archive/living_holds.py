@@ -15,7 +15,7 @@ from archive import hold_records
 from archive.disposal_decision import HoldFinding
 from archive.evidence import OwnMailboxes
 from archive.hold_records import HoldRecord
-from archive.legal_hold import Evidence, Hold, Matter, covers
+from archive.legal_hold import Evidence, Hold, HoldState, Matter, covers
 from archive.sealed_details import SealedDetails
 from mailstore import audit_trail
 from mailstore.errors import TamperedError
@@ -43,6 +43,10 @@ class LivingHolds:
         matter = self.matter_of(record)
         return Hold(record.id, record.state, matter, self._own_mailboxes(matter.custodians))
 
+    def hold_on(self, told: Matter) -> Hold:
+        """A hold on this matter as it would be asked, if it were placed."""
+        return Hold("", HoldState.ACTIVE, told, self._own_mailboxes(told.custodians))
+
     def all(self, connection: Connection) -> tuple[Hold, ...]:
         """The holds in force. Raises ``TamperedError`` when rows and audit log disagree about which they are."""
         holds = self.recorded(connection)
@@ -63,16 +67,18 @@ class LivingHolds:
         self, connection: Connection, holds: Sequence[Hold], message: MessageId, evidence: Evidence
     ) -> tuple[HoldFinding, ...]:
         """What each of these holds says of a message: one that came under a hold stays under it."""
-        joined = set(hold_records.holds_of(connection, message))
+        joined = {held.hold for held in hold_records.holds_of(connection, message)}
         return tuple(HoldFinding(hold.id, hold.id in joined or covers(hold, evidence)) for hold in holds)
 
     def join(self, connection: Connection, message: MessageId, evidence: Evidence, *, now: datetime) -> tuple[str, ...]:
         """Let a message that came in come under every hold that covers it, or may; answers which."""
         found = self.findings(connection, self.recorded(connection), message, evidence)
-        covering = tuple(finding.hold for finding in found if finding.covers is not False)
-        for hold in covering:
-            hold_records.join(connection, hold, [message], now=now, at_placement=False)
-        return covering
+        covering = [finding for finding in found if finding.covers is not False]
+        for finding in covering:
+            hold_records.join(
+                connection, finding.hold, [message], now=now, at_placement=False, is_certain=finding.covers is True
+            )
+        return tuple(finding.hold for finding in covering)
 
 
 def _by_the_log(connection: Connection) -> set[str]:

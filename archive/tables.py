@@ -71,6 +71,7 @@ hold_messages = Table(
     id_column("message", primary_key=True),
     Column("joined_at", Instant, nullable=False),
     Column("at_placement", Boolean(create_constraint=False), nullable=False),
+    Column("is_certain", Boolean(create_constraint=False), nullable=False),
     seal_column(),
     Index("ix_hold_messages_message", "message"),
 )

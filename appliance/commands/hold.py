@@ -12,7 +12,7 @@ from archive.holds import HoldView, ReleasePreview
 from mailstore.actor import SYSTEM
 from mailstore.errors import RefusedError
 
-COLUMNS = ("id", "name", "state", "custodians", "since", "until", "query", "matched")
+COLUMNS = ("id", "name", "state", "custodians", "since", "until", "query", "matched", "kept_to_be_safe")
 
 
 def place(call: Call) -> Outcome:
@@ -30,7 +30,7 @@ def place(call: Call) -> Outcome:
             until=until,
             query=arguments.query or "",
         )
-    fields = {"id": placed.id, "matched": placed.matched}
+    fields = {"id": placed.id, "matched": placed.matched, "kept_to_be_safe": placed.kept_to_be_safe}
     return Outcome(fields, facts(fields))
 
 
@@ -124,5 +124,6 @@ def _item(view: HoldView) -> dict[str, Any]:
         "until": view.until.isoformat() if view.until else None,
         "query": view.query or None,
         "matched": view.matched,
+        "kept_to_be_safe": view.kept_to_be_safe,
         "placed_at": view.placed_at,
     }

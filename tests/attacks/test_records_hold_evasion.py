@@ -86,7 +86,8 @@ def test_evasion_by_damaging_the_message(room: RecordsRoom) -> None:
         data = bytearray(segment.read_bytes())
         data[-20] ^= 1
         segment.write_bytes(data)
-    assert room.desk.holds.place(RECORDS, name="n", reason="r", custodians=[BOB]).matched == 1
+    placed = room.desk.holds.place(RECORDS, name="n", reason="r", custodians=[BOB])
+    assert (placed.matched, placed.kept_to_be_safe) == (0, 1)
     assert room.desk.disposals.propose(RECORDS).messages == 0
     assert room.is_alive(message)
 

@@ -300,6 +300,7 @@ def upgrade() -> None:
         sa.Column("message", sa.String(length=26), nullable=False),
         sa.Column("joined_at", sa.BigInteger(), nullable=False),
         sa.Column("at_placement", sa.Boolean(), nullable=False),
+        sa.Column("is_certain", sa.Boolean(), nullable=False),
         sa.Column("seal", sa.LargeBinary(length=16), nullable=False),
         sa.ForeignKeyConstraint(
             ["hold"],

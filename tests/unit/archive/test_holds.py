@@ -7,7 +7,7 @@ import pytest
 
 from archive import hold_records
 from archive.holds import SomethingElseDueError, WrongHoldStateError
-from archive.legal_hold import HoldState
+from archive.legal_hold import HoldState, matter
 from archive.two_persons import NotPermittedError, SecondPersonNeededError
 from mailstore.errors import NotFoundError, RefusedError
 from tests.records_room import APPROVER, CLINICIAN, RECORDS, RECORDS_TOO, RecordsRoom
@@ -157,5 +157,58 @@ def test_joining_twice_is_joining_once(room: RecordsRoom) -> None:
     message = room.receive()
     hold = room.desk.holds.place(RECORDS, name="n", reason="r").id
     with room.vault.database.write() as connection:
-        joined = hold_records.join(connection, hold, [message, message], now=room.clock.now(), at_placement=False)
+        joined = hold_records.join(
+            connection, hold, [message, message], now=room.clock.now(), at_placement=False, is_certain=True
+        )
     assert joined == 0
+
+
+def with_a_closed_part() -> bytes:
+    return (
+        b'From: <a@x.example>\r\nSubject: scan\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+        b"--b\r\nContent-Type: text/plain\r\n\r\nsee file\r\n"
+        b"--b\r\nContent-Type: application/zip; name=x\r\nContent-Disposition: attachment\r\n\r\nPK\r\n--b--\r\n"
+    )
+
+
+def test_what_is_kept_to_be_safe_is_counted_apart_from_what_matches(room: RecordsRoom) -> None:
+    certain, unsure, other = (
+        room.receive(body="the knee"),
+        room.receive(content=with_a_closed_part()),
+        room.receive(body="the elbow"),
+    )
+    placed = room.desk.holds.place(RECORDS, name="n", reason="r", query="knee")
+    assert (placed.matched, placed.kept_to_be_safe) == (1, 1)
+    room.receive(content=with_a_closed_part())
+    room.receive(body="his knee")
+    [view] = room.desk.holds.all(RECORDS)
+    assert (view.matched, view.kept_to_be_safe) == (2, 2)
+    told = {
+        held.message: (held.is_certain, held.at_placement) for held in room.desk.holds.held(RECORDS, placed.id, limit=9)
+    }
+    assert (told[certain], told[unsure]) == ((True, True), (False, True))
+    assert other not in told
+    assert sorted(told.values()) == [(False, False), (False, True), (True, False), (True, True)]
+
+
+def test_preview_says_what_a_hold_would_catch_and_changes_nothing(room: RecordsRoom) -> None:
+    certain = room.receive(body="the knee")
+    room.receive(content=with_a_closed_part())
+    room.receive(body="the elbow")
+    told = matter(name="n", reason="r", query_text="knee")
+    preview = room.desk.holds.preview(APPROVER, told, seconds=9)
+    assert (preview.messages, preview.looked_at, preview.matched, preview.kept_to_be_safe) == (3, 3, 1, 1)
+    assert preview.samples == (certain,)
+    assert room.desk.holds.preview(APPROVER, told, seconds=0).looked_at == 1
+    assert room.desk.holds.all(RECORDS) == []
+    with pytest.raises(NotPermittedError):
+        room.desk.holds.preview(CLINICIAN, told, seconds=9)
+
+
+def test_holds_of_a_message_are_told_with_how_it_came_under_them(room: RecordsRoom) -> None:
+    message = room.receive(body="the knee")
+    hold = room.desk.holds.place(RECORDS, name="Smith", reason="r", query="knee").id
+    [(view, held)] = room.desk.holds.about(RECORDS, message)
+    assert (view.id, view.name, held.is_certain) == (hold, "Smith", True)
+    with pytest.raises(NotPermittedError):
+        room.desk.holds.about(CLINICIAN, message)

@@ -103,6 +103,30 @@ def test_text_is_found_whatever_the_sender_calls_it(
     assert text_of(extractor, content, content_type) == expected
 
 
+MEDIA = {
+    "png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+    "jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
+    "gif": b"GIF89a\x01\x00\x01\x00",
+    "mp3 with a tag": b"ID3\x03\x00\x00\x00\x00",
+    "mp3 without": b"\xff\xfb\x90\x44\x00\x00",
+    "mp4": b"\x00\x00\x00\x20ftypisom\x00\x00",
+    "wav": b"RIFF\x24\x08\x00\x00WAVEfmt ",
+    "truetype": b"\x00\x01\x00\x00\x00\x0f\x00\x80",
+    "opentype": b"OTTO\x00\x0a\x00\x80",
+    "woff2": b"wOF2\x00\x01\x00\x00",
+}
+
+
+@pytest.mark.parametrize("name", MEDIA)
+def test_media_hold_no_text_whatever_they_are_called(extractor: TextExtractor, name: str) -> None:
+    found = extractor.extract(MEDIA[name], content_type="application/octet-stream", file_name="data.bin")
+    assert found == ExtractedText("")
+
+
+def test_text_that_begins_like_a_picture_is_read(extractor: TextExtractor) -> None:
+    assert text_of(extractor, b"GIF89a of the knee", "image/gif") == "GIF89a of the knee"
+
+
 def test_a_forwarded_message_is_read_with_its_attachments(extractor: TextExtractor) -> None:
     inner = (
         b"From: Dr <dr@clinic.example>\r\nSubject: =?utf-8?q?Befund_K=C3=A4se?=\r\nMIME-Version: 1.0\r\n"

@@ -106,10 +106,43 @@ def test_multipart_without_its_boundary_is_shown_as_text() -> None:
     assert parsed.problems == ("a multipart does not contain its boundary",)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\nhello",
+        b"Content-Type: multipart/mixed\r\n\r\nhello",
+        b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nhello",
+        b"Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b--",
+        b"Content-Type: multipart/mixed\r\n\r\n--b\r\nContent-Transfer-Encoding: 7bit\r\n\r\nhello",
+    ],
+)
+def test_a_problem_that_cost_no_word_is_no_loss(content: bytes) -> None:
+    parsed = parse(content)
+    assert "hello" in parsed.bodies[0].text
+    assert len(parsed.problems) == 1
+    assert parsed.losses == ()
+
+
+ENCODED = b"--b\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n--b--"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Type: multipart/mixed; boundary=other",
+        b"Content-Type: multipart/mixed",
+        b"Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=b",
+    ],
+)
+def test_an_encoded_part_that_was_not_found_is_a_loss(head: bytes) -> None:
+    parsed = parse(head + b"\r\n\r\n" + ENCODED)
+    assert parsed.losses == parsed.problems != ()
+
+
 def test_text_beyond_the_limit_is_cut_and_told() -> None:
     parsed = parse(b"\r\n" + b"x" * 100, Limits(body_bytes=10))
     assert parsed.bodies[0].text == "x" * 10
-    assert len(parsed.problems) == 1
+    assert len(parsed.problems) == len(parsed.losses) == 1
 
 
 def test_summary_is_what_a_list_shows() -> None:
