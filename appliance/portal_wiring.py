@@ -10,14 +10,11 @@ from appliance.wiring import Appliance
 from portal.account_records import AccountRecords
 from portal.conversations import Conversations
 from portal.front_door import FrontDoor, RoutePreview
-from portal.parts import Parts
-from portal.passwords import PasswordVault
+from portal.parts import Parts, accounts_of
 from portal.people import People
 from portal.reading import Reading
-from portal.sessions import Sessions
 from portal.settings import PasswordCost, Pool, PortalSettings
 from portal.sign_in import Desk, SignIn
-from portal.throttles import Throttles
 
 HTTPS_PORT = 443
 
@@ -58,22 +55,7 @@ def records(appliance: Appliance) -> AccountRecords:
 def desk(appliance: Appliance) -> Desk:
     """What signing in and enrolling work with."""
     settings = portal_settings(appliance.settings)
-    return Desk(
-        database=appliance.database,
-        settings=settings,
-        records=records(appliance),
-        sessions=Sessions(
-            appliance.database,
-            settings,
-            account_key=appliance.ring.account_key,
-            lookup_key=appliance.ring.lookup_key,
-            randomness=RANDOMNESS,
-        ),
-        throttles=Throttles(appliance.database, lookup_key=appliance.ring.lookup_key),
-        vault=PasswordVault(settings.password_cost),
-        clock=appliance.clock,
-        randomness=RANDOMNESS,
-    )
+    return accounts_of(settings, appliance.database, appliance.ring, clock=appliance.clock, randomness=RANDOMNESS)
 
 
 def sign_in(appliance: Appliance) -> SignIn:

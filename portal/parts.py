@@ -55,34 +55,29 @@ class Portal:
     templates: PageTemplates
 
 
-def accounts_of(parts: Parts) -> Desk:
+def accounts_of(
+    settings: PortalSettings, database: Database, ring: KeyRing, *, clock: Clock, randomness: Randomness
+) -> Desk:
     """Accounts, sessions and passwords alone: what commands need to add people and to sign them in."""
-    ring, database = parts.ring, parts.database
-    records = AccountRecords(
-        database, account_key=ring.account_key, lookup_key=ring.lookup_key, randomness=parts.randomness
-    )
+    records = AccountRecords(database, account_key=ring.account_key, lookup_key=ring.lookup_key, randomness=randomness)
     sessions = Sessions(
-        database,
-        parts.settings,
-        account_key=ring.account_key,
-        lookup_key=ring.lookup_key,
-        randomness=parts.randomness,
+        database, settings, account_key=ring.account_key, lookup_key=ring.lookup_key, randomness=randomness
     )
     return Desk(
         database=database,
-        settings=parts.settings,
+        settings=settings,
         records=records,
         sessions=sessions,
         throttles=Throttles(database, lookup_key=ring.lookup_key),
-        vault=PasswordVault(parts.settings.password_cost),
-        clock=parts.clock,
-        randomness=parts.randomness,
+        vault=PasswordVault(settings.password_cost),
+        clock=clock,
+        randomness=randomness,
     )
 
 
 def open_portal(parts: Parts) -> Portal:
     """The portal's services."""
-    desk = accounts_of(parts)
+    desk = accounts_of(parts.settings, parts.database, parts.ring, clock=parts.clock, randomness=parts.randomness)
     people = People(desk, lookup_key=parts.ring.lookup_key)
     conversations = Conversations(desk, parts.retrieval, lookup_key=parts.ring.lookup_key)
     assets = Assets(parts.settings)
