@@ -25,7 +25,7 @@ from mailstore.errors import StorageUnavailableError
 ANSWER_SECONDS = 20.0
 START_SECONDS = 30.0
 MOST_CONTENT_BYTES = 64 * 1024 * 1024
-REQUESTS_PER_CHILD = 500
+REQUESTS_PER_CHILD = 5_000
 """After so many the child is replaced, so that what leaks in a parser stays small."""
 
 _ROOT = Path(__file__).resolve().parent.parent
