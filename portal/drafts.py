@@ -40,11 +40,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class KeptDraft:
-    """A draft as it was kept."""
+    """A draft as it was kept. ``about`` is the conversation that it answers in, if any."""
 
     id: str
     fields: Mapping[str, str] = field(repr=False)
     changed_at: datetime
+    about: str | None = None
 
 
 class Drafts:
@@ -67,7 +68,21 @@ class Drafts:
                 connection, drafts, where, order_by=drafts.c.changed_at.desc(), limit=1
             )
         kept = [row for row in rows if row["sealed_text"] is not None]
-        return KeptDraft(kept[0]["id"], self._opened(kept[0]), kept[0]["changed_at"]) if kept else None
+        return self._kept(kept[0]) if kept else None
+
+    def all_open(self, actor: Actor) -> list[KeptDraft]:
+        """Everything this person left unsent, the newest first."""
+        where = and_(drafts.c.account == actor.account, drafts.c.state == DraftState.OPEN)
+        with self._desk.database.read() as connection:
+            rows = self._desk.database.rows.select(connection, drafts, where, order_by=drafts.c.changed_at.desc())
+        return [self._kept(row) for row in rows if row["sealed_text"] is not None]
+
+    def find(self, actor: Actor, draft: str) -> KeptDraft:
+        """One unsent draft of this person. Raises NotFoundError."""
+        found = next((each for each in self.all_open(actor) if each.id == draft), None)
+        if found is None:
+            raise NotFoundError("no such draft")
+        return found
 
     def keep(self, actor: Actor, draft: str, about: str | None, fields: Mapping[str, str]) -> None:
         """Keep what was typed so far. What was sent already stays sent."""
@@ -143,6 +158,9 @@ class Drafts:
         data = json.dumps(dict(fields), ensure_ascii=False).encode()
         nonce = self._desk.randomness(NONCE_BYTES)
         return seal_field(data, key=self._account_key, context=("draft", draft, 1), nonce=nonce)
+
+    def _kept(self, row: Mapping[str, Any]) -> KeptDraft:
+        return KeptDraft(row["id"], self._opened(row), row["changed_at"], row["about"])
 
     def _opened(self, row: Mapping[str, Any]) -> dict[str, str]:
         data = open_field(row["sealed_text"], key=self._account_key, context=("draft", row["id"], 1))

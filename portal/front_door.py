@@ -36,11 +36,15 @@ class FrontDoor(Protocol):
 
 @dataclass(frozen=True)
 class PreviewedRoute:
-    """How a message would reach one recipient, and why, in plain words."""
+    """How a message would reach one recipient, and why, in plain words.
+
+    ``is_possible`` is False when it cannot be sent to this address at all.
+    """
 
     address: Address
     route: Route
     reasons: tuple[str, ...] = field(repr=False)
+    is_possible: bool = True
 
 
 class RoutePreview(Protocol):

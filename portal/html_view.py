@@ -19,6 +19,9 @@ SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 """Links may open in a new window. No scripts, no forms, no origin of ours."""
 LONGEST_HTML = 2_000_000
 """Characters; the rest is in the original, which can be downloaded."""
+MOST_TAGS = 20_000
+DEEPEST = 100
+"""Reading HTML takes time that grows with the square of what is left open: a hundred thousand tags take a minute."""
 
 _TAGS = frozenset(
     [
@@ -123,6 +126,12 @@ _STYLES = frozenset(
         "width",
     ]
 )
+_ANY_TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]{0,19})")
+_WHOLE_TAG = re.compile(r"<[^<>]*>")
+_NEVER_OPEN = frozenset(
+    {"br", "img", "hr", "meta", "link", "input", "col", "wbr", "p", "li", "td", "th", "tr", "dt", "dd"}
+)
+"""Tags without an end, and those whose end is commonly left out and which close one another."""
 _INLINE_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]{1,2000000}")
 _REMOTE = re.compile(r"(?i)<img[^>]{0,2000}?src\s*=\s*[\"']?\s*(?:https?:|//|cid:)|url\(\s*[\"']?\s*(?:https?:|//)")
 _ANCHOR = re.compile(r'<a href="([^"]{0,4000})"([^>]{0,4000})>(.*?)</a>', re.DOTALL)
@@ -142,13 +151,30 @@ class SafeView:
 
 
 def safe_view(stranger: str, *, title: str) -> SafeView:
-    """The document that the message frame shows."""
-    fragment = _with_hosts(_clean(stranger[:LONGEST_HTML]))
+    """The document that the message frame shows. HTML that would cost too much to read is shown as its bare words."""
+    given = stranger[:LONGEST_HTML]
+    fragment = _with_hosts(_clean(given)) if _is_affordable(given) else _bare_words(given)
     document = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title><style>{_FRAME_STYLE}</style></head><body>{fragment}</body></html>"
     )
     return SafeView(document, bool(_REMOTE.search(stranger[:LONGEST_HTML])))
+
+
+def _is_affordable(stranger: str) -> bool:
+    """True when few tags stand, and few of them open at the same time."""
+    deep = 0
+    for tags, match in enumerate(_ANY_TAG.finditer(stranger)):
+        if match["name"].lower() not in _NEVER_OPEN:
+            deep = max(0, deep + (-1 if match["end"] else 1))
+        if tags == MOST_TAGS or deep > DEEPEST:
+            return False
+    return True
+
+
+def _bare_words(stranger: str) -> str:
+    words = html.unescape(_WHOLE_TAG.sub(" ", stranger))
+    return f"<p><em>The design of this message is too large to be shown.</em></p><pre>{html.escape(words)}</pre>"
 
 
 def _clean(stranger: str) -> str:

@@ -22,6 +22,7 @@ _RECORDS = (
     Link("/disposals", "Disposal"),
     Link("/schedule", "Schedule"),
     Link("/audit", "Audit"),
+    Link("/inbox", "Inbox"),
 )
 _ACCOUNT = Link("/account", "My account")
 

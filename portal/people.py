@@ -15,7 +15,8 @@ from mailstore.errors import NotFoundError, RefusedError
 from mailstore.key_hierarchy import address_index
 from mailstore.message import AccountId
 from portal import access_rules, passkeys, second_factor
-from portal.account_records import Account, AccountState, PasskeyCredential, Person, Secrets
+from portal.account_records import Account, AccountState, EnrolmentCode, PasskeyCredential, Person, Secrets
+from portal.delivery_words import Access
 from portal.enrolment import CODE_LENGTH, code_from
 from portal.errors import ForbiddenError
 from portal.passwords import problem_with
@@ -42,6 +43,17 @@ class NewPatient:
 
     account: Account
     enrolment_code: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PatientAccess:
+    """A patient as the practice sees them, and what a new code would end."""
+
+    account: Account
+    code: EnrolmentCode | None
+    has_authenticator: bool = False
+    passkeys: int = 0
+    sessions: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,33 @@ class People:
         """Every patient, by name."""
         _require(access_rules.may_see_patients(actor))
         return self._of_roles(frozenset({Role.PATIENT}))
+
+    def patients_with_codes(self, actor: Actor) -> list[PatientAccess]:
+        """Every patient, by name, with the code that was last handed to them."""
+        patients = self.patients(actor)
+        with self._desk.database.read() as connection:
+            return [PatientAccess(each, self._desk.records.enrolment_code(connection, each.id)) for each in patients]
+
+    def patient_access(self, actor: Actor, account: AccountId) -> PatientAccess:
+        """One patient, and what a new code would end. Raises NotFoundError."""
+        found, records = self.patient(actor, account), self._desk.records
+        with self._desk.database.read() as connection:
+            return PatientAccess(
+                found,
+                records.enrolment_code(connection, account),
+                has_authenticator=records.secrets_of(connection, account).totp_secret is not None,
+                passkeys=len(records.passkeys_of(connection, account)),
+                sessions=self._desk.sessions.count(connection, account, self._desk.clock.now()),
+            )
+
+    def access_of(self, actor: Actor, address: str) -> Access:
+        """Whether the person behind an address can open the portal; untold to those who may not see patients."""
+        if not access_rules.may_see_patients(actor):
+            return Access.UNTOLD
+        with self._desk.database.read() as connection:
+            account = self._desk.records.by_login(connection, address)
+        states = {AccountState.INVITED: Access.CODE, AccountState.ACTIVE: Access.OPEN, AccountState.CLOSED: Access.CLOSED}
+        return Access.NONE if account is None else states[account.state]
 
     def staff(self, actor: Actor) -> list[Account]:
         """Everybody who works here, by name."""

@@ -33,6 +33,8 @@ from portal.sign_in import Desk
 OPENED = "message.opened"
 BODY_SHOWN = "message.body_shown"
 ATTACHMENT_OPENED = "message.attachment_opened"
+MOST_ATTACHMENTS = 1_000
+"""As many parts as a message is taken apart into (``message_parts.Limits``)."""
 READING_EVENTS = frozenset({OPENED, BODY_SHOWN, ATTACHMENT_OPENED, "archive.message_opened"})
 
 
@@ -100,12 +102,23 @@ class Reading:
 
     def open_attachment(self, actor: Actor, message: MessageId, position: int) -> Attachment:
         """Open one attachment. Raises NotFoundError."""
+        if not 0 <= position < MOST_ATTACHMENTS:
+            raise NotFoundError("no such attachment")
         self._record(actor, (message,), ATTACHMENT_OPENED, position=position)
         attachments = self._opened(message).parsed.attachments
         found = next((each for each in attachments if each.position == position), None)
         if found is None:
             raise NotFoundError("no such attachment")
         return found
+
+    def mark_unread(self, actor: Actor, message: MessageId) -> None:
+        """Show a message as new again in one's own mailbox. Raises NotFoundError."""
+        with self._desk.database.write() as connection:
+            self._conversations.openable(connection, actor, message)
+            mailbox = mailboxes.of_account(connection, actor.account)
+            if mailbox is None:
+                raise NotFoundError("no mailbox")
+            mailboxes.mark_seen(connection, mailbox.id, message, seen=False)
 
     def recipients(self, actor: Actor, message: MessageId) -> tuple[StoredRecipient, ...]:
         """Each recipient's way, for the author or somebody in whose mailbox the message lies."""

@@ -61,7 +61,6 @@ class PortalSettings:
     shortest_password: int = 12
     password_cost: PasswordCost = field(default_factory=PasswordCost)
     upload_limit_bytes: int = 25 * MEGABYTE
-    form_limit_bytes: int = MEGABYTE
     files_at_most: int = 10
     recipients_at_most: int = 100
 

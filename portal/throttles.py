@@ -6,6 +6,7 @@ from one second to a quarter of an hour and is forgotten after a day (NIST SP 80
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,7 +61,7 @@ class Throttles:
         waits = [self._wait_until(connection, subject) for subject in subjects]
         longest = max((until - now for until in waits if until is not None), default=timedelta(0))
         if longest > timedelta(0):
-            return int(longest.total_seconds()) + 1
+            return math.ceil(longest.total_seconds())
         for subject in subjects:
             self._count(connection, subject, now)
         return 0

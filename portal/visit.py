@@ -7,6 +7,7 @@ rendered, never what is allowed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.types import Empty
 from litestar_htmx import HTMXRequest
 
 from mailstore.actor import Actor, Role
@@ -31,6 +33,8 @@ HTML = "text/html"
 AUDIENCE = "audience"
 UPLOADS = "uploads"
 LONGEST_PATH = 512
+FORM_LIMIT_BYTES = 1_000_000
+"""For forms without files; those with files have the limit of the settings."""
 NO_FORM = Form()
 
 
@@ -165,7 +169,10 @@ def takes(path: str, *, audience: Audience, uploads: bool = False) -> Callable[[
             return page(_admitted(visit, audience))
 
         options = {AUDIENCE: audience, UPLOADS: uploads}
-        declared = post(path, sync_to_thread=True, opt=options, media_type=HTML, status_code=200)
+        most = Empty if uploads else FORM_LIMIT_BYTES
+        declared = post(
+            path, sync_to_thread=True, opt=options, media_type=HTML, status_code=200, request_max_body_size=most
+        )
         return _named(declared, page)(handler)
 
     return declare
@@ -247,7 +254,7 @@ def local_path(text: str) -> str | None:
     """``text`` when it is a path of ours to go on to after signing in, else None (no open redirect)."""
     if not text.startswith("/") or text.startswith("//") or len(text) > LONGEST_PATH:
         return None
-    return text if text.isascii() and text.isprintable() and "\\" not in text else None
+    return text if re.fullmatch(r"[!-\[\]-~]+", text) else None
 
 
 def sign_in_path(next_path: str) -> str:

@@ -16,7 +16,7 @@ from portal.visit import EVERYBODY, PATIENTS, Visit, shows, takes
 from portal.writing import Draft, NotReady, Problem
 
 _ID = re.compile(r"[a-z2-7]{26}")
-KEPT_FIELDS = ("text", "subject", "contact", "to", "cc", "bcc", "answers")
+KEPT_FIELDS = ("text", "subject", "contact", "to", "cc", "bcc", "answers", "forwards")
 """What a draft keeps of a form. Files are not kept: they are chosen again."""
 
 
@@ -76,8 +76,10 @@ def keep_draft(visit: Visit) -> Response[Any]:
     if about is not None and not _ID.fullmatch(about):
         raise NotFoundError("no such conversation")
     fields = {name: form.get(name) for name in KEPT_FIELDS if form.is_set(name)}
-    visit.portal.writing.drafts.keep(visit.actor, draft_id(form), about, fields)
-    return visit.page("pages/draft_kept.html", back=f"/conversations/{about}" if about else "/")
+    draft = draft_id(form)
+    visit.portal.writing.drafts.keep(visit.actor, draft, about, fields)
+    patients_back = f"/conversations/{about}" if about else "/write"
+    return visit.page("pages/draft_kept.html", back=f"/compose?draft={draft}" if visit.actor.role.is_staff else patients_back)
 
 
 def attached(form: Form) -> tuple[ComposedAttachment, ...]:

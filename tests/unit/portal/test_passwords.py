@@ -8,7 +8,9 @@ from portal.passwords import LONGEST_PASSWORD, PasswordVault, common_passwords, 
 from tests.portal_room import CHEAP
 
 
-@pytest.mark.parametrize("password", ["blue horses eat soup", "aaaa bbbb cccc", "パスワードは長い文がいい", "            x y"])
+@pytest.mark.parametrize(
+    "password", ["blue horses eat soup", "aaaa bbbb cccc", "パスワードは長い文がいい", "            x y"]
+)
 def test_any_long_phrase_is_taken(password: str) -> None:
     assert problem_with(password, shortest=12) is None
 

@@ -8,7 +8,9 @@ from portal.settings import SettingsError, contrast_with_white
 from tests.portal_room import settings
 
 
-@pytest.mark.parametrize("origin", ["http://clinic.example", "clinic.example", "https://", "https://clinic.example/portal"])
+@pytest.mark.parametrize(
+    "origin", ["http://clinic.example", "clinic.example", "https://", "https://clinic.example/portal"]
+)
 def test_an_origin_that_is_not_https_is_refused(origin: str) -> None:
     with pytest.raises(SettingsError):
         settings(origin=origin)

@@ -68,7 +68,12 @@ def test_one_draft_is_sent_once_however_often_it_is_asked(room: PortalRoom, ruiz
 
 @pytest.mark.parametrize(
     ("fields", "field_name"),
-    [({"text": " "}, "text"), ({"subject": ""}, "subject"), ({"contact": "nobody"}, "contact"), ({"subject": "x" * 201}, "subject")],
+    [
+        ({"text": " "}, "text"),
+        ({"subject": ""}, "subject"),
+        ({"contact": "nobody"}, "contact"),
+        ({"subject": "x" * 201}, "subject"),
+    ],
 )
 def test_what_is_missing_is_said_beside_its_field(
     room: PortalRoom, pat: Somebody, fields: dict[str, str], field_name: str
