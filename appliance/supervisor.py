@@ -30,6 +30,9 @@ BACKLOG = 512
 START_SECONDS = 60.0
 END_SECONDS = 25.0
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end the tree in good order: of the service manager, of the keyboard, of a closed terminal."""
+
 SOCKETS_OF: Mapping[RoleName, tuple[str, ...]] = {
     RoleName.SMTP: ("smtp", "submission", "submissions"),
     RoleName.MAIL: ("portal",),
@@ -144,12 +147,12 @@ class Supervisor:
 
     @contextmanager
     def _told_to_end(self) -> Iterator[None]:
-        """SIGTERM and SIGINT wake the loop through a socket of its own."""
+        """The signals that end us wake the loop through a socket of its own."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, None)
-        before = {number: signal.signal(number, self._end_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, self._end_signal) for number in ENDING}
         wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         try:
             yield

@@ -27,7 +27,8 @@ def main() -> int:
     name, descriptor, parent = RoleName(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     process_hardening.harden()
     process_hardening.die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     pipe = socket.socket(fileno=descriptor)
     role = importlib.import_module(f"appliance.roles.{name}")
     charge = _charge(pipe)
