@@ -87,11 +87,16 @@ class Peer:
 
     def start(self) -> None:
         """A fresh queue and fresh mailboxes."""
-        run("bash", str(HERE / "peer_mail.sh"), "start", "mail_crypt", env=self._env)
+        self._script("start", "mail_crypt")
 
     def stop(self) -> None:
         """End both servers."""
-        run("bash", str(HERE / "peer_mail.sh"), "stop", env=self._env)
+        self._script("stop")
+
+    def _script(self, *words: str) -> None:
+        """The daemons keep what they inherit open, so nothing of theirs may be waited for."""
+        silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["bash", str(HERE / "peer_mail.sh"), *words], check=True, env=self._env, **silent)
 
     def roots(self) -> list[int]:
         """The main processes of the two servers."""
