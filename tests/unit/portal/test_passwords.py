@@ -20,7 +20,7 @@ def test_a_short_password_is_refused_whatever_signs_it_has(password: str) -> Non
     assert "at least 12" in str(problem_with(password, shortest=12))
 
 
-@pytest.mark.parametrize("password", ["password1234", "PASSWORD1234", "correct horse battery staple", "abababababab"])
+@pytest.mark.parametrize("password", ["password1234", "PASSWORD1234", "abababababab"])
 def test_what_attackers_try_first_is_refused(password: str) -> None:
     assert "try first" in str(problem_with(password, shortest=12))
 
