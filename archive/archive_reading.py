@@ -16,10 +16,13 @@ from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import NotFoundError
 from mailstore.message import MessageId, MessageSummary, StoredMessage
+from mailstore.message_parts import Attachment, parse
 from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock
 
 OPENED = "archive.message_opened"
+BODY_SHOWN = "archive.body_shown"
+ATTACHMENT_OPENED = "archive.attachment_opened"
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,28 @@ class ArchiveReading:
 
     def open(self, actor: Actor, message: MessageId) -> ArchivedMessage:
         """Open one message. Raises ``NotPermittedError``, ``NotFoundError`` and ``DestroyedError``."""
+        return self._open(actor, message, OPENED)
+
+    def open_body(self, actor: Actor, message: MessageId) -> ArchivedMessage:
+        """Open a message for the frame that shows its HTML."""
+        return self._open(actor, message, BODY_SHOWN)
+
+    def open_attachment(self, actor: Actor, message: MessageId, position: int) -> Attachment:
+        """Open one attachment. Raises ``NotFoundError`` also when the message has no such attachment."""
+        opened = self._open(actor, message, ATTACHMENT_OPENED, position=position)
+        for attachment in parse(opened.content).attachments:
+            if attachment.position == position:
+                return attachment
+        raise NotFoundError("there is no such attachment")
+
+    def _open(self, actor: Actor, message: MessageId, event: str, **detail: int) -> ArchivedMessage:
         require_role(actor, KEEPERS)
         with self._database.write() as connection:
             entry = archive_records.find(connection, message)
             stored = message_records.stored(connection, message)
             if entry is None:
                 raise NotFoundError("this message is not in the archive yet", fix="Try again in a moment.")
-            fact = AuditFact(OPENED, actor.account, message, {"role": actor.role.value})
+            fact = AuditFact(event, actor.account, message, {"role": actor.role.value, **detail})
             audit_trail.append(connection, [fact], now=self._clock.now())
         return ArchivedMessage(
             stored=stored,

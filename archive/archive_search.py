@@ -82,15 +82,18 @@ class ArchiveSearch:
         self._documents = documents
         self._clock = clock
 
-    def search(self, actor: Actor, text: str, *, limit: int) -> SearchAnswer:
-        """The newest messages that match, with the places that match.
+    def search(
+        self, actor: Actor, text: str, *, limit: int, offset: int = 0, with_highlights: bool = True
+    ) -> SearchAnswer:
+        """``limit`` of the messages that match, from the newest but ``offset`` on, with the places that match.
 
         Raises ``NotPermittedError``, ``QueryError`` with the place marked, ``QueryTooWideError``, and
         ``TamperedError`` when the index is not what was written.
         """
         require_role(actor, KEEPERS)
         query = search_query.parse(text)
-        hits = self._index.search(query, limit=max(0, min(limit, MOST_ITEMS)))
+        last = max(0, min(offset + limit, MOST_ITEMS))
+        hits = self._index.search(query, limit=last)
         now = self._clock.now()
         fact = AuditFact(SEARCHED, actor.account, detail={"characters": len(text), "total": hits.total})
         with self._database.write() as connection:
@@ -98,7 +101,7 @@ class ArchiveSearch:
         status = self.status()
         return SearchAnswer(
             total=hits.total,
-            items=self._items(query, hits.items),
+            items=self._items(query, hits.items[offset:], seconds=HIGHLIGHT_SECONDS if with_highlights else 0.0),
             index_age_seconds=self._index_age_seconds(now),
             not_indexed=status.backlog + status.damaged,
         )
@@ -122,11 +125,11 @@ class ArchiveSearch:
             oldest = archive_records.oldest_unindexed_at(connection)
         return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
-    def _items(self, query: Query, hits: Sequence[Hit]) -> tuple[SearchItem, ...]:
+    def _items(self, query: Query, hits: Sequence[Hit], *, seconds: float) -> tuple[SearchItem, ...]:
         with self._database.read() as connection:
             stored = {each.id: each for each in message_records.stored_many(connection, [hit.id for hit in hits])}
         summaries = self._retrieval.summaries(stored[hit.id] for hit in hits if hit.id in stored)
-        ends = time.monotonic() + HIGHLIGHT_SECONDS
+        ends = time.monotonic() + seconds
         return tuple(
             self._item(query, stored[hit.id], summaries[hit.id], may_open=time.monotonic() < ends)
             for hit in hits

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from archive.certificates import Certificates
 from archive.certification import Certification, Issuer
 from archive.disposal_run import DisposalRun
 from archive.disposals import Disposals
@@ -13,6 +14,7 @@ from archive.evidence import DocumentSource, EvidenceReader, own_mailboxes_of
 from archive.holds import Holds
 from archive.living_holds import LivingHolds
 from archive.reclassification import Reclassification
+from archive.record_fate import RecordFates
 from archive.schedules import Schedules
 from archive.sealed_details import SealedDetails
 from archive.search_index import SearchIndex
@@ -51,6 +53,8 @@ class RecordsDesk:
     disposals: Disposals
     disposal_run: DisposalRun
     certification: Certification
+    certificates: Certificates
+    fates: RecordFates
     reclassification: Reclassification
 
 
@@ -113,5 +117,7 @@ def open_desk(
             randomness=randomness,
         ),
         certification=certification,
+        certificates=Certificates(database=database, certificate_seed=issuer.certificate_seed),
+        fates=RecordFates(database=database, due_records=due_records),
         reclassification=Reclassification(database=database, schedules=schedules, evidence=evidence, index=parts.index),
     )

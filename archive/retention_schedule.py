@@ -93,6 +93,19 @@ class Category:
             case _:
                 assert_never(self.retain)
 
+    def past_since(self, now: datetime) -> datetime | None:
+        """Messages received before this, to the day, have passed their period by ``now``; None when none ever does."""
+        match self.retain:
+            case Days(count):
+                return now - timedelta(days=count)
+            case Years(count):
+                day = 28 if (now.month, now.day) == (2, 29) else now.day
+                return now.replace(year=now.year - count, day=day)
+            case Forever():
+                return None
+            case _:
+                assert_never(self.retain)
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -102,6 +102,16 @@ class Schedules:
                 )
             return self._view(record)
 
+    def all(self, actor: Actor) -> list[ScheduleView]:
+        """Every version, newest first, for those who keep records: rules may name people."""
+        require_role(actor, KEEPERS)
+        return self.versions()
+
+    def show(self, actor: Actor, schedule: str) -> ScheduleView:
+        """One version, for those who keep records. Raises ``NotFoundError``."""
+        require_role(actor, KEEPERS)
+        return self.version(schedule)
+
     def versions(self) -> list[ScheduleView]:
         """Every version, newest first."""
         with self._database.read() as connection:

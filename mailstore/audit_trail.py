@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select, true
 
 from mailstore.audit_check import AuditFault, LogCheck
 from mailstore.audit_entry import AuditEntry, AuditFact, detail_of, detail_text, placed
@@ -37,6 +37,15 @@ class AuditReport:
     entries: int
     tree_root: str
     first_bad: AuditFault | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries to show: those of one event, about one object, by one actor. An empty text asks for all."""
+
+    event: str = ""
+    object: str = ""
+    actor: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,24 @@ def of_events(connection: Connection, events: Iterable[str]) -> list[AuditEntry]
     where = audit_entries.c.event.in_(list(events))
     found = rows_of(connection).select(connection, audit_entries, where, order_by=audit_entries.c.sequence)
     return [_entry(row) for row in found]
+
+
+def newest(connection: Connection, wanted: Wanted, *, limit: int, before: int | None = None) -> list[AuditEntry]:
+    """The newest entries of a kind, newest first; ``before`` goes on behind the entry of that sequence."""
+    columns = {"event": wanted.event, "object": wanted.object, "actor": wanted.actor}
+    conditions = [audit_entries.c[name] == value for name, value in columns.items() if value]
+    if before is not None:
+        conditions.append(audit_entries.c.sequence < before)
+    where = and_(true(), *conditions)
+    order = audit_entries.c.sequence.desc()
+    found = rows_of(connection).select(connection, audit_entries, where, order_by=order, limit=limit)
+    return [_entry(row) for row in found]
+
+
+def events(connection: Connection) -> list[str]:
+    """Every event that the log knows, by name."""
+    asked = select(audit_entries.c.event).distinct().order_by(audit_entries.c.event)
+    return list(connection.execute(asked).scalars())
 
 
 def write_checkpoint(database: Database, path: Path, *, audit_seed: bytes, now: datetime) -> Checkpoint:

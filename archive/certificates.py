@@ -1,0 +1,52 @@
+"""Certificates that were issued, for those who keep records: the document, its picture, and what it is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from archive import disposal_records, verify_certificate
+from archive.disposal_certificate import public_key_pem
+from archive.two_persons import KEEPERS, require_role
+from mailstore.actor import Actor
+from mailstore.database import Database
+from mailstore.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """One certificate: ``document`` is the very JSON that was signed."""
+
+    id: str
+    document: bytes = field(repr=False)
+
+
+class Certificates:
+    """Hands out certificates. They name the staff who took the steps, and no message by more than its digest."""
+
+    def __init__(self, *, database: Database, certificate_seed: bytes) -> None:
+        self._database = database
+        self._public_key = public_key_pem(certificate_seed)
+
+    @property
+    def public_key(self) -> bytes:
+        """The key to check certificates with, as PEM. It is no secret."""
+        return self._public_key
+
+    def of(self, actor: Actor, disposal: str) -> IssuedCertificate:
+        """The certificate of a disposal. Raises ``NotFoundError`` when none was issued."""
+        require_role(actor, KEEPERS)
+        with self._database.read() as connection:
+            found = disposal_records.certificate_of(connection, disposal)
+        if found is None:
+            raise NotFoundError("no certificate was issued for this disposal")
+        return IssuedCertificate(found.id, found.document)
+
+    def picture(self, actor: Actor, disposal: str) -> bytes:
+        """The certificate for people, as PDF."""
+        from archive.certificate_pdf import certificate_pdf  # noqa: PLC0415 - fonts and all, 25 MB that no other step needs
+
+        return certificate_pdf(self.of(actor, disposal).document)
+
+    def problems(self, actor: Actor, disposal: str) -> tuple[str, ...]:
+        """What the stand-alone verifier says against the certificate; nothing when it is valid."""
+        return tuple(verify_certificate.problems_of(self.of(actor, disposal).document, self._public_key))
