@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_DIR ?= .demo
 SAY = @printf '\n\033[1m== %s\033[0m\n'
 
-RUN_PACKAGES := python3 python3-venv ca-certificates
+RUN_PACKAGES := python3 python3-venv ca-certificates tzdata
 TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps
 
 .PHONY: help
