@@ -69,9 +69,11 @@ class ServerRoutePreview:
     def _previewed(self, located: Located, findings: dict[str, Finding]) -> PreviewedRoute:
         finding = findings.get(_domain(located.address)) if located.place is Place.OUTSIDE else None
         if finding is None:
-            return PreviewedRoute(located.address, *encryption_policy.preview(located))
+            is_possible = located.place is not Place.UNKNOWN_HERE
+            return PreviewedRoute(located.address, *encryption_policy.preview(located), is_possible=is_possible)
         if isinstance(finding, NoMail):
-            return PreviewedRoute(located.address, Route.UNDECIDED, (f"Cannot be sent: {finding.reply}",))
+            reasons = (f"Cannot be sent: {finding.reply}",)
+            return PreviewedRoute(located.address, Route.UNDECIDED, reasons, is_possible=False)
         facts = RecipientFacts(
             has_portal_account=self._has_portal_account(located.address),
             waiting=timedelta(0),

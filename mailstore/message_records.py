@@ -186,6 +186,13 @@ def messages_with_recipient(
     return sorted(several, key=lambda each: each.received_at, reverse=True)
 
 
+def unopened_on(connection: Connection, route: Route) -> list[tuple[MessageId, RecipientRow]]:
+    """The recipients on one route who have not opened their copy, newest change first."""
+    where = (recipients.c.route == route.value) & (recipients.c.state != RecipientState.OPENED.value)
+    found = rows_of(connection).select(connection, recipients, where, order_by=recipients.c.changed_at.desc())
+    return [(MessageId(row["message"]), _recipient_row(row)) for row in found]
+
+
 def authored_by(connection: Connection, account: AccountId, limit: int | None = None) -> list[StoredMessage]:
     """The messages that an account sent, newest first."""
     where = messages.c.author == account

@@ -126,8 +126,12 @@ _STYLES = frozenset(
         "width",
     ]
 )
+_UNSPOKEN = frozenset({"script", "style", "template", "noscript", "svg", "math", "title", "head"})
 _ANY_TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]{0,19})")
 _WHOLE_TAG = re.compile(r"<[^<>]*>")
+_NEW_LINE = re.compile(r"(?i)<(?=/?(?:br|p|div|tr|li|h[1-6]|blockquote|table|ul|ol)\b)")
+_SPACES = re.compile(r"[^\S\n]+")
+_EMPTY_LINES = re.compile(r"\n\s*\n")
 _NEVER_OPEN = frozenset(
     {"br", "img", "hr", "meta", "link", "input", "col", "wbr", "p", "li", "td", "th", "tr", "dt", "dd"}
 )
@@ -161,6 +165,14 @@ def safe_view(stranger: str, *, title: str) -> SafeView:
     return SafeView(document, bool(_REMOTE.search(stranger[:LONGEST_HTML])))
 
 
+def plain_words(stranger: str) -> str:
+    """The words of a stranger's HTML, line by line, for quoting them in an answer."""
+    given = _NEW_LINE.sub("\n<", stranger[:LONGEST_HTML])
+    words = nh3.clean(given, tags=set(), clean_content_tags=set(_UNSPOKEN)) if _is_affordable(given) else given
+    lines = (_SPACES.sub(" ", line).strip() for line in html.unescape(_WHOLE_TAG.sub(" ", words)).split("\n"))
+    return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
 def _is_affordable(stranger: str) -> bool:
     """True when few tags stand, and few of them open at the same time."""
     deep = 0
@@ -181,7 +193,7 @@ def _clean(stranger: str) -> str:
     return nh3.clean(
         stranger,
         tags=set(_TAGS),
-        clean_content_tags={"script", "style", "template", "noscript", "svg", "math", "title", "head"},
+        clean_content_tags=set(_UNSPOKEN),
         attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
         attribute_filter=_kept_attribute,
         filter_style_properties=set(_STYLES),

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mailstore.addresses import display, header_addresses
 from portal.navigation import links_for
 from portal.settings import PortalSettings
 
@@ -27,7 +28,8 @@ class PageTemplates:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters.update(when=self.when, day=self.day, size=size, machine_time=machine_time)
+        filters = {"shown": display, "people": header_addresses, "when": self.when, "day": self.day}
+        self._environment.filters.update(filters, size=size, machine_time=machine_time)
         self._environment.globals.update(
             settings=settings, links_for=links_for, asset=lambda name: f"/static/{name}?v={versions[name]}"
         )

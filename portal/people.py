@@ -190,7 +190,11 @@ class People:
             return Access.UNTOLD
         with self._desk.database.read() as connection:
             account = self._desk.records.by_login(connection, address)
-        states = {AccountState.INVITED: Access.CODE, AccountState.ACTIVE: Access.OPEN, AccountState.CLOSED: Access.CLOSED}
+        states = {
+            AccountState.INVITED: Access.CODE,
+            AccountState.ACTIVE: Access.OPEN,
+            AccountState.CLOSED: Access.CLOSED,
+        }
         return Access.NONE if account is None else states[account.state]
 
     def staff(self, actor: Actor) -> list[Account]:

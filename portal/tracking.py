@@ -16,11 +16,11 @@ from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, MessageId, MessageSummary, Route, StoredMessage, StoredRecipient
 from mailstore.retrieval import Retrieval
 from portal import access_rules, delivery_words
-from portal.account_records import AccountState
 from portal.conversations import Conversations, ListedMessage
 from portal.delivery_words import Access, Words
 from portal.errors import ForbiddenError
 from portal.people import People
+from portal.reading import READING_EVENTS
 from portal.sign_in import Desk
 
 SENT_AT_ONCE = 25
@@ -116,7 +116,7 @@ class Tracking:
             entries = audit_trail.about(connection, message)
         names = self._names(entries)
         ways = tuple(self._way(actor, each, entries) for each in self._retrieval.recipients(message))
-        about_all = [each for each in entries if not isinstance(each.detail.get("position"), int)]
+        about_all = [each for each in entries if _is_about(each) is None]
         return TrackedMessage(stored, self._conversations.summary(stored), ways, _happenings(about_all, names))
 
     def waiting_for_access(self, actor: Actor) -> list[WaitingPerson]:
@@ -171,8 +171,7 @@ class Tracking:
     def _way(self, actor: Actor, recipient: StoredRecipient, entries: list[AuditEntry]) -> Way:
         in_portal = recipient.route is Route.PORTAL
         access = self._people.access_of(actor, recipient.address) if in_portal else Access.UNTOLD
-        theirs = [each for each in entries if each.detail.get("position") == recipient.position]
-        theirs = [each for each in theirs if each.event != "message.attachment_opened"]
+        theirs = [each for each in entries if _is_about(each) == recipient.position]
         return Way(recipient, delivery_words.state(recipient), access, _happenings(theirs, {}))
 
     def _names(self, entries: list[AuditEntry]) -> dict[str, str]:
@@ -185,11 +184,14 @@ def is_waiting_for_access(way: Way) -> bool:
     return way.access in {Access.NONE, Access.CODE}
 
 
-def may_sign_in(state: AccountState) -> bool:
-    """True for an account with both factors."""
-    return state is AccountState.ACTIVE
+def _is_about(entry: AuditEntry) -> int | None:
+    """The place of the recipient that an entry is about; readings are about the message."""
+    position = entry.detail.get("position")
+    return position if isinstance(position, int) and entry.event not in READING_EVENTS else None
 
 
 def _happenings(entries: list[AuditEntry], names: Mapping[str, str]) -> tuple[Happening, ...]:
-    told = ((each, delivery_words.event(each.event)) for each in entries)
+    """In words, and what repeats only once: the first time that somebody did something."""
+    first = {(each.event, each.actor, each.detail.get("route")): each for each in reversed(entries)}
+    told = ((each, delivery_words.event(each.event)) for each in sorted(first.values(), key=lambda one: one.sequence))
     return tuple(Happening(each.at, words, names.get(each.actor, "")) for each, words in told if words is not None)

@@ -114,6 +114,11 @@ class Writing:
             return Accepted(claim.sent_as) if claim.sent_as else Refused("busy", "This message is being sent already.")
         return self._at_the_door(actor, draft, recipients, answered.summary if answered else None)
 
+    def problems(self, actor: Actor, draft: Draft) -> tuple[Problem, ...]:
+        """What stands against sending a draft, before anything is sent."""
+        recipients, problems = self._recipients(actor, draft, self._answered(actor, draft))
+        return (*problems, *self._problems(draft, recipients))
+
     def _at_the_door(
         self, actor: Actor, draft: Draft, recipients: _Recipients, answered: MessageSummary | None
     ) -> Accepted | Refused:

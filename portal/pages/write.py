@@ -79,7 +79,9 @@ def keep_draft(visit: Visit) -> Response[Any]:
     draft = draft_id(form)
     visit.portal.writing.drafts.keep(visit.actor, draft, about, fields)
     patients_back = f"/conversations/{about}" if about else "/write"
-    return visit.page("pages/draft_kept.html", back=f"/compose?draft={draft}" if visit.actor.role.is_staff else patients_back)
+    return visit.page(
+        "pages/draft_kept.html", back=f"/compose?draft={draft}" if visit.actor.role.is_staff else patients_back
+    )
 
 
 def attached(form: Form) -> tuple[ComposedAttachment, ...]:

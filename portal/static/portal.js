@@ -74,3 +74,19 @@ for (const form of document.querySelectorAll("form[data-keep-draft]")) {
   form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(keep, 1200); });
   form.addEventListener("submit", () => clearTimeout(timer));
 }
+
+// Printing is offered where it can be done with a button.
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}
+
+// A message opened beside its list: focus goes to it, and the list shows where one is.
+const showPlace = () => document.querySelector(".aside [aria-current]")?.scrollIntoView({ block: "nearest" });
+showPlace();
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.target.id !== "main") return;
+  showPlace();
+  scrollTo(0, 0);
+  document.querySelector("[data-arrive]")?.focus({ preventScroll: true });
+});
