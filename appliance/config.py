@@ -174,7 +174,7 @@ def _kind_name(hint: Any) -> str:
 
 
 def _unknown_time_zone(one: Field[Any], given: Any) -> str:
-    if one.name == "time_zone" and given not in zoneinfo.available_timezones():
+    if one.name == "time_zone" and given != "UTC" and given not in zoneinfo.available_timezones():
         return "is not a time zone this machine knows"
     return ""
 
