@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from appliance import outbound_wiring, portal_wiring
+from appliance import outbound_wiring, pickup_notice, portal_wiring
 from appliance.bounce_message import ReportingServer
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts
 from appliance.outbound_wiring import Outbound, OutboundRules, OutboundStore
@@ -59,7 +59,7 @@ def rules(settings: Settings) -> OutboundRules:
             practice_name=name,
             recognition_phrase=settings.practice.recognition_phrase,
             portal_url=portal_wiring.portal_settings(settings).origin + "/",
-            from_address=f"notices@{domain}",
+            from_address=f"{pickup_notice.SENDER_NAME}@{domain}",
             language=settings.practice.language,
         ),
         server=ReportingServer(settings.mx_host, f"postmaster@{domain}", name),

@@ -6,8 +6,11 @@ Rows hold blind indexes only, so the answer needs the lookup key and the exact a
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from sqlalchemy import Connection
+
+from appliance import pickup_notice
 from appliance.delivery_plan import Located, Place
 from mailstore import mailboxes
 from mailstore.addresses import Address, BadAddressError, canonical_domain
@@ -20,6 +23,17 @@ FRESH_SECONDS = 5.0
 
 MOST_REMEMBERED = 10_000
 
+CARETAKER_NAMES = frozenset({"postmaster", "abuse", pickup_notice.SENDER_NAME})
+"""What somebody here must read though nobody has it as their own address (RFC 5321 section 4.5.1, RFC 2142)."""
+
+
+Caretaker = Callable[[Connection], AccountId | None]
+"""Who reads what is written to the practice as such."""
+
+
+def nobody(_connection: Connection) -> None:
+    """The caretaker of a directory without accounts."""
+
 
 class Directory:
     """The addresses of one appliance. May be asked from any thread."""
@@ -30,11 +44,13 @@ class Directory:
         *,
         lookup_key: bytes,
         domains: Collection[str],
+        caretaker: Caretaker = nobody,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self._database = database
         self._lookup_key = lookup_key
         self._domains = frozenset(canonical_domain(domain) for domain in domains)
+        self._caretaker = caretaker
         self._fresh_seconds = fresh_seconds
         self._remembered: dict[str, tuple[float, str | None]] = {}
 
@@ -61,6 +77,9 @@ class Directory:
             return known[1]
         with self._database.read() as connection:
             found = mailboxes.by_address(connection, address_index(self._lookup_key, address))
+            if found is None and _is_for_caretaker(address):
+                caretaker = self._caretaker(connection)
+                found = mailboxes.of_account(connection, caretaker) if caretaker else None
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         mailbox = None if found is None else found.id
@@ -79,3 +98,8 @@ class Directory:
         with self._database.read() as connection:
             found = mailboxes.of_account(connection, account)
         return None if found is None else found.id
+
+
+def _is_for_caretaker(address: Address) -> bool:
+    name, _, detail = address.canonical.rpartition("@")[0].partition("+")
+    return name in CARETAKER_NAMES and (not detail or name == pickup_notice.SENDER_NAME)

@@ -22,6 +22,7 @@ from mailstore.key_hierarchy import DepositKeys
 from mailstore.keystore import Keystore
 from mailstore.spool import SpoolWriter
 from mailstore.wall_clock import Clock, SystemClock
+from portal import account_records
 
 RANDOMNESS = secrets.token_bytes
 """Where every key, nonce and identifier comes from: the operating system's generator."""
@@ -63,7 +64,12 @@ def depositing(
     depositor = Depositor(
         SpoolWriter(data.spool, RANDOMNESS), keystore, database, keys=keys, clock=clock, randomness=RANDOMNESS
     )
-    directory = Directory(database, lookup_key=keys.lookup_key, domains=[settings.practice.domain])
+    directory = Directory(
+        database,
+        lookup_key=keys.lookup_key,
+        domains=[settings.practice.domain],
+        caretaker=account_records.caretaker,
+    )
     limits = AcceptanceLimits(
         message_bytes=settings.limits.message_bytes,
         recipients=settings.limits.recipients,

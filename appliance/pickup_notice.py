@@ -17,6 +17,9 @@ from mailstore import message_composition
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.message_composition import ComposedMessage
 
+SENDER_NAME = "notices"
+"""The local part of the address that notices come from; bounces come back to it with a mark after ``+``."""
+
 
 @dataclass(frozen=True)
 class NoticeSettings:

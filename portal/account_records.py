@@ -3,8 +3,8 @@
 Names and addresses lie sealed under the account key and are found by blind index under the lookup key. Nothing
 here decides who may do what; the services above do.
 
-``verify_app_password`` stands apart on purpose: the process that faces the internet holds the lookup key and the
-row key alone, and opens nothing.
+``verify_app_password`` and ``caretaker`` stand apart on purpose: the process that faces the internet holds the lookup
+key and the row key alone, and opens nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from mailstore.errors import NotFoundError, RefusedError
 from mailstore.key_hierarchy import blind_index
 from mailstore.message import ID_BYTES, AccountId, identifier_from
 from mailstore.sealed_format import NONCE_BYTES, open_field, seal_field
+from mailstore.sealed_rows import rows_of
 from portal.tables import accounts, codes, credentials
 
 Randomness = Callable[[int], bytes]
@@ -150,6 +151,14 @@ def verify_app_password(database: Database, lookup_key: bytes, login: str, passw
         return Submitter(
             AccountId(account["id"]), Role(account["role"]), _addresses(connection, database, account["id"])
         )
+
+
+def caretaker(connection: Connection) -> AccountId | None:
+    """Who gets the mail to postmaster: the first administrator, or whoever came first while there is none."""
+    working = and_(accounts.c.state == AccountState.ACTIVE, accounts.c.role != Role.PATIENT)
+    found = rows_of(connection).select(connection, accounts, working, order_by=accounts.c.created_at)
+    found.sort(key=lambda row: row["role"] != Role.ADMIN)
+    return AccountId(found[0]["id"]) if found else None
 
 
 def _addresses(connection: Connection, database: Database, account: str) -> frozenset[bytes]:

@@ -17,7 +17,7 @@ from typing import Self
 import trustme
 
 from appliance.acceptance import Acceptance
-from appliance.directory import Directory
+from appliance.directory import Caretaker, Directory, nobody
 from appliance.smtp_acceptance import AcceptanceLimits
 from appliance.smtp_authentication import Submitter
 from appliance.smtp_door import Door, DoorKind, DoorLimits, MessageTaker
@@ -60,6 +60,7 @@ class FrontDoorRoom:
     directory: Path
     limits: DoorLimits = LIMITS
     taker: MessageTaker | None = None
+    caretaker: Caretaker = nobody
     ports: dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -68,7 +69,9 @@ class FrontDoorRoom:
         self.vault.mailbox(BOB_ACCOUNT, BOB)
         self.depositor: Depositor = self.vault.depositor()
         lookup_key = self.vault.ring.lookup_key
-        self.addresses = Directory(self.vault.database, lookup_key=lookup_key, domains=[DOMAIN])
+        self.addresses = Directory(
+            self.vault.database, lookup_key=lookup_key, domains=[DOMAIN], caretaker=self.caretaker
+        )
         self.acceptance = Acceptance(
             self.depositor, self.addresses, limits=self.limits.acceptance, host_name=f"mx.{DOMAIN}"
         )
