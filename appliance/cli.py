@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from appliance import VERSION
 from appliance.command_call import Call, Outcome
 from appliance.command_table import ENTRIES, GROUPS, Entry
 from mailstore.errors import RefusedError, StrongroomError
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         prog="strongroom", description="A secure mailbox, portal and archive for one practice.", allow_abbrev=False
     )
     _add_common(top, default=None)
+    top.add_argument("--version", action="version", version=f"strongroom {VERSION}", help="say which release this is")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     groups: dict[str, Any] = {}
     for entry in ENTRIES:

@@ -98,7 +98,7 @@ ENTRIES: tuple[Entry, ...] = (
         "search the archive",
         "archive:search",
         (
-            _option("query", "words, fields and phrases, as docs/reference/search.md says", metavar="QUERY"),
+            _option("query", "words, fields and phrases, as docs/reference/query-language.md says", metavar="QUERY"),
             _option("--limit", "at most this many", type=int, default=20, metavar="N"),
         ),
         is_in_name_of_person=True,

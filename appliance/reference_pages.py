@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from appliance import config
+from appliance.command_answers import ANSWERS
 from appliance.command_table import ENTRIES, Entry, Option
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -14,7 +15,8 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 COMMON = """\
 # Commands
 
-Generated from `appliance/command_table.py`. Every command takes, before or after its words:
+Generated from `appliance/command_table.py` and `appliance/command_answers.py`. Every command takes, before or
+after its words:
 
 | option | meaning |
 |---|---|
@@ -24,9 +26,14 @@ Generated from `appliance/command_table.py`. Every command takes, before or afte
 | `--passphrase-file FILE` | a passphrase that unlocks the directory (or `STRONGROOM_PASSPHRASE_FILE`) |
 | `--key-file FILE` | a key file that unlocks it; without either, the one inside it does (or `STRONGROOM_KEY_FILE`) |
 
+`strongroom --version` says which release this is, and `strongroom COMMAND --help` what a command takes.
+
 Exit code 0: done. 1: refused, with `{"error": {"code", "message", "fix"}}`. 2: a wrong call.
 Commands marked † act in the name of a person: they are refused to everybody else, root included, and stand in the
 audit trail under that name.
+
+Under *answers* stand the fields of that JSON object: times are RFC 3339 in UTC, sizes are bytes, `[]` is a list. Fields
+may be added, never renamed or dropped.
 """
 
 
@@ -46,6 +53,8 @@ def _section(entry: Entry) -> str:
     lines = [f"## `strongroom {' '.join(entry.words)}`{mark}", "", f"{says}.", ""]
     if entry.options:
         lines += ["| argument | meaning |", "|---|---|", *(_row(option) for option in entry.options), ""]
+    answers = ANSWERS[" ".join(entry.words)].items()
+    lines += ["| answers | |", "|---|---|", *(f"| `{name.removesuffix('?')}` | {says} |" for name, says in answers), ""]
     return "\n".join(lines)
 
 

@@ -1,0 +1,267 @@
+"""What each command answers with ``--json``: every field and what it says.
+
+Other programs read these fields: one may be added here, none renamed or dropped. ``[]`` after a name is a list whose
+items have the fields that follow; ``?`` marks a field that is not always there. The reference page is made from this,
+and the tests hold each answer against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Fields = Mapping[str, str]
+
+_TOTAL: Fields = {"total": "how many there are in all"}
+_MESSAGE: Fields = {
+    "id": "the message's id",
+    "received_at": "when it was accepted",
+    "from": "the author, as the header says; the envelope's sender when it says nothing",
+    "to": "the To field",
+    "subject": "the subject",
+    "size_bytes": "its size",
+}
+_DUE: Fields = {
+    "received_at": "when the message was accepted",
+    "category": "its category in the schedule",
+    "due_at": "since when it may be disposed of",
+}
+_CHANGE: Fields = {
+    "change.added[]": "categories that are new",
+    "change.removed[]": "categories that are gone",
+    "change.shorter[]": "categories kept for less time than before",
+    "change.longer[]": "categories kept for more time than before",
+    "change.rules_added[]": "rules that are new",
+    "change.rules_removed[]": "rules that are gone",
+}
+_DISPOSAL: Fields = {
+    "id": "the disposal's id",
+    "state": "proposed, approved, running or completed",
+    "messages": "how many messages its set has",
+    "set_hash": "SHA-256 over exactly this set; approving names it",
+    "held": "how many more would be due but are held",
+    "schedule": "the version of the schedule by which they are due",
+    "proposed_at": "when it was proposed",
+    "approved_at": "when it was approved, or null",
+    "may_run_at": "when the cooling-off ends, or null",
+    "completed_at": "when its certificate was issued, or null",
+}
+
+
+def _items(fields: Fields) -> Fields:
+    return {f"items[].{name}": says for name, says in fields.items()}
+
+
+ANSWERS: Mapping[str, Fields] = {
+    "init": {
+        "data": "the data directory",
+        "ca_certificate": "the practice's own certificate authority (PEM)",
+        "ports.smtp": "the port of mail from other servers",
+        "ports.submission": "the port of mail programs, STARTTLS",
+        "ports.submissions": "the port of mail programs, TLS from the first byte",
+        "ports.portal": "the port of the pages",
+        "settings": "the settings file",
+        "unlocks_by_itself": "true when a key file inside the directory opens it",
+    },
+    "serve": {
+        "ready": "true; this is the first line on stdout, with or without --json",
+        "ports": "as init gives them",
+    },
+    "user add": {
+        "email": "the address",
+        "role": "the role",
+        "app_password": "for the mail program; shown this once",
+        "totp_secret": "for the authenticator (base32); shown this once",
+        "id": "the account's id",
+    },
+    "patient add": {
+        "email": "the address",
+        "enrolment_code": "handed over in person, by phone or by post",
+        "portal_url": "where the patient enrols",
+        "id": "the account's id",
+    },
+    "sign-in": {"email": "the address", "expires_at": "until when commands may use it"},
+    "sign-out": {"email": "the address", "signed_out": "true"},
+    "message list": {
+        **_items({**_MESSAGE, "is_new": "true until it was opened", "folder": "inbox or sent"}),
+        **_TOTAL,
+    },
+    "message show": {
+        **_MESSAGE,
+        "cc": "the Cc field",
+        "date": "the Date field",
+        "origin": "by which way it came in",
+        "trace_fields": "our own trace fields, which are not in the message (RFC 5321 section 4.4)",
+        "text": "the plain text",
+        "html": "the HTML as it came, not cleaned",
+        "attachments[].file_name": "as the message says it",
+        "attachments[].content_type": "as the message says it",
+        "attachments[].size_bytes": "its size, decoded",
+        "raw_base64?": "with --raw only: the very bytes that came after DATA",
+    },
+    "message trace": {
+        "id": "the message's id",
+        "recipients[].address": "the recipient",
+        "recipients[].route": "mailbox, tls, portal or undecided",
+        "recipients[].reasons[]": "why that way",
+        "recipients[].state": "what became of it so far",
+        "recipients[].attempts": "how often delivery was tried",
+        "recipients[].last_reply": "what the receiving server said last",
+        "events[].at": "when",
+        "events[].event": "what happened",
+        "events[].position": "to which recipient, counted from 0; null for the message itself",
+    },
+    "archive search": {
+        **_TOTAL,
+        "items[].id": "the message's id",
+        "items[].subject": "the subject",
+        "items[].from": "the author",
+        "items[].received_at": "when it was accepted",
+        "items[].highlights[]": "places that match, the words between « and »",
+        "index_age_seconds": "how long ago the index was last written",
+        "not_indexed": "messages that a search cannot find yet",
+    },
+    "archive status": {
+        "accepted": "messages that were accepted and not destroyed",
+        "archived": "how many of them are captured",
+        "indexed": "how many can be found",
+        "backlog": "how many wait for either",
+        "damaged": "how many could not be opened",
+    },
+    "schedule show": {
+        "id": "its version, or null while only the suggestion is there",
+        "state": "active or suggested",
+        "approved_at?": "when it came in force; absent for the suggestion",
+        "categories[].name": "the category",
+        "categories[].retain": "how long it is kept",
+        "categories[].clock": "what the time counts from",
+        "categories[].citation": "by what authority",
+        "rules[].category": "the category a rule gives",
+        "rules[].match": "to which messages",
+        "toml": "the file as it was proposed",
+    },
+    "schedule simulate": {
+        "messages": "how many messages were looked at",
+        "categories[].name": "the category",
+        "categories[].messages": "how many messages would be in it",
+        "categories[].due_now": "how many of them would be due",
+        "categories[].due_within_year": "how many would come due within a year",
+        "sooner": "messages that would be due sooner than now",
+        "later": "messages that would be due later than now",
+        "newly_due": "messages that are not due now and would be",
+        "newly_due_samples[]": "ids of some of those",
+    },
+    "schedule propose": {"id": "the version's id", "state": "proposed", **_CHANGE},
+    "schedule approve": {"id": "the version's id", "state": "active", **_CHANGE},
+    "hold place": {
+        "id": "the hold's id",
+        "matched": "messages that it holds",
+        "kept_to_be_safe": "how many of them are held because a part could not be read",
+    },
+    "hold list": {
+        **_items(
+            {
+                "id": "the hold's id",
+                "name": "the matter's name",
+                "state": "active, release_requested or released",
+                "reason": "why it was placed",
+                "custodians[]": "whose mail",
+                "since": "from this day on, or null",
+                "until": "to this day, or null",
+                "query": "what the mail must match, or null",
+                "matched": "messages that it holds",
+                "kept_to_be_safe": "how many of them are held because a part could not be read",
+                "placed_at": "when it was placed",
+            }
+        ),
+        **_TOTAL,
+    },
+    "hold release": {"id": "the hold's id", "state": "release_requested"},
+    "hold approve-release": {
+        "id": "the hold's id",
+        "due[].id": "a message that is then due",
+        **{f"due[].{name}": says for name, says in _DUE.items()},
+        "due_total": "how many those are",
+        "set_hash": "SHA-256 over exactly those",
+        "state": "released; release_requested with --preview",
+    },
+    "disposal propose": {name: _DISPOSAL[name] for name in ("id", "messages", "set_hash", "held")},
+    "disposal show": {
+        **_DISPOSAL,
+        **_items(
+            {
+                "id": "the message's id",
+                "state": "what became of it in this disposal",
+                **_DUE,
+                "why": "why it was kept after all, or null",
+            }
+        ),
+        **_TOTAL,
+    },
+    "disposal approve": _DISPOSAL,
+    "disposal run": {
+        "id": "the disposal's id",
+        "destroyed": "how many messages died",
+        "kept[].id": "a message that was approved and stays",
+        "kept[].why": "why",
+        "certificate": "the certificate (JSON); its PDF and the verifying key (*.pem) lie beside it; null without one",
+    },
+    "certificate verify": {
+        "valid": "true or false; exit code 1 when false",
+        "problems[]": "what is wrong with it",
+        "public_key": "the key that it was checked with",
+    },
+    "audit tail": {
+        **_items(
+            {
+                "sequence": "its place in the log, from 0",
+                "at": "when",
+                "actor": "who, by address where there is one",
+                "actor_id": "who, by account id",
+                "event": "what was done",
+                "object": "to what",
+                "detail": "names with plain words and numbers",
+            }
+        ),
+        **_TOTAL,
+    },
+    "audit verify": {
+        "entries": "how many entries hold",
+        "tree_root": "the root of the hash tree over them",
+        "valid": "true or false; exit code 1 when false",
+        "first_bad.sequence?": "when false: the first entry that does not hold",
+        "first_bad.problem?": "when false: what is wrong with it",
+    },
+    "doctor": {
+        **_items(
+            {
+                "check": "what was looked at",
+                "state": "ok, warn or fail; exit code 1 when one failed",
+                "message": "what was found",
+                "fix": "what to do about it",
+            }
+        ),
+        **_TOTAL,
+    },
+    "demo": {
+        **_items(
+            {
+                "stage?": "with --check: the stage of a message's life",
+                "state?": "with --check: ok, fail or not reached; exit code 1 when one failed",
+                "evidence?": "with --check: which file, row, entry or page shows it",
+                "seconds?": "with --check: how long it took",
+                "name?": "without it: a person of the practice",
+                "email?": "without it, and with --codes: the address",
+                "role?": "without it: the role",
+                "password?": "without it: the password",
+                "totp_secret?": "without it: for an authenticator",
+                "app_password?": "without it: for a mail program",
+                "enrolment_code?": "without it: for a patient",
+                "code?": "with --codes: the one-time code of the moment",
+            }
+        ),
+        "total?": "how many there are in all; not with --stop",
+        "portal?": "without --check: the address of the pages",
+        "things_to_try[]?": "without --check: ten of them",
+        "stopped?": "with --stop: true",
+    },
+}
