@@ -6,6 +6,7 @@ from appliance import portal_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive import records_desk
+from archive.archive_listing import ArchiveListing
 from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.certification import Issuer, StaffMember
@@ -18,6 +19,7 @@ from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
 from archive.words import DEFINITION
 from mailstore.message import AccountId
+from portal.archive_room import ArchiveRoom
 
 KEY_BACKUP_DAYS = 30
 """Backups of keys are kept this long at most; certificates say so (docs/operations)."""
@@ -33,15 +35,15 @@ def documents(appliance: Appliance) -> DocumentReader:
     return DocumentReader(appliance.retrieval, TextExtractor())
 
 
-def desk(appliance: Appliance) -> RecordsDesk:
-    """Schedules, holds and disposals."""
+def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsDesk:
+    """Schedules, holds and disposals. ``reader`` when the caller has one already."""
     parts = ArchiveParts(
         database=appliance.database,
         keystore=appliance.keystore,
         spool_directory=appliance.data.spool,
         objects=appliance.objects,
         index=index(appliance),
-        documents=documents(appliance),
+        documents=reader or documents(appliance),
         ring=appliance.ring,
         clock=appliance.clock,
         randomness=RANDOMNESS,
@@ -76,13 +78,13 @@ def intake(appliance: Appliance) -> Intake:
     )
 
 
-def search(appliance: Appliance) -> ArchiveSearch:
+def search(appliance: Appliance, reader: DocumentReader | None = None) -> ArchiveSearch:
     """What the search page and the command ask."""
     return ArchiveSearch(
         database=appliance.database,
         index=index(appliance),
         retrieval=appliance.retrieval,
-        documents=documents(appliance),
+        documents=reader or documents(appliance),
         clock=appliance.clock,
     )
 
@@ -90,6 +92,18 @@ def search(appliance: Appliance) -> ArchiveSearch:
 def reading(appliance: Appliance) -> ArchiveReading:
     """The archive's own door to messages."""
     return ArchiveReading(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock)
+
+
+def room(appliance: Appliance) -> ArchiveRoom:
+    """Everything that the pages about records ask, with one reader of attachments for all of it."""
+    reader = documents(appliance)
+    return ArchiveRoom(
+        search=search(appliance, reader),
+        reading=reading(appliance),
+        listing=ArchiveListing(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock),
+        desk=desk(appliance, reader),
+        checkpoints_path=appliance.data.checkpoints,
+    )
 
 
 def _staff_member(appliance: Appliance, account: AccountId) -> StaffMember:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,6 +76,24 @@ def of_appliance(appliance: Appliance) -> Iterator[Finding]:
     yield from _stores(appliance)
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
+
+
+class WholeReport:
+    """Every check of an open appliance, for the page of the administrator. One look at a time."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        self._appliance = appliance
+        self._one_at_a_time = threading.Lock()
+
+    def checks(self) -> list[Finding]:
+        """What ``doctor`` says, made now."""
+        with self._one_at_a_time:
+            found = list(of_directory(self._appliance.data, self._appliance.settings))
+            try:
+                found += of_appliance(self._appliance)
+            except StrongroomError as error:
+                found.append(Finding("open", State.FAIL, error.message, error.fix))
+        return found
 
 
 def _guarded(check: str, look: Callable[[], tuple[State, str, str]]) -> Finding:

@@ -8,6 +8,7 @@ from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from portal.account_records import AccountRecords
+from portal.archive_room import ArchiveRoom, HealthReport
 from portal.conversations import Conversations
 from portal.front_door import FrontDoor, RoutePreview
 from portal.parts import Parts, accounts_of
@@ -68,7 +69,14 @@ def people(appliance: Appliance) -> People:
     return People(desk(appliance), lookup_key=appliance.ring.lookup_key)
 
 
-def parts(appliance: Appliance, front_door: FrontDoor, route_preview: RoutePreview) -> Parts:
+def parts(
+    appliance: Appliance,
+    front_door: FrontDoor,
+    route_preview: RoutePreview,
+    *,
+    archive: ArchiveRoom,
+    health: HealthReport,
+) -> Parts:
     """Everything the pages are built from."""
     return Parts(
         settings=portal_settings(appliance.settings),
@@ -77,6 +85,8 @@ def parts(appliance: Appliance, front_door: FrontDoor, route_preview: RoutePrevi
         retrieval=appliance.retrieval,
         front_door=front_door,
         route_preview=route_preview,
+        archive=archive,
+        health=health,
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )

@@ -15,7 +15,7 @@ from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import NotFoundError
-from mailstore.message import MessageId, MessageSummary, StoredMessage
+from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
 from mailstore.message_parts import Attachment, parse
 from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock
@@ -33,6 +33,7 @@ class ArchivedMessage:
     summary: MessageSummary = field(repr=False)
     content: bytes = field(repr=False)
     category: str
+    recipients: tuple[StoredRecipient, ...] = ()
 
 
 class ArchiveReading:
@@ -73,4 +74,5 @@ class ArchiveReading:
             summary=self._retrieval.summary(stored),
             content=self._retrieval.content(message),
             category=entry.category,
+            recipients=tuple(self._retrieval.recipients(message)),
         )

@@ -9,7 +9,29 @@ from litestar.datastructures import MutableScopeHeaders, State
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from portal import error_pages, security_headers
-from portal.pages import account, assets_page, conversations, enrol, pickup, sign_in, start, write
+from portal.pages import (
+    account,
+    app_password,
+    archive,
+    assets_page,
+    audit,
+    compose,
+    conversations,
+    disposals,
+    drafts,
+    enrol,
+    health,
+    holds,
+    inbox,
+    message,
+    patients,
+    pickup,
+    schedule,
+    sent,
+    sign_in,
+    start,
+    write,
+)
 from portal.parts import Parts, open_portal
 from portal.visit import guard_the_gate, guard_the_uploads
 
@@ -25,6 +47,19 @@ PAGES: tuple[Sequence[ControllerRouterHandler], ...] = (
     conversations.ROUTES,
     write.ROUTES,
     account.ROUTES,
+    app_password.ROUTES,
+    inbox.ROUTES,
+    message.ROUTES,
+    compose.ROUTES,
+    drafts.ROUTES,
+    sent.ROUTES,
+    patients.ROUTES,
+    archive.ROUTES,
+    holds.ROUTES,
+    disposals.ROUTES,
+    schedule.ROUTES,
+    audit.ROUTES,
+    health.ROUTES,
 )
 """One line a page module. The authorisation matrix in the tests is made from what stands here."""
 

@@ -10,6 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from archive.two_persons import NotPermittedError
 from mailstore.errors import (
     DestroyedError,
     LimitExceededError,
@@ -60,6 +61,7 @@ _WORDS: tuple[tuple[type[StrongroomError], ErrorWords], ...] = (
     (UnknownHostError, WRONG_SITE),
     (ForgedFormError, FORGED),
     (ForbiddenError, FORBIDDEN),
+    (NotPermittedError, FORBIDDEN),
     (UnreadableFormError, UNREADABLE),
     (LimitExceededError, TOO_LARGE),
     (NotFoundError, NOT_FOUND),
@@ -97,6 +99,12 @@ def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[st
     """A mistake of ours. The log keeps its type and place; its text may hold what somebody wrote."""
     LOG.error("page crashed", extra={"route": _route(request)}, exc_info=error)
     return _page(request, OUR_FAULT)
+
+
+def refusal_words(error: StrongroomError) -> str:
+    """A refusal as a sentence, with what to do, for the page of somebody who may know why."""
+    words = f"{error.message}. {error.fix}".strip()
+    return words[:1].upper() + words[1:]
 
 
 def _to_the_sign_in(request: Request[Any, Any, Any], error: StrongroomError) -> Response[str]:

@@ -18,7 +18,7 @@ class Link:
 _MAIL = (Link("/inbox", "Inbox"), Link("/sent", "Sent"), Link("/compose", "Write"), Link("/patients", "Patients"))
 _RECORDS = (
     Link("/archive", "Archive"),
-    Link("/matters", "Matters"),
+    Link("/holds", "Matters"),
     Link("/disposals", "Disposal"),
     Link("/schedule", "Schedule"),
     Link("/audit", "Audit"),

@@ -9,11 +9,14 @@ from mailstore.key_hierarchy import KeyRing
 from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock
 from portal.account_records import AccountRecords, Randomness
+from portal.archive_room import ArchiveRoom, HealthReport
 from portal.assets import Assets
+from portal.audit_log import AuditLog
 from portal.conversations import Conversations
 from portal.drafts import Drafts
 from portal.enrolment import Enrolment
 from portal.front_door import FrontDoor, RoutePreview
+from portal.lamps import Lamps
 from portal.page_templates import PageTemplates
 from portal.passwords import PasswordVault
 from portal.people import People
@@ -22,6 +25,7 @@ from portal.sessions import Sessions
 from portal.settings import PortalSettings
 from portal.sign_in import Desk, SignIn
 from portal.throttles import Throttles
+from portal.tracking import Tracking
 from portal.writing import Writing
 
 
@@ -35,6 +39,8 @@ class Parts:
     retrieval: Retrieval
     front_door: FrontDoor
     route_preview: RoutePreview
+    archive: ArchiveRoom
+    health: HealthReport
     clock: Clock
     randomness: Randomness
 
@@ -51,6 +57,10 @@ class Portal:
     conversations: Conversations
     reading: Reading
     writing: Writing
+    lamps: Lamps
+    tracking: Tracking
+    archive: ArchiveRoom
+    audit_log: AuditLog
     assets: Assets
     templates: PageTemplates
 
@@ -91,6 +101,16 @@ def open_portal(parts: Parts) -> Portal:
         reading=Reading(desk, parts.retrieval, conversations, people),
         writing=Writing(
             desk, people, conversations, Drafts(desk, account_key=parts.ring.account_key), parts.front_door
+        ),
+        lamps=Lamps(people, parts.route_preview),
+        tracking=Tracking(desk, parts.retrieval, conversations, people, lookup_key=parts.ring.lookup_key),
+        archive=parts.archive,
+        audit_log=AuditLog(
+            database=parts.database,
+            people=people,
+            audit_seed=parts.ring.audit_seed,
+            checkpoints_path=parts.archive.checkpoints_path,
+            clock=parts.clock,
         ),
         assets=assets,
         templates=PageTemplates(parts.settings, assets.versions()),

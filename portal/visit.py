@@ -106,6 +106,11 @@ class Visit:
         """A value from the query string."""
         return str(self.request.query_params.get(name, default))
 
+    def number(self, name: str) -> int:
+        """A whole number from 1 on from the query string; 1 for anything else, such as a page that cannot be."""
+        text = self.query(name, "1")
+        return max(int(text), 1) if re.fullmatch(r"[0-9]{1,9}", text) else 1
+
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response[str]:
         """The rendered page, with this session's token for its forms."""
         is_part = bool(self.request.htmx) and not self.request.htmx.history_restore_request

@@ -21,13 +21,16 @@ import portal.tables
 from appliance import encryption_policy
 from appliance.acceptance import Acceptance
 from appliance.directory import Directory
+from appliance.health import Finding
 from appliance.smtp_acceptance import AcceptanceLimits
+from archive.certification import StaffMember
 from mailstore.actor import SYSTEM, Actor, Role
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.audit_entry import AuditEntry
 from mailstore.audit_trail import tail
 from mailstore.deposit import Deposit
 from mailstore.message import (
+    AccountId,
     Envelope,
     MessageId,
     Origin,
@@ -45,6 +48,7 @@ from portal.front_door import PreviewedRoute
 from portal.parts import Parts, Portal, open_portal
 from portal.sessions import Session
 from portal.settings import PasswordCost, PortalSettings
+from tests.archive_room import NO_COOLING_OFF, VaultArchive
 from tests.vault_room import RING, Vault
 
 ORIGIN = "https://portal.clinic.example"
@@ -133,6 +137,16 @@ class Lamps:
 
 
 @dataclass
+class ReportedHealth:
+    """What the doctor said of a practice, for the page that shows it."""
+
+    found: list[Finding] = field(default_factory=list)
+
+    def checks(self) -> list[Finding]:
+        return self.found
+
+
+@dataclass
 class PortalRoom:
     """The portal of Riverside Clinic."""
 
@@ -152,6 +166,8 @@ class PortalRoom:
             limits=AcceptanceLimits(60_000_000),
             host_name="portal.clinic.example",
         )
+        self.archive = VaultArchive(self.vault, self._staff_member, cooling_off=NO_COOLING_OFF)
+        self.health = ReportedHealth()
         self.parts = Parts(
             settings=self.settings,
             database=self.database,
@@ -159,10 +175,16 @@ class PortalRoom:
             retrieval=self.vault.retrieval(),
             front_door=self.door,
             route_preview=Lamps(directory),
+            archive=self.archive.room,
+            health=self.health,
             clock=self.clock,
             randomness=os.urandom,
         )
         self.portal: Portal = open_portal(self.parts)
+
+    def _staff_member(self, account: AccountId) -> StaffMember:
+        found = self.portal.people.names(frozenset({account}))[account]
+        return StaffMember(found.person.name, found.role.value)
 
     def app(self) -> Litestar:
         return create_app(self.parts)
@@ -256,6 +278,7 @@ class PortalRoom:
 
     def close(self) -> None:
         self.depositor.close()
+        self.archive.close()
         self.vault.close()
 
 

@@ -1,0 +1,46 @@
+"""Core: the events of the audit log in words that a person reads."""
+
+from __future__ import annotations
+
+_WORDS = {
+    "account.closed": "Closed an account",
+    "archive.attachment_opened": "Opened an attachment in the archive",
+    "archive.body_shown": "Saw the designed text of a message in the archive",
+    "archive.listed": "Saw a list of messages",
+    "archive.message_opened": "Opened a message in the archive",
+    "archive.searched": "Searched the archive",
+    "audit.exported": "Exported the audit log",
+    "audit.verified": "Verified the audit log",
+    "disposal.approved": "Approved a disposal",
+    "disposal.completed": "Completed a disposal",
+    "disposal.proposed": "Proposed a disposal",
+    "disposal.run": "Began to carry out a disposal",
+    "hold.placed": "Placed a hold",
+    "hold.release_requested": "Asked to end a hold",
+    "hold.released": "Ended a hold",
+    "index.rebuilt": "Made the search index anew",
+    "message.accepted": "Accepted a message",
+    "message.attachment_opened": "Opened an attachment",
+    "message.body_shown": "Saw the designed text of a message",
+    "message.captured": "Took a message into the archive",
+    "message.destroyed": "Destroyed a message",
+    "message.opened": "Opened a message",
+    "schedule.approved": "Put a schedule in force",
+    "schedule.proposed": "Proposed a schedule",
+    "sign_in": "Signed in",
+    "sign_in.refused": "Was refused at the sign-in",
+    "sign_out": "Signed out",
+}
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+"""What makes a spreadsheet take a cell for a formula or a command (CWE-1236)."""
+
+
+def event_words(event: str) -> str:
+    """The event as a sentence without its subject; the name itself, spaced, for one that is not listed."""
+    return _WORDS.get(event) or event.replace(".", ": ").replace("_", " ").capitalize()
+
+
+def cell(text: str) -> str:
+    """A value that a spreadsheet shows and never calculates: a leading apostrophe keeps it a text."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -1,0 +1,99 @@
+"""The archive's services over a vault, with a real index and a real reader of attachments, as pages get them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+from archive import tables
+from archive.archive_listing import ArchiveListing
+from archive.archive_reading import ArchiveReading
+from archive.archive_search import ArchiveSearch
+from archive.certification import Issuer, StaffMember
+from archive.document_reading import DocumentReader
+from archive.intake import Intake
+from archive.records_desk import ArchiveParts, RecordsDesk, open_desk
+from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_index_whoosh import WhooshIndex
+from archive.text_extraction import TextExtractor
+from archive.words import DEFINITION
+from mailstore.message import AccountId, MessageId
+from portal.archive_room import ArchiveRoom
+from tests.vault_room import Vault
+
+NO_COOLING_OFF = timedelta(0)
+
+
+class VaultArchive:
+    """A real archive beside a vault. ``take`` does what the worker does for mail that came in."""
+
+    def __init__(self, vault: Vault, staff: Callable[[AccountId], StaffMember], *, cooling_off: timedelta) -> None:
+        self.vault = vault
+        vault.database.create_all(tables.METADATA)
+        self.index = WhooshIndex(
+            SealedIndexStorage(vault.directory / "index", vault.ring.index_key, words=DEFINITION).create()
+        )
+        self.extractor = TextExtractor()
+        self.documents = DocumentReader(vault.retrieval(), self.extractor)
+        self.checkpoints = vault.directory / "audit" / "checkpoints.jsonl"
+        self.desk = self._desk(staff, cooling_off)
+        retrieval = vault.retrieval()
+        self.room = ArchiveRoom(
+            search=ArchiveSearch(
+                database=vault.database,
+                index=self.index,
+                retrieval=retrieval,
+                documents=self.documents,
+                clock=vault.clock,
+            ),
+            reading=ArchiveReading(database=vault.database, retrieval=retrieval, clock=vault.clock),
+            listing=ArchiveListing(database=vault.database, retrieval=retrieval, clock=vault.clock),
+            desk=self.desk,
+            checkpoints_path=self.checkpoints,
+        )
+
+    def take(self, *messages: MessageId) -> None:
+        intake = Intake(
+            database=self.vault.database,
+            documents=self.documents,
+            index=self.index,
+            schedule_in_force=self.desk.schedules.in_force,
+            living_holds=self.desk.living_holds,
+            evidence=self.desk.evidence,
+            clock=self.vault.clock,
+        )
+        for message in messages:
+            intake.capture(message)
+        intake.index(messages)
+
+    def close(self) -> None:
+        self.extractor.rest()
+
+    def _desk(self, staff: Callable[[AccountId], StaffMember], cooling_off: timedelta) -> RecordsDesk:
+        vault = self.vault
+        parts = ArchiveParts(
+            database=vault.database,
+            keystore=vault.keystore,
+            spool_directory=vault.spool,
+            objects=vault.objects,
+            index=self.index,
+            documents=self.documents,
+            ring=vault.ring,
+            clock=vault.clock,
+            randomness=os.urandom,
+        )
+        issuer = Issuer(
+            practice="Riverside Clinic",
+            certificate_seed=vault.ring.certificate_seed,
+            audit_seed=vault.ring.audit_seed,
+            key_backup_days=30,
+            staff=staff,
+        )
+        return open_desk(
+            parts,
+            issuer=issuer,
+            certificates_directory=vault.directory / "certificates",
+            checkpoints_path=self.checkpoints,
+            cooling_off_hours=int(cooling_off.total_seconds() // 3600),
+        )
