@@ -55,8 +55,8 @@ class OpenedMessage:
 
     @property
     def text(self) -> str | None:
-        """The plain text of the message, when it has one."""
-        texts = [body.text for body in self.parsed.bodies if body.kind == "text"]
+        """The plain text of the message, when it says anything."""
+        texts = [body.text for body in self.parsed.bodies if body.kind == "text" and body.text.strip()]
         return "\n\n".join(texts) if texts else None
 
     @property

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import trustme
 import uvicorn
@@ -79,14 +79,12 @@ def window(
     *,
     width: int = DESK,
     script: bool = True,
-    colours: Literal["dark", "light"] = "light",
 ) -> Iterator[Page]:
     """One page of a fresh browser context."""
     context: BrowserContext = browser.new_context(
         base_url=origin,
         viewport={"width": width, "height": 900},
         java_script_enabled=script,
-        color_scheme=colours,
         reduced_motion="reduce",
     )
     context.set_default_timeout(10_000)
@@ -109,8 +107,16 @@ def sign_in(page: Page, room: PortalRoom, somebody: Somebody) -> None:
 
 
 def barriers(page: Page) -> list[str]:
-    """What axe finds against WCAG 2.2 AA, one line each. Needs script in the page."""
-    answer: Any = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
+    """What axe finds against WCAG 2.2 AA, one line each, in light and, for contrast, in dark. Needs script."""
+    found = _found_by_axe(page, {"type": "tag", "values": WCAG})
+    page.emulate_media(color_scheme="dark")
+    found += [f"in the dark, {each}" for each in _found_by_axe(page, {"type": "rule", "values": ["color-contrast"]})]
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+def _found_by_axe(page: Page, only: dict[str, Any]) -> list[str]:
+    answer: Any = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
     return [
         f"{found['id']}: {found['help']} {[node['html'][:120] for node in found['nodes']]}"
         for found in answer.response["violations"]
