@@ -21,6 +21,7 @@ class Lamp:
     """What is shown under one recipient. ``seen`` goes back with the form: it says that this lamp was shown."""
 
     shown: str = field(repr=False)
+    name: str = field(repr=False)
     words: Words
     reasons: tuple[str, ...] = field(repr=False)
     seen: str = field(default="", repr=False)
@@ -46,7 +47,7 @@ class Lamps:
     ) -> Iterable[Lamp]:
         for piece in pieces:
             if isinstance(piece, str):
-                yield Lamp(display(piece), NO_ADDRESS, ())
+                yield Lamp(display(piece), "", NO_ADDRESS, ())
             elif piece.canonical in routes:
                 yield self._lamp(actor, piece, routes[piece.canonical])
 
@@ -54,7 +55,8 @@ class Lamps:
         in_portal = route.route is Route.PORTAL
         access = self._people.access_of(actor, address.text) if in_portal else Access.UNTOLD
         words = lamp(route.route, access, is_possible=route.is_possible)
-        return Lamp(display(address.text), words, route.reasons, f"{address.canonical} {route.route.value}")
+        name = self._people.name_of(actor, address.text)
+        return Lamp(display(address.text), name, words, route.reasons, f"{address.canonical} {route.route.value}")
 
 
 def _pieces(text: str) -> tuple[Address | str, ...]:

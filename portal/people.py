@@ -184,6 +184,14 @@ class People:
                 sessions=self._desk.sessions.count(connection, account, self._desk.clock.now()),
             )
 
+    def name_of(self, actor: Actor, address: str) -> str:
+        """Whose address this is: a colleague's name, or a patient's for those who may see patients; else nothing."""
+        with self._desk.database.read() as connection:
+            account = self._desk.records.by_login(connection, address)
+        if account is None or not (account.role.is_staff or access_rules.may_see_patients(actor)):
+            return ""
+        return account.person.name
+
     def access_of(self, actor: Actor, address: str) -> Access:
         """Whether the person behind an address can open the portal; untold to those who may not see patients."""
         if not access_rules.may_see_patients(actor):

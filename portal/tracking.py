@@ -41,6 +41,7 @@ class Way:
     """One recipient's way so far."""
 
     recipient: StoredRecipient
+    name: str = field(repr=False)
     words: Words
     access: Access
     happenings: tuple[Happening, ...]
@@ -66,7 +67,7 @@ class SentMessage:
     """One line of the list of sent mail."""
 
     listed: ListedMessage
-    addresses: tuple[str, ...] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
     words: Words
 
 
@@ -105,7 +106,7 @@ class Tracking:
     def sent(self, actor: Actor, before: int | None = None) -> SentPage:
         """One page of what this person sent, newest first."""
         page = self._conversations.folder(actor, Folder.SENT, limit=SENT_AT_ONCE, before=before)
-        return SentPage(tuple(self._sent(each) for each in page.items), page.total, page.before)
+        return SentPage(tuple(self._sent(actor, each) for each in page.items), page.total, page.before)
 
     def of(self, actor: Actor, message: MessageId) -> TrackedMessage:
         """A message's whole way. Raises NotFoundError for everybody but its author: blind copies stay blind."""
@@ -163,16 +164,17 @@ class Tracking:
         except (DestroyedError, NotFoundError):
             return ""
 
-    def _sent(self, listed: ListedMessage) -> SentMessage:
+    def _sent(self, actor: Actor, listed: ListedMessage) -> SentMessage:
         recipients = self._retrieval.recipients(listed.stored.id)
-        addresses = tuple(each.address for each in recipients)
-        return SentMessage(listed, addresses, delivery_words.together(recipients))
+        names = tuple(self._people.name_of(actor, each.address) or each.address for each in recipients)
+        return SentMessage(listed, names, delivery_words.together(recipients))
 
     def _way(self, actor: Actor, recipient: StoredRecipient, entries: list[AuditEntry]) -> Way:
         in_portal = recipient.route is Route.PORTAL
         access = self._people.access_of(actor, recipient.address) if in_portal else Access.UNTOLD
         theirs = [each for each in entries if _is_about(each) == recipient.position]
-        return Way(recipient, delivery_words.state(recipient), access, _happenings(theirs, {}))
+        name = self._people.name_of(actor, recipient.address)
+        return Way(recipient, name, delivery_words.state(recipient), access, _happenings(theirs, {}))
 
     def _names(self, entries: list[AuditEntry]) -> dict[str, str]:
         accounts = self._people.names(frozenset(AccountId(each.actor) for each in entries))
