@@ -208,8 +208,11 @@ class SignIn:
         return self._desk.records.by_login(connection, login)
 
     def _welcome(self, connection: Connection, account: Account, subjects: tuple[Subject, ...], how: str) -> None:
+        """Somebody is in. What has expired of others is swept here: a sign-in is rare, and writes anyway."""
         desk = self._desk
         desk.throttles.refund(connection, subjects, desk.clock.now())
+        desk.sessions.sweep(connection, desk.clock.now())
+        desk.throttles.sweep(connection, desk.clock.now())
         desk.throttles.forget(connection, account_subject(canonical_login(account.person.email)))
         desk.note(connection, "sign_in", account, {"how": how})
 

@@ -108,7 +108,9 @@ def test_no_page_has_a_barrier_or_scrolls_sideways(
 
     def look(page: Page, name: str) -> None:
         page.wait_for_load_state()
-        found[name] = barriers(page) + (["scrolls sideways"] if scrolls_sideways(page) else [])
+        found[name] = barriers(page, in_the_dark=width == PHONE) + (
+            ["scrolls sideways"] if scrolls_sideways(page) else []
+        )
 
     with window(browser, origin, width=width) as page:
         page.goto("/sign-in")
