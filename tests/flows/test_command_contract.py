@@ -49,6 +49,7 @@ def practice(tmp_path: Path) -> RunningPractice:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_command_answers_as_the_table_says(practice: RunningPractice) -> None:
     people_are_added(practice)
     with practice.serving():
