@@ -23,6 +23,7 @@ class DisposalState(StrEnum):
     APPROVED = "approved"
     RUNNING = "running"
     COMPLETED = "completed"
+    WITHDRAWN = "withdrawn"
 
 
 class ItemState(StrEnum):

@@ -145,6 +145,8 @@ class DisposalRun:
         """Row, items and audit log must tell of the same approval of the same set."""
         if record.state is DisposalState.PROPOSED:
             raise WrongDisposalStateError("this disposal was not approved", fix="Ask an approver to look at it.")
+        if record.state is DisposalState.WITHDRAWN:
+            raise WrongDisposalStateError("this disposal was withdrawn", fix="Propose what is due again.")
         items = disposal_records.items(connection, record.id)
         now_hash = set_hash((item.message, item.sealed_digest) for item in items)
         approvals = [entry for entry in audit_trail.about(connection, record.id) if entry.event == APPROVED]

@@ -11,7 +11,15 @@ from archive.disposal_decision import Why
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
 from archive.due_records import DueRecord, DueRecords
 from archive.schedules import Schedules
-from archive.two_persons import APPROVERS, PROPOSERS, require_other_person, require_reader, require_role
+from archive.two_persons import (
+    APPROVERS,
+    KEEPERS,
+    PROPOSERS,
+    require_other_person,
+    require_own_step,
+    require_reader,
+    require_role,
+)
 from mailstore import audit_trail
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail
@@ -23,6 +31,7 @@ from mailstore.wall_clock import Clock
 
 PROPOSED = "disposal.proposed"
 APPROVED = "disposal.approved"
+WITHDRAWN = "disposal.withdrawn"
 
 Progress = Callable[[int, int], None]
 """Told how many messages were looked at, and of how many."""
@@ -169,6 +178,18 @@ class Disposals:
             disposal_records.change(connection, disposal, state=DisposalState.APPROVED, **changes)
             detail: Detail = {"set_hash": set_hash.hex(), "messages": record.messages}
             audit_trail.append(connection, [AuditFact(APPROVED, actor.account, disposal, detail)], now=now)
+            return disposal_records.of(connection, disposal)
+
+    def withdraw(self, actor: Actor, disposal: str) -> DisposalRecord:
+        """Take back one's own proposal, or one's own approval with it, while nothing of it was destroyed."""
+        require_role(actor, KEEPERS)
+        with self._database.write() as connection:
+            record = disposal_records.of(connection, disposal)
+            require_own_step(actor, record.proposed_by, record.approved_by)
+            if record.state not in {DisposalState.PROPOSED, DisposalState.APPROVED}:
+                raise WrongDisposalStateError(f"this disposal is {record.state}; it can no longer be withdrawn")
+            disposal_records.change(connection, disposal, state=DisposalState.WITHDRAWN)
+            audit_trail.append(connection, [AuditFact(WITHDRAWN, actor.account, disposal)], now=self._clock.now())
             return disposal_records.of(connection, disposal)
 
     def _record(self, record: DisposalRecord, due: tuple[DueRecord, ...]) -> None:

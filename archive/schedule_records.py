@@ -20,6 +20,7 @@ class ScheduleState(StrEnum):
     PROPOSED = "proposed"
     ACTIVE = "active"
     RETIRED = "retired"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ def activate(connection: Connection, schedule: str, *, by: AccountId, now: datet
     rows.update(connection, table, was_active, {"state": ScheduleState.RETIRED, "retired_at": now})
     changes = {"state": ScheduleState.ACTIVE, "approved_by": by, "approved_at": now}
     rows.update(connection, table, table.c.id == schedule, changes)
+
+
+def withdraw(connection: Connection, schedule: str) -> None:
+    """Record that a version was taken back before anybody approved it."""
+    rows_of(connection).update(connection, table, table.c.id == schedule, {"state": ScheduleState.WITHDRAWN})
 
 
 def _record(row: SealedRow) -> ScheduleRecord:

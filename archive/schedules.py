@@ -15,7 +15,7 @@ from archive.retention_schedule import Schedule
 from archive.schedule_change import Rehearsal, ScheduleChange, Simulation, change_between
 from archive.schedule_records import ScheduleRecord, ScheduleState
 from archive.sealed_details import SealedDetails
-from archive.two_persons import KEEPERS, require_other_person, require_role
+from archive.two_persons import KEEPERS, require_other_person, require_own_step, require_role
 from mailstore import audit_trail, message_records
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact
@@ -28,6 +28,7 @@ from mailstore.wall_clock import Clock
 TEXT = "schedule-text"
 PROPOSED = "schedule.proposed"
 APPROVED = "schedule.approved"
+WITHDRAWN = "schedule.withdrawn"
 
 Progress = Callable[[int, int], None]
 """Told how many messages were looked at, and of how many."""
@@ -174,6 +175,17 @@ class Schedules:
             detail = {"shorter": len(change.shorter), "longer": len(change.longer), "removed": len(change.removed)}
             audit_trail.append(connection, [AuditFact(APPROVED, actor.account, schedule, detail)], now=now)
         return change
+
+    def withdraw(self, actor: Actor, schedule: str) -> None:
+        """Take back one's own proposal before it was approved."""
+        require_role(actor, KEEPERS)
+        with self._database.write() as connection:
+            record = schedule_records.of(connection, schedule)
+            require_own_step(actor, record.proposed_by)
+            if record.state is not ScheduleState.PROPOSED:
+                raise NotProposedError(f"this version is {record.state}; it can no longer be withdrawn")
+            schedule_records.withdraw(connection, schedule)
+            audit_trail.append(connection, [AuditFact(WITHDRAWN, actor.account, schedule)], now=self._clock.now())
 
     def _view(self, record: ScheduleRecord) -> ScheduleView:
         text = self._details.open(TEXT, record.id, record.text_sealed).decode()

@@ -52,3 +52,11 @@ def require_other_person(actor: Actor, first: AccountId | None) -> None:
         raise SecondPersonNeededError(
             "who asked for this cannot approve it too", fix="Ask a second person to look at it and approve it."
         )
+
+
+def require_own_step(actor: Actor, *persons: AccountId | None) -> None:
+    """Let the step pass for one of these persons only. Raises ``NotPermittedError``."""
+    if actor.account not in persons:
+        raise NotPermittedError(
+            "only who put this forward can take it back", fix="Ask that person; whoever approves may also decline."
+        )

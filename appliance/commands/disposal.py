@@ -62,6 +62,14 @@ def execute(call: Call) -> Outcome:
     return Outcome(fields, text)
 
 
+def withdraw(call: Call) -> Outcome:
+    """Take back one's own proposal or approval, while nothing was destroyed."""
+    with command_access.opened(call) as appliance:
+        actor = command_access.person(call, appliance)
+        fields = _record(archive_wiring.desk(appliance).disposals.withdraw(actor, call.arguments.id))
+    return Outcome(fields, facts(fields))
+
+
 def _record(record: DisposalRecord) -> dict[str, Any]:
     return {
         "id": record.id,

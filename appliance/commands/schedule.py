@@ -84,6 +84,14 @@ def approve(call: Call) -> Outcome:
     return Outcome(fields, f"In force now.\n{_change_text(change)}")
 
 
+def withdraw(call: Call) -> Outcome:
+    """Take back one's own proposal before it was approved."""
+    with command_access.opened(call) as appliance:
+        actor = command_access.person(call, appliance)
+        archive_wiring.desk(appliance).schedules.withdraw(actor, call.arguments.id)
+    return Outcome({"id": call.arguments.id, "state": "withdrawn"}, "Withdrawn. Nothing has changed.")
+
+
 def _categories(schedule: Schedule) -> list[dict[str, Any]]:
     return [
         {

@@ -38,6 +38,17 @@ class Stage(StrEnum):
     READY = "May be carried out"
     RUNNING = "Being carried out"
     DONE = "Done"
+    WITHDRAWN = "Withdrawn"
+
+
+_STEPS = {
+    Stage.PROPOSED: 2,
+    Stage.COOLING_OFF: 3,
+    Stage.READY: 4,
+    Stage.RUNNING: 4,
+    Stage.DONE: 5,
+    Stage.WITHDRAWN: 1,
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,12 @@ class StagedDisposal:
     @property
     def step(self) -> int:
         """Which of the four steps is under way, from 1."""
-        return {Stage.PROPOSED: 2, Stage.COOLING_OFF: 3, Stage.READY: 4, Stage.RUNNING: 4, Stage.DONE: 5}[self.stage]
+        return _STEPS[self.stage]
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing more will come of it."""
+        return self.stage in {Stage.DONE, Stage.WITHDRAWN}
 
 
 @shows("/disposals", audience=RECORDS_OFFICERS)
@@ -136,8 +152,8 @@ def _disposals_page(visit: Visit, problems: tuple[Problem, ...] = ()) -> Respons
     return visit.page(
         "pages/disposals.html",
         status=409 if problems else 200,
-        open_ones=[each for each in staged if each.stage is not Stage.DONE],
-        done_ones=[each for each in staged if each.stage is Stage.DONE],
+        open_ones=[each for each in staged if not each.is_over],
+        done_ones=[each for each in staged if each.is_over],
         past_period=disposals.past_period(actor),
         people=_people(visit, [each.record for each in staged]),
         may_propose=actor.role in PROPOSERS,
@@ -152,7 +168,10 @@ def _disposal_page(
     view = desk.disposals.show(actor, visit.path("disposal"))
     staged = _staged(view.record, visit.now)
     wanted = visit.query("category")
-    items = [item for item in view.items if not wanted or item.category == wanted]
+    items = sorted(
+        (item for item in view.items if not wanted or item.category == wanted),
+        key=lambda item: (item.received_at, item.message),
+    )
     page = visit.number("page")
     shown = items[(page - 1) * PAGE_ITEMS : page * PAGE_ITEMS]
     living = [item.message for item in shown if item.state is not ItemState.DESTROYED]
@@ -189,6 +208,8 @@ def _staged(record: DisposalRecord, now: datetime) -> StagedDisposal:
             return StagedDisposal(record, Stage.RUNNING)
         case DisposalState.COMPLETED:
             return StagedDisposal(record, Stage.DONE)
+        case DisposalState.WITHDRAWN:
+            return StagedDisposal(record, Stage.WITHDRAWN)
 
 
 def _at(view: DisposalView, category: str, page: int) -> str:

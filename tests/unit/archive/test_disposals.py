@@ -10,7 +10,7 @@ from archive.disposals import NoScheduleError, ScheduleChangedError, WrongDispos
 from archive.two_persons import NotPermittedError, SecondPersonNeededError
 from mailstore.actor import SYSTEM, Actor, Role
 from mailstore.errors import NotFoundError
-from mailstore.message import RecipientState
+from mailstore.message import AccountId, RecipientState
 from tests.records_room import APPROVER, CLINICIAN, COOLING_OFF, RECORDS, SCHEDULE, RecordsRoom
 
 
@@ -128,3 +128,36 @@ def test_empty_proposal_is_an_honest_answer(room: RecordsRoom) -> None:
     proposed = room.desk.disposals.propose(RECORDS)
     assert (proposed.messages, proposed.held) == (0, 0)
     assert [record.id for record in room.desk.disposals.all(APPROVER)] == [proposed.id]
+
+
+def test_proposer_and_approver_take_their_own_step_back_and_nobody_else_does(room: RecordsRoom) -> None:
+    room.put_in_force()
+    message = room.receive("newsletter")
+    proposed = room.desk.disposals.propose(RECORDS)
+    for other in (APPROVER, CLINICIAN, Actor(AccountId("z" * 26), Role.RECORDS), SYSTEM):
+        with pytest.raises(NotPermittedError):
+            room.desk.disposals.withdraw(other, proposed.id)
+    room.desk.disposals.approve(APPROVER, proposed.id, set_hash=proposed.set_hash)
+    assert room.desk.disposals.withdraw(APPROVER, proposed.id).state is DisposalState.WITHDRAWN
+    assert room.events("disposal.withdrawn") == [proposed.id]
+    room.clock.advance(COOLING_OFF)
+    for step in (
+        lambda: room.desk.disposal_run.run(RECORDS, proposed.id),
+        lambda: room.desk.disposals.approve(APPROVER, proposed.id, set_hash=proposed.set_hash),
+        lambda: room.desk.disposals.withdraw(RECORDS, proposed.id),
+    ):
+        with pytest.raises(WrongDisposalStateError):
+            step()
+    assert room.vault.retrieval().content(message)
+    assert room.desk.disposals.propose(RECORDS).messages == 1
+
+
+def test_disposal_that_was_carried_out_cannot_be_withdrawn(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive("newsletter")
+    proposed = room.desk.disposals.propose(RECORDS)
+    room.desk.disposals.approve(APPROVER, proposed.id, set_hash=proposed.set_hash)
+    room.clock.advance(COOLING_OFF)
+    room.desk.disposal_run.run(RECORDS, proposed.id)
+    with pytest.raises(WrongDisposalStateError):
+        room.desk.disposals.withdraw(RECORDS, proposed.id)

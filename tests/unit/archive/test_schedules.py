@@ -106,3 +106,21 @@ def test_simulation_names_what_a_shorter_schedule_would_kill_at_once(room: Recor
     bill = room.receive("your invoice")
     outcome = room.desk.schedules.simulate(RECORDS, SCHEDULE.replace("10 years", "0 days"))
     assert (outcome.newly_due, outcome.newly_due_samples, outcome.sooner) == (1, (bill,), 1)
+
+
+def test_proposed_version_is_withdrawn_by_its_proposer_alone_and_never_comes_into_force(room: RecordsRoom) -> None:
+    schedule = room.desk.schedules.propose(RECORDS, SCHEDULE)
+    with pytest.raises(NotPermittedError):
+        room.desk.schedules.withdraw(APPROVER, schedule)
+    room.desk.schedules.withdraw(RECORDS, schedule)
+    assert room.desk.schedules.version(schedule).state is ScheduleState.WITHDRAWN
+    assert room.events("schedule.withdrawn") == [schedule]
+    with pytest.raises(NotProposedError):
+        room.desk.schedules.approve(APPROVER, schedule)
+
+
+def test_version_in_force_cannot_be_withdrawn(room: RecordsRoom) -> None:
+    schedule = room.put_in_force()
+    with pytest.raises(NotProposedError):
+        room.desk.schedules.withdraw(RECORDS, schedule)
+    assert room.desk.schedules.active().id == schedule
