@@ -11,6 +11,7 @@ from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.certification import Issuer, StaffMember
 from archive.document_reading import DocumentReader
+from archive.index_care import IndexCare, RebuildMark
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk
 from archive.sealed_index_storage import SealedIndexStorage
@@ -86,6 +87,18 @@ def search(appliance: Appliance, reader: DocumentReader | None = None) -> Archiv
         retrieval=appliance.retrieval,
         documents=reader or documents(appliance),
         clock=appliance.clock,
+        rebuild_mark=RebuildMark(appliance.data.rebuild_mark),
+    )
+
+
+def index_care(appliance: Appliance, taking_in: Intake) -> IndexCare:
+    """What makes the index anew when it is not what it was."""
+    return IndexCare(
+        database=appliance.database,
+        intake=taking_in,
+        opened=lambda: index(appliance),
+        directory=appliance.data.index,
+        mark=RebuildMark(appliance.data.rebuild_mark),
     )
 
 

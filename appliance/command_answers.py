@@ -35,7 +35,7 @@ _CHANGE: Fields = {
 }
 _DISPOSAL: Fields = {
     "id": "the disposal's id",
-    "state": "proposed, approved, running or completed",
+    "state": "proposed, approved, running, completed or withdrawn",
     "messages": "how many messages its set has",
     "set_hash": "SHA-256 over exactly this set; approving names it",
     "held": "how many more would be due but are held",
@@ -119,6 +119,11 @@ ANSWERS: Mapping[str, Fields] = {
         "items[].highlights[]": "places that match, the words between « and »",
         "index_age_seconds": "how long ago the index was last written",
         "not_indexed": "messages that a search cannot find yet",
+        "is_rebuilding": "whether the index is being made anew at this moment",
+    },
+    "archive rebuild": {
+        "indexed": "how many messages the new index holds",
+        "seconds": "how long it took",
     },
     "archive status": {
         "accepted": "messages that were accepted and not destroyed",
@@ -152,6 +157,7 @@ ANSWERS: Mapping[str, Fields] = {
     },
     "schedule propose": {"id": "the version's id", "state": "proposed", **_CHANGE},
     "schedule approve": {"id": "the version's id", "state": "active", **_CHANGE},
+    "schedule withdraw": {"id": "the version's id", "state": "withdrawn"},
     "hold place": {
         "id": "the hold's id",
         "matched": "messages that it holds",
@@ -198,6 +204,7 @@ ANSWERS: Mapping[str, Fields] = {
         **_TOTAL,
     },
     "disposal approve": _DISPOSAL,
+    "disposal withdraw": _DISPOSAL,
     "disposal run": {
         "id": "the disposal's id",
         "destroyed": "how many messages died",

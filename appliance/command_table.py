@@ -104,6 +104,7 @@ ENTRIES: tuple[Entry, ...] = (
         is_in_name_of_person=True,
     ),
     Entry(("archive", "status"), "whether all that was accepted is archived and indexed", "archive:status"),
+    Entry(("archive", "rebuild"), "make the search index anew from the messages", "archive:rebuild"),
     Entry(
         ("schedule", "show"),
         "the retention schedule in force",
@@ -127,6 +128,13 @@ ENTRIES: tuple[Entry, ...] = (
         ("schedule", "approve"),
         "put a proposed schedule in force (another person)",
         "schedule:approve",
+        (_ID,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("schedule", "withdraw"),
+        "take back one's own proposed schedule",
+        "schedule:withdraw",
         (_ID,),
         is_in_name_of_person=True,
     ),
@@ -175,6 +183,13 @@ ENTRIES: tuple[Entry, ...] = (
         "approve exactly the set shown (another person)",
         "disposal:approve",
         (_ID, _option("--set-hash", "the hash that show printed", required=True, metavar="H")),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("disposal", "withdraw"),
+        "take back one's own proposal or approval, while nothing was destroyed",
+        "disposal:withdraw",
+        (_ID,),
         is_in_name_of_person=True,
     ),
     Entry(

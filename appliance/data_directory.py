@@ -93,6 +93,11 @@ class DataDirectory:
         return self.run / "serve.pid"
 
     @property
+    def rebuild_mark(self) -> Path:
+        """Held locked while the search index is made anew; says how far that is."""
+        return self.run / "index-rebuild"
+
+    @property
     def sessions(self) -> Path:
         """Sign-in files of the command line, one directory for each system user."""
         return self.run / "sessions"

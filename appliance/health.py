@@ -16,12 +16,13 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from appliance import process_file, schema, tls_certificates
+from appliance import archive_wiring, process_file, schema, tls_certificates
 from appliance.data_directory import DataDirectory
 from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
 from appliance.wiring import Appliance
-from archive import archive_records
+from archive import archive_records, index_care
+from archive.index_care import RebuildMark
 from mailstore import audit_trail, consistency_check, outbox
 from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Stores, Weight
@@ -242,6 +243,16 @@ def _index(appliance: Appliance) -> tuple[State, str, str]:
         counts = archive_records.counts(connection)
         oldest = archive_records.oldest_unindexed_at(connection)
     told = f"{counts.indexed} of {counts.archived} messages can be found"
+    rebuild = RebuildMark(appliance.data.rebuild_mark).progress()
+    if rebuild is not None:
+        return State.WARN, f"it is being rebuilt: {rebuild.done} of {rebuild.total} messages are back", ""
+    problem = index_care.problem_of(appliance.database, archive_wiring.index(appliance))
+    if problem:
+        return (
+            State.WARN,
+            f"it must be rebuilt: {problem}",
+            "serve does that by itself within a minute; or run: strongroom archive rebuild",
+        )
     if oldest is not None and appliance.clock.now() - oldest > LATE_INDEX:
         return (
             State.WARN,

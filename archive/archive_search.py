@@ -9,6 +9,7 @@ from datetime import datetime
 
 from archive import archive_records, search_query
 from archive.evidence import DocumentSource
+from archive.index_care import RebuildMark, RebuildProgress
 from archive.query_conditions import Query
 from archive.search_highlight import Highlight, highlights
 from archive.search_index import Hit, SearchIndex
@@ -44,13 +45,14 @@ class SearchAnswer:
     """``total`` messages match, ``items`` are the newest of them.
 
     ``index_age_seconds`` is how long the message that waits longest for the index has waited, 0 when none does.
-    ``not_indexed`` messages were accepted and could not be looked at.
+    ``not_indexed`` messages were accepted and could not be looked at. ``rebuild``: the index is being made anew.
     """
 
     total: int
     items: tuple[SearchItem, ...]
     index_age_seconds: float
     not_indexed: int
+    rebuild: RebuildProgress | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class ArchiveSearch:
         retrieval: Retrieval,
         documents: DocumentSource,
         clock: Clock,
+        rebuild_mark: RebuildMark | None = None,
     ) -> None:
+        self._rebuild_mark = rebuild_mark
         self._database = database
         self._index = index
         self._retrieval = retrieval
@@ -104,6 +108,7 @@ class ArchiveSearch:
             items=self._items(query, hits.items[offset:], seconds=HIGHLIGHT_SECONDS if with_highlights else 0.0),
             index_age_seconds=self._index_age_seconds(now),
             not_indexed=status.backlog + status.damaged,
+            rebuild=self._rebuild_mark.progress() if self._rebuild_mark else None,
         )
 
     def status(self) -> ArchiveStatus:

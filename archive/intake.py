@@ -120,12 +120,6 @@ class Intake:
         self.index_waiting(progress)
         return self._index.document_count()
 
-    def is_index_whole(self) -> bool:
-        """False when the index holds fewer messages than the rows say: it was lost or put back to an older state."""
-        with self._database.read() as connection:
-            indexed = archive_records.counts(connection).indexed
-        return self._index.document_count() >= indexed
-
     def _capture_read(self, stored: StoredMessage, read: ReadDocument) -> None:
         evidence, now = self._evidence.of_document(read), self._clock.now()
         with self._database.write() as connection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from appliance import archive_wiring, command_access
 from appliance.command_call import Call, Outcome, facts, shown
 from archive.archive_search import MOST_ITEMS, SearchItem
@@ -22,10 +24,22 @@ def search(call: Call) -> Outcome:
         "items": items,
         "index_age_seconds": answer.index_age_seconds,
         "not_indexed": answer.not_indexed,
+        "is_rebuilding": answer.rebuild is not None,
     }
     found = "\n\n".join(_told(item) for item in items) or "Nothing matches."
     missing = f"\n{answer.not_indexed} messages are not in the index yet." if answer.not_indexed else ""
-    return Outcome(fields, f"{answer.total} found\n\n{found}{missing}")
+    rebuilding = "\nThe index is being rebuilt: what is not in it yet is not found." if answer.rebuild else ""
+    return Outcome(fields, f"{answer.total} found\n\n{found}{missing}{rebuilding}")
+
+
+def rebuild(call: Call) -> Outcome:
+    """Make the search index anew. Mail goes on coming in meanwhile; searches find what is back already."""
+    begun = time.monotonic()
+    with command_access.opened(call) as appliance:
+        intake = archive_wiring.intake(appliance)
+        indexed = archive_wiring.index_care(appliance, intake).rebuild()
+    fields = {"indexed": indexed, "seconds": round(time.monotonic() - begun, 3)}
+    return Outcome(fields, facts(fields))
 
 
 def status(call: Call) -> Outcome:

@@ -15,6 +15,7 @@ from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
+from archive.index_care import IndexCare
 from archive.intake import Intake
 from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_EVERY = timedelta(minutes=10)
 INDEX_BATCH = 100
 """Messages that share one commit of the index, which costs more than a message."""
+
+INDEX_CHECK_EVERY = timedelta(minutes=1)
+"""How soon a damaged index is noticed. Files that have not changed since they were found whole are not read again."""
 
 SWEEP_EVERY = timedelta(hours=1)
 
@@ -52,14 +56,17 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     kinds = {**_kinds(promotion, intake), **delivery_wiring.outbound(appliance, front).work()}
     worker = Worker(appliance.database, kinds, clock=appliance.clock)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
-    await asyncio.to_thread(_mend, appliance, intake)
+    care = archive_wiring.index_care(appliance, intake)
+    await asyncio.to_thread(_mend, appliance)
     duties = [
         asyncio.create_task(_every(CHECKPOINT_EVERY, lambda: _checkpoint(appliance))),
+        asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
         asyncio.create_task(_every(SWEEP_EVERY, lambda: _sweep(promotion))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
     ]
     when_ready()
     await worker.run()
+    care.stop()
     for duty in duties:
         duty.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
@@ -101,15 +108,19 @@ async def _every(pause: timedelta, duty: Callable[[], None]) -> None:
         await asyncio.sleep(pause.total_seconds())
 
 
-def _mend(appliance: Appliance, intake: Intake) -> None:
-    """Take up what an interruption left half done: holds not yet held against all mail, an index that was lost."""
+def _mend(appliance: Appliance) -> None:
+    """Take up what an interruption left half done: holds not yet held against all mail."""
     try:
         if unfinished := archive_wiring.desk(appliance).holds.evaluate_unfinished():
             logger.info("holds evaluated", extra={"holds": unfinished})
-        if not intake.is_index_whole():
-            logger.info("index rebuilt", extra={"messages": intake.rebuild()})
     except StrongroomError:
         logger.exception("mending failed")
+
+
+def _tend(care: IndexCare) -> None:
+    """Look whether the index is whole; searches say meanwhile that it is being made anew."""
+    if problem := care.tend():
+        logger.warning("index rebuilt", extra={"problem": problem})
 
 
 def _checkpoint(appliance: Appliance) -> None:

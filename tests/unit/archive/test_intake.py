@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archive import archive_records
+from archive import archive_records, index_care
 from archive.archive_search import ArchiveSearch
 from archive.document_reading import DocumentReader
 from archive.intake import CAPTURED, DAMAGED, Intake
@@ -164,11 +164,11 @@ def test_a_lost_index_is_noticed_and_made_anew_with_the_same_answers(desk: Desk)
     before = desk.found("letter")
     for path in (desk.room.directory / "index").iterdir():
         path.unlink()
-    assert not desk.intake.is_index_whole()
+    assert index_care.problem_of(desk.room.vault.database, desk.room.index)
     assert desk.search.status().indexed == 0
     assert desk.search.search(RECORDS, "letter", limit=9).not_indexed == 5
     assert desk.intake.rebuild() == 5
-    assert desk.intake.is_index_whole()
+    assert not index_care.problem_of(desk.room.vault.database, desk.room.index)
     assert desk.found("letter") == before
 
 

@@ -1,0 +1,186 @@
+"""The search index is a cache: lost, damaged or outdated, it is made anew by itself from the messages (promise I8).
+
+One process at a time makes it anew. While it does, every other one can see how far it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from archive import archive_records
+from archive.intake import Intake, Progress
+from archive.search_index import IndexOutdatedError, SearchIndex
+from mailstore.database import Database
+from mailstore.errors import RefusedError, StorageUnavailableError, StrongroomError, TamperedError
+
+_TRIES = 5
+_PAUSE_SECONDS = 0.05
+
+
+class IndexBusyError(RefusedError):
+    """The index is being made anew by somebody else already."""
+
+    code = "index_rebuilding"
+
+
+class RebuildStoppedError(StrongroomError):
+    """The process ends. What is missing in the index is put into it at the next start."""
+
+    code = "rebuild_stopped"
+
+
+@dataclass(frozen=True)
+class RebuildProgress:
+    """How many messages the index holds again, and of how many."""
+
+    done: int
+    total: int
+
+
+class RebuildMark:
+    """A file that is locked while the index is made anew, and says how far that is. The lock falls with its process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def held(self) -> Iterator[Progress]:
+        """Hold the mark; what is given takes the progress. Raises ``IndexBusyError`` when somebody else holds it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not _is_locked_now(descriptor):
+                raise IndexBusyError("the search index is being rebuilt already", fix="Wait until it is done.")
+            os.truncate(descriptor, 0)
+            yield lambda done, total: _write(descriptor, done, total)
+        finally:
+            os.close(descriptor)
+
+    def progress(self) -> RebuildProgress | None:
+        """How far it is; None when nobody makes the index anew."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            numbers = os.pread(descriptor, 64, 0).split()
+            return RebuildProgress(*map(int, numbers)) if len(numbers) == len(("done", "total")) else _BEGUN
+        finally:
+            os.close(descriptor)
+        return None
+
+
+_BEGUN = RebuildProgress(0, 0)
+
+
+def _is_locked_now(descriptor: int) -> bool:
+    """Take the lock. Who only looks holds it for a moment, so a refusal is believed after some tries."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _write(descriptor: int, done: int, total: int) -> None:
+    os.pwrite(descriptor, f"{done:>20} {total:>20}\n".encode(), 0)
+
+
+def problem_of(database: Database, index: SearchIndex) -> str:
+    """Why the index must be made anew, or nothing. Only an index that was just opened is read from the disk whole."""
+    with database.read() as connection:
+        indexed = archive_records.counts(connection).indexed
+    try:
+        held = index.document_count()
+    except (TamperedError, IndexOutdatedError, StorageUnavailableError) as error:
+        return error.message
+    return "" if held >= indexed else f"it holds {held} of {indexed} messages"
+
+
+class IndexCare:
+    """Looks after the index of one data directory.
+
+    ``opened`` opens the index as a stranger would: an index that is open already knows nothing of what has
+    happened to its files since. ``directory`` is where those files lie.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        intake: Intake,
+        opened: Callable[[], SearchIndex],
+        directory: Path,
+        mark: RebuildMark,
+    ) -> None:
+        self._database = database
+        self._intake = intake
+        self._opened = opened
+        self._directory = directory
+        self._mark = mark
+        self._is_unfinished = True
+        self._whole: frozenset[tuple[str, int, int]] | None = None
+        self._stopping = Event()
+
+    def tend(self) -> str:
+        """Make the index anew when that is needed; answers why it was, or nothing.
+
+        Files that are as they were when they were last found whole are not read again.
+        """
+        files = self._files()
+        if self._mark.progress() is not None or (files == self._whole and not self._is_unfinished):
+            return ""
+        if self._problem() and (problem := self._problem()):  # twice: a busy index may change while it is looked at
+            self.rebuild()
+            return problem
+        self._finish()
+        self._whole = files
+        return ""
+
+    def rebuild(self) -> int:
+        """Make the index anew; answers how many messages it holds. Raises ``IndexBusyError``."""
+        with self._mark.held() as tell:
+            self._is_unfinished = True
+            count = self._intake.rebuild(self._telling(tell))
+            self._is_unfinished = False
+        return count
+
+    def stop(self) -> None:
+        """End a rebuild that is under way, soon; the next ``tend`` goes on with it."""
+        self._stopping.set()
+
+    def _problem(self) -> str:
+        return problem_of(self._database, self._opened())
+
+    def _finish(self) -> None:
+        """Put into the index what a rebuild that was cut off left out."""
+        if self._is_unfinished:
+            with self._mark.held() as tell:
+                self._intake.index_waiting(self._telling(tell))
+            self._is_unfinished = False
+
+    def _telling(self, tell: Progress) -> Progress:
+        def told(done: int, total: int) -> None:
+            tell(done, total)
+            if self._stopping.is_set():
+                raise RebuildStoppedError("the process ends; the index is completed at the next start")
+
+        return told
+
+    def _files(self) -> frozenset[tuple[str, int, int]]:
+        try:
+            found = [(path.name, path.stat()) for path in self._directory.iterdir()]
+        except OSError as error:
+            raise StorageUnavailableError("the index directory changes or cannot be read") from error
+        return frozenset((name, told.st_size, told.st_mtime_ns) for name, told in found)
