@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -130,9 +131,10 @@ def _answer(
 
 def _not_understood(text: str, error: QueryError) -> NotUnderstood:
     at = min(error.position, len(text))
-    place = text[at : at + 1] or " "
-    message = error.message.partition(": ")[2]
-    return NotUnderstood(text[:at], place, text[at + 1 :], f"{message[:1].upper()}{message[1:]}.")
+    place = re.match(r"\s*\S*", text[at:])
+    marked = place[0] if place and place[0] else " "
+    message = error.message.partition(": ")[2].rstrip(":")
+    return NotUnderstood(text[:at], marked, text[at + len(marked) :], f"{message[:1].upper()}{message[1:]}.")
 
 
 def _paging(asked: Asked, answer: SearchAnswer | None) -> dict[str, Any]:
