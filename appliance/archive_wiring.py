@@ -9,6 +9,7 @@ from archive import records_desk
 from archive.archive_listing import ArchiveListing
 from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
+from archive.certificates import Certificates
 from archive.certification import Issuer, StaffMember
 from archive.document_reading import DocumentReader
 from archive.index_care import IndexCare, RebuildMark
@@ -63,6 +64,11 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
         checkpoints_path=appliance.data.checkpoints,
         cooling_off_hours=appliance.settings.disposal.cooling_off_hours,
     )
+
+
+def certificates(appliance: Appliance) -> Certificates:
+    """Certificates that were issued."""
+    return Certificates(database=appliance.database, certificate_seed=appliance.ring.certificate_seed)
 
 
 def intake(appliance: Appliance) -> Intake:

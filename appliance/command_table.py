@@ -212,7 +212,12 @@ ENTRIES: tuple[Entry, ...] = (
         (_option("-n", "how many", type=int, default=20, metavar="N", dest="count"),),
     ),
     Entry(("audit", "verify"), "check the whole audit trail", "audit:verify"),
-    Entry(("doctor",), "check the appliance and say what to mend", "doctor:run"),
+    Entry(
+        ("doctor",),
+        "check the appliance and say what to mend",
+        "doctor:run",
+        (_option("--quick", "do not read every sealed message to its last byte", action="store_true"),),
+    ),
     Entry(
         ("demo",),
         "a whole practice to try out",

@@ -69,12 +69,13 @@ def of_directory(data: DataDirectory, settings: Settings) -> Iterator[Finding]:
         yield _guarded(f"port {name}", partial(_port, settings, name))
 
 
-def of_appliance(appliance: Appliance) -> Iterator[Finding]:
-    """The checks that look inside."""
+def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterator[Finding]:
+    """The checks that look inside. ``reads_objects``: every sealed byte too, which takes long."""
     yield Finding("unlock", *_unlock(appliance.data))
     yield _guarded("clock", lambda: _clock(appliance))
     yield _guarded("certificate", lambda: _certificate(appliance))
-    yield from _stores(appliance)
+    yield from _stores(appliance, reads_objects=reads_objects)
+    yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
 
@@ -91,7 +92,7 @@ class WholeReport:
         with self._one_at_a_time:
             found = list(of_directory(self._appliance.data, self._appliance.settings))
             try:
-                found += of_appliance(self._appliance)
+                found += of_appliance(self._appliance, reads_objects=False)
             except StrongroomError as error:
                 found.append(Finding("open", State.FAIL, error.message, error.fix))
         return found
@@ -194,8 +195,8 @@ def _certificate(appliance: Appliance) -> tuple[State, str, str]:
     return (State.WARN, told, fix) if left < CERTIFICATE_NOTICE else (State.OK, told, "")
 
 
-def _stores(appliance: Appliance) -> Iterator[Finding]:
-    """Rows, keys, objects and the audit trail, held against each other. Objects are not read whole here."""
+def _stores(appliance: Appliance, *, reads_objects: bool) -> Iterator[Finding]:
+    """Rows, keys, objects and the audit trail, held against each other."""
     stores = Stores(
         database=appliance.database,
         keystore=appliance.keystore,
@@ -203,10 +204,11 @@ def _stores(appliance: Appliance) -> Iterator[Finding]:
         objects=appliance.objects,
         audit_public_key=audit_public_key(appliance.ring.audit_seed),
         checkpoints_path=appliance.data.checkpoints,
+        prove_key=appliance.retrieval.prove_key,
         metadatas=schema.METADATAS[1:],
     )
     found = consistency_check.check(
-        stores, now=appliance.clock.now(), accepted_events=ACCEPTED_EVENTS, reads_objects=False
+        stores, now=appliance.clock.now(), accepted_events=ACCEPTED_EVENTS, reads_objects=reads_objects
     )
     for check in ("database", "rows", "keys", "audit", "messages", "objects"):
         mine = [finding for finding in found if finding.check == check]
@@ -216,6 +218,15 @@ def _stores(appliance: Appliance) -> Iterator[Finding]:
             state = State.FAIL if finding.weight is Weight.FAIL else State.WARN
             fix = "restore from a backup, and keep this directory as evidence" if state is State.FAIL else ""
             yield Finding(check, state, finding.problem, fix)
+
+
+def _disposal_certificates(appliance: Appliance) -> tuple[State, str, str]:
+    """Every certificate that was issued, as it lies on the disk, against the row and against our key."""
+    issued, problems = archive_wiring.certificates(appliance).problems_in(appliance.data.certificates)
+    if problems:
+        fix = "run: strongroom disposal run ID of that disposal again; it writes the same certificate anew"
+        return State.FAIL, problems[0], fix
+    return State.OK, f"{issued} issued, all as they were signed", ""
 
 
 def _queue(appliance: Appliance) -> tuple[State, str, str]:

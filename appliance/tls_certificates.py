@@ -13,9 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mailstore.errors import TamperedError
 
 CA_FILE = "ca.pem"
 CERTIFICATE_FILE = "server.pem"
@@ -143,5 +146,33 @@ def server_context(directory: Path) -> ssl.SSLContext:
 
 
 def expires_at(directory: Path) -> datetime:
-    """When the server certificate stops being valid."""
-    return x509.load_pem_x509_certificate((directory / CERTIFICATE_FILE).read_bytes()).not_valid_after_utc
+    """When the server certificate stops being valid. ``TamperedError`` naming the file that cannot be used."""
+    certificate = _certificate_in(directory / CERTIFICATE_FILE)
+    try:
+        server_context(directory)
+    except ssl.SSLError:
+        raise TamperedError(
+            f"tls/{KEY_FILE} does not belong to tls/{CERTIFICATE_FILE}, or either was changed"
+        ) from None
+    if (directory / CA_FILE).exists():
+        authority = _certificate_in(directory / CA_FILE)
+        for issued in (authority, certificate):
+            _refuse_forged(issued, authority)
+    return certificate.not_valid_after_utc
+
+
+def _certificate_in(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise TamperedError(f"tls/{path.name} is no certificate") from None
+
+
+def _refuse_forged(certificate: x509.Certificate, authority: x509.Certificate) -> None:
+    """Whatever names the authority as its issuer must be signed by it."""
+    if certificate.issuer != authority.subject:
+        return
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        raise TamperedError(f"tls/{CA_FILE} or tls/{CERTIFICATE_FILE} was changed") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from archive import disposal_records, verify_certificate
+from archive.certification import PUBLIC_KEY_FILE
 from archive.disposal_certificate import public_key_pem
 from archive.two_persons import KEEPERS, require_role
 from mailstore.actor import Actor
@@ -47,6 +49,23 @@ class Certificates:
 
         return certificate_pdf(self.of(actor, disposal).document)
 
+    def problems_in(self, directory: Path) -> tuple[int, list[str]]:
+        """How many were issued, and which files in the directory are not what was issued."""
+        with self._database.read() as connection:
+            disposals = [record.id for record in disposal_records.all_disposals(connection)]
+            found = [disposal_records.certificate_of(connection, disposal) for disposal in disposals]
+        issued = {f"{each.id}.json": each.document for each in found if each is not None}
+        wanted = {**issued, PUBLIC_KEY_FILE: self._public_key} if issued else {}
+        changed = [name for name, content in wanted.items() if _content(directory / name) != content]
+        return len(issued), [f"certificates/{name} is not what was issued" for name in changed]
+
     def problems(self, actor: Actor, disposal: str) -> tuple[str, ...]:
         """What the stand-alone verifier says against the certificate; nothing when it is valid."""
         return tuple(verify_certificate.problems_of(self.of(actor, disposal).document, self._public_key))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

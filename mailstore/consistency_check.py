@@ -5,7 +5,7 @@ Mail may come and go meanwhile: what looks wrong is looked at again in a new tra
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -45,7 +45,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Stores:
-    """All that is held against each other. ``metadatas`` are the tables of the floors above."""
+    """All that is held against each other. ``metadatas`` are the tables of the floors above.
+
+    ``prove_key`` unwraps a message's key and raises a ``StrongroomError`` when it is not the one that was kept.
+    """
 
     database: Database
     keystore: Keystore
@@ -53,6 +56,7 @@ class Stores:
     objects: ObjectStore
     audit_public_key: bytes
     checkpoints_path: Path
+    prove_key: Callable[[MessageId], None]
     metadatas: tuple[MetaData, ...] = ()
 
 
@@ -71,6 +75,7 @@ def check(
         *_message_findings(stores, reads_objects=reads_objects),
         *_lost_message_findings(stores, accepted_events),
         *_key_findings(stores, now),
+        *_tombstone_findings(stores),
         *_object_findings(stores),
     ]
     return tuple(sorted(found, key=lambda finding: finding.weight is not Weight.FAIL))
@@ -119,6 +124,7 @@ def _problem_of(stores: Stores, message: MessageId, *, reads_objects: bool) -> s
     if not stores.keystore.has_key(message):
         return "its key is not there"
     try:
+        stores.prove_key(message)
         return _problem_with_bytes(stores, stored, reads_objects=reads_objects)
     except StrongroomError as error:
         return error.message
@@ -157,6 +163,14 @@ def _key_findings(stores: Stores, now: datetime) -> Iterator[Finding]:
             yield Finding("keys", Weight.FAIL, f"the key of disposed message {message} is back")
         else:
             yield Finding("keys", Weight.WARN, f"a key without a message: {message}")
+
+
+def _tombstone_findings(stores: Stores) -> Iterator[Finding]:
+    """What the rows say was disposed of has the keystore's mark of destruction."""
+    with stores.database.read() as connection:
+        disposed = message_records.disposed_ids(connection)
+    for message in sorted(disposed.difference(stores.keystore.destroyed())):
+        yield Finding("keys", Weight.FAIL, f"the keystore's mark of destruction of message {message} is gone")
 
 
 def _object_findings(stores: Stores) -> Iterator[Finding]:

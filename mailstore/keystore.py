@@ -152,6 +152,14 @@ class Keystore:
         """True when the message's key was destroyed."""
         return self._one("SELECT 1 FROM destroyed WHERE message = ?", (message,)) is not None
 
+    def destroyed(self) -> Iterator[MessageId]:
+        """Every message whose key was destroyed, in the order of their ids."""
+        after = ""
+        query = "SELECT message FROM destroyed WHERE message > ? ORDER BY message LIMIT ?"
+        while page := self._all(query, (after, _AT_ONCE)):
+            yield from (MessageId(row[0]) for row in page)
+            after = page[-1][0]
+
     def destroyed_at(self, message: MessageId) -> datetime | None:
         """When the message's key was destroyed; None when it was not."""
         row = self._one("SELECT at FROM destroyed WHERE message = ?", (message,))

@@ -254,6 +254,11 @@ def is_disposed(connection: Connection, message: MessageId) -> bool:
     return rows_of(connection).one(connection, tombstones, tombstones.c.message == message) is not None
 
 
+def disposed_ids(connection: Connection) -> set[MessageId]:
+    """The ids of every message that was disposed of. Ids only: the rows are not verified."""
+    return {MessageId(each) for each in connection.execute(select(tombstones.c.message)).scalars()}
+
+
 def _messages(
     connection: Connection,
     where: ColumnElement[bool],

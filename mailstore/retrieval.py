@@ -96,6 +96,10 @@ class Retrieval:
             raise TamperedError(f"{_place_name(stored)} of message {message} is not as long as its row says")
         return content
 
+    def prove_key(self, message: MessageId) -> None:
+        """Unwrap a message's key and forget it. Raises as ``content`` does when it does not open."""
+        self._key(message)
+
     def summary(self, stored: StoredMessage) -> MessageSummary:
         """What a list shows of a message. Raises as ``content`` does."""
         return sealed_columns.open_summary(stored.sealed_summary, key=self._key(stored.id), message=stored.id)

@@ -7,6 +7,7 @@ from pathlib import Path
 from appliance import given_file
 from appliance.command_call import Call, Outcome
 from archive import verify_certificate
+from archive.certification import PUBLIC_KEY_FILE
 from mailstore.errors import RefusedError
 
 
@@ -26,8 +27,9 @@ def verify(call: Call) -> Outcome:
 
 def _key_file(call: Call, path: Path) -> Path:
     """Our own key comes first: whoever forges a certificate can lay a key beside it."""
-    places = [call.data.certificates] if call.data_path else []
-    for place in (*places, path.parent):
-        if found := sorted(place.glob("*.pem")):
-            return found[0]
+    ours = call.data.certificates / PUBLIC_KEY_FILE if call.data_path else None
+    if ours is not None and ours.exists():
+        return ours
+    if found := sorted(path.parent.glob("*.pem")):
+        return found[0]
     raise RefusedError("there is no verifying key", fix="name the data directory, or lay the key (*.pem) beside it")

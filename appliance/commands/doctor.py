@@ -27,7 +27,7 @@ def _findings(call: Call) -> list[Finding]:
     found = [Finding("settings", State.OK, "strongroom.toml is understood"), *health.of_directory(data, settings)]
     try:
         with command_access.opened(call) as appliance:
-            found += health.of_appliance(appliance)
+            found += health.of_appliance(appliance, reads_objects=not call.arguments.quick)
     except StrongroomError as error:
         found.append(Finding("open", State.FAIL, error.message, error.fix))
     return found

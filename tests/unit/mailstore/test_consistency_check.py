@@ -31,6 +31,7 @@ def findings(vault: Vault, *, reads_objects: bool = True) -> list[Finding]:
         objects=vault.objects,
         audit_public_key=audit_public_key(RING.audit_seed),
         checkpoints_path=vault.directory / "audit" / "checkpoints.jsonl",
+        prove_key=vault.retrieval().prove_key,
     )
     return list(check(stores, now=LATER, accepted_events=["message.accepted"], reads_objects=reads_objects))
 
