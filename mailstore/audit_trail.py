@@ -6,17 +6,18 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, select, true
+from sqlalchemy import Connection, and_, func, select, true
 
 from mailstore.audit_check import AuditFault, LogCheck
 from mailstore.audit_entry import AuditEntry, AuditFact, detail_of, detail_text, placed
 from mailstore.audit_tree import (
     Checkpoint,
     Frontier,
+    checkpoint_from,
     inclusion_proof,
     root_of,
     signed_checkpoint,
@@ -27,6 +28,12 @@ from mailstore.sealed_rows import DamagedRow, SealedRow, rows_of
 from mailstore.tables import audit_entries, audit_state
 
 STATE_ID: Final = 1
+CHECKPOINT_ENTRIES: Final = 1_000
+"""A checkpoint follows this many entries at the latest."""
+
+_LONGEST_LINE: Final = 4096
+"""More bytes than two lines of the checkpoint file have."""
+
 NO_ENTRIES: Final = {"id": STATE_ID, "size": 0, "frontier": b""}
 
 
@@ -125,6 +132,34 @@ def write_checkpoint(database: Database, path: Path, *, audit_seed: bytes, now: 
     return checkpoint
 
 
+def write_checkpoint_when_due(
+    database: Database, path: Path, *, audit_seed: bytes, now: datetime, after: timedelta
+) -> Checkpoint | None:
+    """Sign the log when entries wait for it and are many, or when the oldest of them waits for ``after``."""
+    newest = newest_checkpoint(path)
+    with database.read() as connection:
+        count, since = entries_after(connection, newest.size if newest else 0)
+    is_due = since is not None and (newest is None or count >= CHECKPOINT_ENTRIES or now - since >= after)
+    return write_checkpoint(database, path, audit_seed=audit_seed, now=now) if is_due else None
+
+
+def newest_checkpoint(path: Path) -> Checkpoint | None:
+    """The last statement in the checkpoint file, or None. Its signature is looked at by ``verify``."""
+    lines = _checkpoint_lines(path, last_bytes=_LONGEST_LINE)
+    try:
+        return checkpoint_from(lines[-1]) if lines else None
+    except ValueError as error:
+        raise TamperedError("the newest audit checkpoint is not one") from error
+
+
+def entries_after(connection: Connection, size: int) -> tuple[int, datetime | None]:
+    """How many entries came after the first ``size``, and when the first of them did."""
+    where = audit_entries.c.sequence >= size
+    count = connection.execute(select(func.count()).select_from(audit_entries).where(where)).scalar_one()
+    found = rows_of(connection).select(connection, audit_entries, where, order_by=audit_entries.c.sequence, limit=1)
+    return count, found[0]["at"] if found else None
+
+
 def prove_inclusion(connection: Connection, sequence: int, size: int | None = None) -> InclusionProof:
     """Prove that an entry is in the log of ``size`` entries (now, when not given). Raises NotFoundError."""
     asked = select(audit_entries.c.leaf).order_by(audit_entries.c.sequence).limit(size)
@@ -220,10 +255,16 @@ def _entry(row: SealedRow) -> AuditEntry:
     return AuditEntry(row["sequence"], row["at"], row["event"], row["actor"], row["object"], detail)
 
 
-def _checkpoint_lines(path: Path) -> list[str]:
-    """The finished lines of the checkpoint file; what a crash left of one more is not a statement."""
+def _checkpoint_lines(path: Path, last_bytes: int | None = None) -> list[str]:
+    """The finished lines of the checkpoint file; what a crash left of one more is not a statement.
+
+    With ``last_bytes`` only the end of the file is read, whose first line may lack its beginning.
+    """
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - last_bytes) if last_bytes else 0)
+            text = file.read()
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -27,7 +27,10 @@ from mailstore.promotion import Promotion
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY = timedelta(minutes=10)
+CHECKPOINT_LOOK = timedelta(seconds=30)
+CHECKPOINT_AFTER = timedelta(minutes=10)
+"""How old an audit entry gets before a signed checkpoint covers it, unless many others came sooner."""
+
 INDEX_BATCH = 100
 """Messages that share one commit of the index, which costs more than a message."""
 
@@ -59,7 +62,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     care = archive_wiring.index_care(appliance, intake)
     await asyncio.to_thread(_mend, appliance)
     duties = [
-        asyncio.create_task(_every(CHECKPOINT_EVERY, lambda: _checkpoint(appliance))),
+        asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
         asyncio.create_task(_every(SWEEP_EVERY, lambda: _sweep(promotion))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
@@ -70,7 +73,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     for duty in duties:
         duty.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
-    _checkpoint(appliance)
+    _checkpoint(appliance, after=timedelta(0))
 
 
 def _kinds(promotion: Promotion, intake: Intake) -> Mapping[Kind, BatchWork | ErrandWork]:
@@ -123,12 +126,14 @@ def _tend(care: IndexCare) -> None:
         logger.warning("index rebuilt", extra={"problem": problem})
 
 
-def _checkpoint(appliance: Appliance) -> None:
-    audit_trail.write_checkpoint(
+def _checkpoint(appliance: Appliance, after: timedelta = CHECKPOINT_AFTER) -> None:
+    """Sign what came since the newest checkpoint once it is enough or old enough. Nothing new, nothing signed."""
+    audit_trail.write_checkpoint_when_due(
         appliance.database,
         appliance.data.checkpoints,
         audit_seed=appliance.ring.audit_seed,
         now=appliance.clock.now(),
+        after=after,
     )
 
 

@@ -16,7 +16,7 @@ from mailstore.audit_entry import AuditFact
 from mailstore.audit_trail import AuditReport
 from mailstore.audit_tree import audit_public_key, root_of, verify_inclusion
 from mailstore.database import Database
-from mailstore.errors import NotFoundError, StorageUnavailableError
+from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
 from tests.ledger_room import NOW, created
 
 SEED = b"s" * 32
@@ -156,3 +156,39 @@ def test_several_processes_write_one_unbroken_log(database: Database, tmp_path: 
     assert [writer.wait(60) for writer in writers] == [0, -signal.SIGKILL]
     found = report(database, checkpoints)
     assert (found.entries, found.first_bad) == (40 * 3 + 21 * 3, None)
+
+
+def test_checkpoint_is_due_when_entries_wait_long_or_are_many_and_never_for_nothing(
+    database: Database, checkpoints: Path
+) -> None:
+    def signed_at(minutes: int) -> int | None:
+        now = NOW + timedelta(minutes=minutes)
+        made = audit_trail.write_checkpoint_when_due(
+            database, checkpoints, audit_seed=SEED, now=now, after=timedelta(minutes=10)
+        )
+        return made.size if made else None
+
+    assert signed_at(0) is None
+    written(database, 2)
+    assert signed_at(1) == 2
+    assert signed_at(60) is None
+    written(database, 3)
+    assert signed_at(9) is None
+    assert signed_at(10) == 5
+    written(database, audit_trail.CHECKPOINT_ENTRIES)
+    assert signed_at(0) == 5 + audit_trail.CHECKPOINT_ENTRIES
+    assert report(database, checkpoints).first_bad is None
+
+
+def test_newest_checkpoint_is_read_from_the_end_of_a_long_file(database: Database, checkpoints: Path) -> None:
+    assert audit_trail.newest_checkpoint(checkpoints) is None
+    for _ in range(40):
+        written(database, 1)
+        last = audit_trail.write_checkpoint(database, checkpoints, audit_seed=SEED, now=NOW)
+    assert audit_trail.newest_checkpoint(checkpoints) == last
+    with database.read() as connection:
+        assert audit_trail.entries_after(connection, last.size) == (0, None)
+        assert audit_trail.entries_after(connection, last.size - 3) == (3, NOW)
+    checkpoints.write_bytes(checkpoints.read_bytes() + b"not one\n")
+    with pytest.raises(TamperedError):
+        audit_trail.newest_checkpoint(checkpoints)
