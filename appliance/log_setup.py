@@ -2,24 +2,28 @@
 
 Content never gets there. Our own packages log constant event names with ids beside them
 (``logger.info("message accepted", extra={"message_id": ...})``). Libraries may quote what they choke on, so
-of their records only the logger's name and the level are kept, and of every exception only its class and the
-places in the code, never its words.
+of their records only the logger's name and the level are kept, and of every exception and its causes only the class,
+the error number and the places in the code, never the words.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import logging.handlers
+import sqlite3
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
 OUR_PACKAGES = ("mailstore", "archive", "portal", "appliance")
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 DEEPEST_FRAMES = 12
+MOST_CAUSES = 5
 
 _FIELDS_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -42,8 +46,8 @@ class EventFormatter(logging.Formatter):
         if record.name.split(".", maxsplit=1)[0] in OUR_PACKAGES:
             line["event"] = str(record.msg)
             line |= _extras(record)
-        if record.exc_info and record.exc_info[0] is not None:
-            line |= _failure(record.exc_info[0], record.exc_info[2])
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= _failure(record.exc_info[1])
         return json.dumps(line, ensure_ascii=True, default=lambda value: type(value).__name__)
 
 
@@ -55,16 +59,35 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
     }
 
 
-def _failure(kind: type[BaseException], where: TracebackType | None) -> dict[str, object]:
-    frames = traceback.extract_tb(where)[-DEEPEST_FRAMES:]
+def _failure(error: BaseException) -> dict[str, object]:
+    frames = traceback.extract_tb(error.__traceback__)[-DEEPEST_FRAMES:]
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"exception": f"{kind.__module__}.{kind.__qualname__}", "places": places}
+    told: dict[str, object] = {"exception": _named(error), "places": places}
+    causes = [_named(cause) for cause in islice(_causes(error), MOST_CAUSES)]
+    return {**told, "causes": causes} if causes else told
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What led to an error, the nearest first: "could not be stored" is our word, "no space left" is the cause."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield cause
+        yield from _causes(cause)
+
+
+def _named(error: BaseException) -> str:
+    """Class and error number of an exception; its words may quote what a sender chose."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{kind} {errno.errorcode.get(error.errno, error.errno)}"
+    if isinstance(error, sqlite3.Error):
+        return f"{kind} {getattr(error, 'sqlite_errorname', '')}".rstrip()
+    return kind
 
 
 def place_of(error: BaseException) -> str:
     """An exception's class and the places it came through: what may be shown of it."""
-    told = _failure(type(error), error.__traceback__)
-    return json.dumps(told, ensure_ascii=True)
+    return json.dumps(_failure(error), ensure_ascii=True)
 
 
 def to_directory(directory: Path, role: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance import log_setup
+from mailstore.errors import StorageUnavailableError
 
 CANARY = "mrs-smith-has-the-flu"
 
@@ -35,9 +38,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def test_our_event_is_one_line_with_its_ids(log: Path) -> None:
-    logging.getLogger("appliance.smtp_inbound").info(
-        "message accepted", extra={"message_id": "abc", "size": 12}
-    )
+    logging.getLogger("appliance.smtp_inbound").info("message accepted", extra={"message_id": "abc", "size": 12})
     (line,) = lines(log)
     assert (line["event"], line["message_id"], line["size"]) == ("message accepted", "abc", 12)
     assert (line["role"], line["level"]) == ("smtp", "info")
@@ -75,3 +76,24 @@ def test_line_break_in_an_id_cannot_forge_a_second_line(log: Path) -> None:
 
 def test_log_is_readable_by_its_owner_alone(log: Path) -> None:
     assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+
+
+def test_causes_of_a_failure_are_named_by_class_and_number_without_their_words(log: Path) -> None:
+    database = sqlite3.connect(":memory:")
+    try:
+        try:
+            try:
+                database.execute("SELECT secret_of_mrs_smith")
+            except sqlite3.Error:
+                raise OSError(errno.ENOSPC, CANARY, CANARY)  # noqa: B904 - an unchained cause must show too
+        except OSError as error:
+            raise StorageUnavailableError("the message could not be stored") from error
+    except StorageUnavailableError:
+        logging.getLogger("appliance.smtp_session").exception("message could not be stored")
+    finally:
+        database.close()
+    (line,) = lines(log)
+    assert line["exception"] == "mailstore.errors.StorageUnavailableError"
+    assert line["causes"] == ["builtins.OSError ENOSPC", "sqlite3.OperationalError SQLITE_ERROR"]
+    assert CANARY not in log.read_text("utf-8")
+    assert "secret" not in log.read_text("utf-8")
