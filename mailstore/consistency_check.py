@@ -19,6 +19,7 @@ from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, Tam
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, StoredMessage
 from mailstore.object_store import ObjectStore
+from mailstore.promotion import ORPHANS_EXPLAINED
 from mailstore.retrieval import sealed_bytes
 from mailstore.sealed_rows import DamagedRow
 from mailstore.tables import METADATA
@@ -155,14 +156,18 @@ def _lost_message_findings(stores: Stores, accepted_events: Collection[str]) -> 
 def _key_findings(stores: Stores, now: datetime) -> Iterator[Finding]:
     """No key without a row, and none of a message that was disposed of."""
     keys = list(stores.keystore.messages_keyed_before(now - SETTLED_AFTER))
-    orphans = set(keys).difference(_all_ids(stores))
-    for message in sorted(orphans):
-        with stores.database.read() as connection:
-            is_disposed = message_records.is_disposed(connection, message)
-        if is_disposed:
-            yield Finding("keys", Weight.FAIL, f"the key of disposed message {message} is back")
-        else:
-            yield Finding("keys", Weight.WARN, f"a key without a message: {message}")
+    orphans = sorted(set(keys).difference(_all_ids(stores)))
+    with stores.database.read() as connection:
+        back = [message for message in orphans if message_records.is_disposed(connection, message)]
+    for message in back:
+        yield Finding("keys", Weight.FAIL, f"the key of disposed message {message} is back")
+    unexplained = [message for message in orphans if message not in set(back)]
+    if len(unexplained) > ORPHANS_EXPLAINED:
+        told = f"{len(unexplained)} keys have no message, more than a crash leaves behind: rows were lost or put back"
+        yield Finding("keys", Weight.FAIL, told)
+        return
+    for message in unexplained:
+        yield Finding("keys", Weight.WARN, f"a key without a message: {message}")
 
 
 def _tombstone_findings(stores: Stores) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from mailstore.sealed_format import Randomness
 from mailstore.wall_clock import Clock
 
 _ORPHAN_AGE = timedelta(hours=1)
-_ORPHANS_EXPLAINED = 256
+ORPHANS_EXPLAINED = 256
 """More keys without rows than crashes leave (64 each): rather a row database from an old backup. Touch nothing."""
 
 
@@ -156,7 +156,7 @@ class Promotion:
         with self._database.write() as connection:
             known = set(message_records.all_ids(connection))
             orphans = _without(self._keystore.messages_keyed_before(before), known)
-            if len(orphans) > _ORPHANS_EXPLAINED:
+            if len(orphans) > ORPHANS_EXPLAINED:
                 return 0, len(orphans)
             if orphans:
                 self._keystore.destroy(orphans, at=self._clock.now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,13 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from appliance import cli, health, process_file
+from appliance import archive_wiring, cli, health, process_file
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.health import State
 from appliance.wiring import Appliance
-from mailstore import outbox
+from archive.index_care import RebuildMark
+from mailstore import audit_trail, outbox
 from mailstore.errors import RefusedError
+from mailstore.object_layout import new_object_names
 from mailstore.outbox import Kind
 from mailstore.wall_clock import SetClock, SystemClock
 
@@ -92,6 +95,38 @@ def test_work_that_nobody_does_is_noticed(appliance: Appliance) -> None:
     assert states(health.of_appliance(appliance))["follow-up work"] is State.OK
     later = replace(appliance, clock=SetClock(now + timedelta(hours=1)))
     assert states(health.of_appliance(later))["follow-up work"] is State.WARN
+
+
+def test_audit_entries_that_no_checkpoint_covers_are_noticed(data: DataDirectory, appliance: Appliance) -> None:
+    assert states(health.of_appliance(appliance))["audit checkpoints"] is State.OK
+    later = replace(appliance, clock=SetClock(SystemClock().now() + timedelta(hours=1)))
+    assert states(health.of_appliance(later))["audit checkpoints"] is State.WARN
+    audit_trail.write_checkpoint(
+        appliance.database, data.checkpoints, audit_seed=appliance.ring.audit_seed, now=later.clock.now()
+    )
+    assert states(health.of_appliance(later))["audit checkpoints"] is State.OK
+
+
+def test_index_that_is_damaged_or_being_rebuilt_is_told_of(data: DataDirectory, appliance: Appliance) -> None:
+    assert states(health.of_appliance(appliance))["search index"] is State.OK
+    with RebuildMark(data.rebuild_mark).held() as tell:
+        tell(3, 9)
+        (found,) = [each for each in health.of_appliance(appliance) if each.check == "search index"]
+    assert (found.state, found.message) == (State.WARN, "it is being rebuilt: 3 of 9 messages are back")
+    archive_wiring.index(appliance).clear()
+    (data.index / "manifest.sealed").write_bytes(b"nonsense")
+    (found,) = [each for each in health.of_appliance(appliance) if each.check == "search index"]
+    assert found.state is State.WARN
+    assert "archive rebuild" in found.fix
+
+
+def test_many_findings_of_one_kind_are_told_in_a_few_lines(appliance: Appliance) -> None:
+    names = new_object_names(100, os.urandom)
+    appliance.objects.put_all(dict.fromkeys(names, b"left over"))
+    found = [each for each in health.of_appliance(appliance) if each.check == "objects"]
+    assert len(found) == health.MOST_OF_ONE_CHECK + 1
+    assert all(each.state is State.WARN and each.fix for each in found)
+    assert "80 more" in found[-1].message
 
 
 def test_ports_are_asked_while_serve_runs_and_a_silent_one_fails(data: DataDirectory) -> None:

@@ -143,3 +143,14 @@ def test_lost_reference_between_tables_is_found(vault: Vault) -> None:
     assert findings(vault) == [
         Finding("database", Weight.FAIL, "a row of mailbox_addresses names a row of mailboxes that is not there")
     ]
+
+
+def test_many_keys_without_messages_are_one_failure_that_says_rows_were_lost(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = three(vault)
+    monkeypatch.setattr("mailstore.consistency_check.ORPHANS_EXPLAINED", 2)
+    with vault.database.write() as connection:
+        message_records.remove(connection, messages)
+    told = "3 keys have no message, more than a crash leaves behind: rows were lost or put back"
+    assert [each for each in findings(vault) if each.check == "keys"] == [Finding("keys", Weight.FAIL, told)]

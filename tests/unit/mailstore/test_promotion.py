@@ -143,7 +143,7 @@ def test_key_without_a_row_is_swept_after_an_hour_and_no_other(vault: Vault) -> 
 
 
 def test_too_many_keys_without_rows_are_left_alone(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promotion, "_ORPHANS_EXPLAINED", 1)
+    monkeypatch.setattr(promotion, "ORPHANS_EXPLAINED", 1)
     orphans = [orphan_key(vault), orphan_key(vault)]
     vault.clock.advance(timedelta(hours=2))
     swept = vault.promotion().sweep()
