@@ -150,6 +150,7 @@ ANSWERS: Mapping[str, Fields] = {
         "categories[].messages": "how many messages would be in it",
         "categories[].due_now": "how many of them would be due",
         "categories[].due_within_year": "how many would come due within a year",
+        "categories[].samples[]": "ids of some of its messages",
         "sooner": "messages that would be due sooner than now",
         "later": "messages that would be due later than now",
         "newly_due": "messages that are not due now and would be",
