@@ -92,17 +92,24 @@ class Acceptance:
 
     def _trace(self, received: ReceivedMessage) -> str:
         """Our ``Received:`` field, kept beside the message (RFC 5321 section 4.4; protocol names of RFC 3848)."""
-        if received.origin not in _OVER_SMTP:
+        if received.origin is Origin.SYSTEM:
             return ""
         peer = received.peer
-        protocol = "ESMTP" + ("S" if peer.tls else "") + ("A" if peer.account else "")
-        return trace_field(
-            helo=peer.helo,
-            peer_address=peer.address,
+        field = trace_field(
+            helo=peer.helo if received.origin in _OVER_SMTP else "",
+            peer_address=peer.address if received.origin in _OVER_SMTP else "",
             by=self._host_name,
-            protocol=protocol,
+            protocol=_protocol(received),
             now=received.received_at,
-        ).decode("ascii")
+        )
+        return field.decode("ascii")
+
+
+def _protocol(received: ReceivedMessage) -> str:
+    if received.origin not in _OVER_SMTP:
+        return "HTTPS"
+    peer = received.peer
+    return "ESMTP" + ("S" if peer.tls else "") + ("A" if peer.account else "")
 
 
 def _follow_up(recipients: tuple[RecipientPlan, ...]) -> tuple[FollowUp, ...]:

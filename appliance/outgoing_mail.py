@@ -9,12 +9,15 @@ from appliance import relayed_message
 from appliance.delivery_progress import Work
 from appliance.relayed_message import RelayedMessage
 from mailstore import message_records
-from mailstore.addresses import Address, parse_mailbox
+from mailstore.addresses import Address, canonical_domain, parse_mailbox
 from mailstore.database import Database
 from mailstore.errors import DestroyedError
 from mailstore.message import MessageSummary, StoredMessage
 from mailstore.outbox import OutboxItem
 from mailstore.retrieval import Retrieval
+
+UNKNOWN_DOMAIN = "unknown.invalid"
+"""The right side of a Message-ID when there is no sender whose domain it could have (RFC 2606 section 2)."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,15 @@ class Outgoing:
             self.content,
             trace_field=self.summary.trace_fields.encode(),
             is_possible_duplicate=is_possible_duplicate,
+            added=self._missing_fields(),
+        )
+
+    def _missing_fields(self) -> bytes:
+        """What the writer's program left out; the same for every recipient and every attempt."""
+        stored, sender = self.works[0].message, self.sender
+        domain = canonical_domain(sender.domain) if sender else UNKNOWN_DOMAIN
+        return relayed_message.missing_fields(
+            self.content, message_id=f"<{stored.id}@{domain}>", accepted_at=stored.received_at
         )
 
 

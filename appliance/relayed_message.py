@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from typing import TypeVar
 
 from mailstore.addresses import Address, canonical_domain
+from mailstore.header_block import headers_of
 from mailstore.message_composition import without_bcc
 
 Copy = TypeVar("Copy")
@@ -42,13 +45,20 @@ class Transmission:
     message: RelayedMessage
 
 
-def prepared(content: bytes, *, trace_field: bytes, is_possible_duplicate: bool) -> RelayedMessage:
-    """The message as it travels. ``trace_field`` ends in CRLF."""
+def missing_fields(content: bytes, *, message_id: str, accepted_at: datetime) -> bytes:
+    """The Date and Message-ID fields that a message lacks, CRLF included (RFC 6409 sections 8.2 and 8.3)."""
+    block = headers_of(content)
+    date = b"" if block.count("date") else f"Date: {format_datetime(accepted_at)}\r\n".encode("ascii")
+    return date + (b"" if block.count("message-id") else f"Message-ID: {message_id}\r\n".encode("ascii"))
+
+
+def prepared(content: bytes, *, trace_field: bytes, is_possible_duplicate: bool, added: bytes = b"") -> RelayedMessage:
+    """The message as it travels. ``trace_field`` and ``added`` fields end in CRLF."""
     canonical = content if _is_canonical(content) else LINE_END.sub(b"\r\n", content)
     if not canonical.endswith(b"\r\n"):
         canonical += b"\r\n"
     mark = POSSIBLE_DUPLICATE if is_possible_duplicate else b""
-    whole = trace_field + mark + without_bcc(canonical)
+    whole = trace_field + mark + added + without_bcc(canonical)
     fields = whole.partition(b"\r\n\r\n")[0]
     return RelayedMessage(whole, has_8bit=not whole.isascii(), has_utf8_fields=not fields.isascii())
 
@@ -78,7 +88,7 @@ def path(address: Address | None) -> bytes:
 
 
 def mail_parameters(transmission: Transmission, offered: Mapping[str, str]) -> tuple[bytes, ...] | str:
-    """The parameters of MAIL FROM, or the reply that says for good why this server cannot be given the message.
+    """The parameters of MAIL FROM, or why this server cannot be given the message.
 
     ``offered`` maps the extensions of the EHLO reply, in lower case, to their parameters.
     """
@@ -86,11 +96,11 @@ def mail_parameters(transmission: Transmission, offered: Mapping[str, str]) -> t
     addresses = (*transmission.recipients, *filter(None, (transmission.sender,)))
     needs_utf8 = not all(address.is_ascii for address in addresses)
     if needs_utf8 and "smtputf8" not in offered:
-        return "553 5.6.7 the receiving server cannot take internationalised addresses"
+        return "its server cannot take internationalised addresses"
     if message.has_8bit and "8bitmime" not in offered:
-        return "554 5.6.3 the receiving server cannot take 8-bit messages"
+        return "its server cannot take 8-bit messages"
     if is_over(len(message.content), offered.get("size", "")):
-        return "552 5.3.4 the message is larger than the receiving server takes"
+        return "the message is larger than its server takes"
     parameters = [b"SIZE=%d" % len(message.content)] if "size" in offered else []
     if message.has_8bit:
         parameters.append(b"BODY=8BITMIME")

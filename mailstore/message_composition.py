@@ -101,8 +101,10 @@ def trace_field(*, helo: str, peer_address: str, by: str, protocol: str, now: da
     """A ``Received:`` field (RFC 5321 section 4.4), CRLF included.
 
     ``protocol`` is one of RFC 3848: ESMTP, ESMTPS, ESMTPSA. There is no FOR clause: it would tell one
-    recipient of another (RFC 5321 section 7.6).
+    recipient of another (RFC 5321 section 7.6). Mail that came in by a page has no FROM clause.
     """
+    if not helo and not peer_address:
+        return f"Received: by {by} with {protocol};\r\n\t{format_datetime(now)}\r\n".encode("ascii")
     name = _HELO_SAFE.sub("?", helo)[:255] or "unknown"
     host = _HELO_SAFE.sub("?", peer_address)[:64] or "unknown"
     lines = f"Received: from {name} ([{host}])\r\n\tby {by} with {protocol};\r\n\t"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from appliance import relayed_message
@@ -70,6 +72,16 @@ def test_a_possible_duplicate_is_marked() -> None:
     assert message.content.startswith(TRACE + POSSIBLE_DUPLICATE)
 
 
+def test_what_the_writers_program_left_out_is_added_and_what_it_wrote_is_kept() -> None:
+    at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    both = relayed_message.missing_fields(b"From: a@b.example\r\n\r\nx", message_id="<1@b.example>", accepted_at=at)
+    assert both == b"Date: Wed, 04 Mar 2026 05:06:07 +0000\r\nMessage-ID: <1@b.example>\r\n"
+    one = relayed_message.missing_fields(b"DATE: then\r\n\r\nx", message_id="<1@b.example>", accepted_at=at)
+    assert one == b"Message-ID: <1@b.example>\r\n"
+    own = b"date: then\r\nMessage-Id: <own@b.example>\r\n\r\nMessage-ID: no\r\n"
+    assert relayed_message.missing_fields(own, message_id="<1@b.example>", accepted_at=at) == b""
+
+
 def test_a_plain_message_announces_only_its_size() -> None:
     assert parameters(b"A: b\r\n\r\nx\r\n", ALL) == (b"SIZE=%d" % len(prepared(b"A: b\r\n\r\nx\r\n")),)
 
@@ -80,12 +92,14 @@ def test_a_server_without_extensions_is_given_plain_mail() -> None:
 
 def test_eight_bit_bodies_need_8bitmime() -> None:
     assert b"BODY=8BITMIME" in parameters("A: b\r\n\r\né\r\n".encode(), ALL)  # type: ignore[operator]  # a tuple here
-    assert str(parameters("A: b\r\n\r\né\r\n".encode(), {})).startswith("554 5.6.3")
+    assert str(parameters("A: b\r\n\r\né\r\n".encode(), {})) == "its server cannot take 8-bit messages"
 
 
 def test_internationalised_addresses_need_smtputf8() -> None:
     assert b"SMTPUTF8" in parameters(b"A: b\r\n\r\n", ALL, "josé@b.example")  # type: ignore[operator]  # a tuple here
-    assert str(parameters(b"A: b\r\n\r\n", {}, "josé@b.example")).startswith("553 5.6.7")
+    assert (
+        str(parameters(b"A: b\r\n\r\n", {}, "josé@b.example")) == "its server cannot take internationalised addresses"
+    )
 
 
 @pytest.mark.parametrize("limit", ["0", "", "not a number", "²", "100000", "9" * 5000])
@@ -94,7 +108,10 @@ def test_no_limit_or_a_wide_one_lets_the_message_through(limit: str) -> None:
 
 
 def test_a_message_over_the_announced_size_is_not_offered() -> None:
-    assert str(parameters(b"A: b\r\n\r\n" + b"x" * 2000, {"size": "1000"})).startswith("552 5.3.4")
+    assert (
+        str(parameters(b"A: b\r\n\r\n" + b"x" * 2000, {"size": "1000"}))
+        == "the message is larger than its server takes"
+    )
 
 
 def test_paths_are_written_as_the_wire_wants_them() -> None:
