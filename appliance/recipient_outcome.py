@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -57,6 +58,22 @@ class RefusedForGood:
 
 
 Outcome = Taken | ToPortal | TryAgain | RefusedForGood
+
+
+CONTENT_REFUSALS = re.compile(r"5\d\d 5\.(2\.3|3\.4|6\.[1379])\b")
+"""The server takes mail for this recipient, and not a message of this size or kind (RFC 3463 X.2.3, X.3.4, X.6)."""
+
+
+def not_for_this_server(why: str) -> ToPortal:
+    """The server proved itself and cannot take this message; the recipient reads it in the portal instead."""
+    return ToPortal((why[:1].upper() + why[1:], "So it is sent by portal"))
+
+
+def of_message_reply(reply: Reply) -> Outcome:
+    """What an answer to the message itself means: too large or of a kind they cannot take is no failure for us."""
+    if CONTENT_REFUSALS.match(reply.line):
+        return not_for_this_server(f"its server will not take this message: {reply.line}")
+    return of_reply(reply)
 
 
 def of_reply(reply: Reply) -> Taken | TryAgain | RefusedForGood:

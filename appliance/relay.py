@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from appliance import encryption_policy, recipient_outcome, relayed_message
 from appliance.delivery_plan import RecipientFacts, RouteDecision, TlsEvidence, Unreachable
-from appliance.delivery_progress import DeliveryProgress, Work
+from appliance.delivery_progress import TO_DO, DeliveryProgress, Work
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import NoMail
 from appliance.outgoing_mail import Outgoing, OutgoingMail
@@ -24,11 +24,9 @@ from appliance.relayed_message import MAX_RECIPIENTS, Transmission
 from appliance.smtp_outbound import ProvenChannel
 from mailstore import failpoint
 from mailstore.addresses import Address
-from mailstore.message import RecipientState, Route
+from mailstore.message import Route
 from mailstore.outbox import OutboxItem
 from mailstore.wall_clock import Clock
-
-TO_DO = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED})
 
 
 @dataclass(frozen=True)
@@ -143,8 +141,11 @@ class Relay:
         message = await asyncio.to_thread(attempt.outgoing.prepared, is_possible_duplicate=is_possible_duplicate)
         recipients = tuple(work.address for work in works)
         transmission = Transmission(attempt.outgoing.sender, recipients, message)
+        if shortfall := channel.shortfall(transmission):
+            return {work.item.id: recipient_outcome.not_for_this_server(shortfall) for work in works}
         replies = await channel.send(transmission, before_data=before_data)
-        return {work.item.id: recipient_outcome.of_reply(reply) for work, reply in zip(works, replies, strict=True)}
+        outcomes = [recipient_outcome.of_message_reply(reply) for reply in replies]
+        return {work.item.id: outcome for work, outcome in zip(works, outcomes, strict=True)}
 
     async def _without_channel(self, evidence: TlsEvidence | Unreachable, work: Work) -> Outcome:
         return _not_sent(await self._decision(evidence, work))

@@ -21,6 +21,9 @@ from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
 from appliance.server_reply import PERMANENT, Reply
 
+UNDELIVERABLE = 554
+"""Our own answer for a server that cannot take what it would be given (RFC 3463 X.6.3)."""
+
 
 @dataclass(frozen=True)
 class ClientSettings:
@@ -67,7 +70,7 @@ class Channel:
         """
         parameters = relayed_message.mail_parameters(transmission, self._client.esmtp_extensions)
         if isinstance(parameters, str):
-            return self._all(transmission, _own_reply(parameters))
+            return self._all(transmission, Reply(UNDELIVERABLE, f"5.6.3 {parameters}"))
         sender = relayed_message.path(transmission.sender)
         begun = await self._command(b"MAIL", b"FROM:" + sender, *parameters)
         if not begun.is_accepted:
@@ -84,6 +87,11 @@ class Channel:
         else:
             await self._command(b"RSET")
         return tuple(replies)
+
+    def shortfall(self, transmission: Transmission) -> str:
+        """Why this server cannot be given the message as it is, or nothing."""
+        parameters = relayed_message.mail_parameters(transmission, self._client.esmtp_extensions)
+        return parameters if isinstance(parameters, str) else ""
 
     async def close(self) -> None:
         """Say goodbye if the server still listens; never waits long and never raises."""
@@ -223,8 +231,3 @@ def failure(error: Exception) -> Reply:
     if isinstance(error, TimeoutError):
         return Reply(0, "the server did not answer in time")
     return Reply(0, "the connection to the server was lost or could not be made")
-
-
-def _own_reply(text: str) -> Reply:
-    code, _, said = text.partition(" ")
-    return Reply(int(code), said)

@@ -29,6 +29,7 @@ class Script:
     seconds: dict[str, float] = field(default_factory=dict)
     rcpt_replies: dict[str, str] = field(default_factory=dict)
     kept_then_dropped: bool = False
+    size_limit: int = 33_554_432
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class ReceivingServer:
             tls_context=self._tls,
             hostname="mx.outside.example",
             enable_SMTPUTF8=True,
+            data_size_limit=self.script.size_limit,
             loop=asyncio.get_running_loop(),
         )
 
