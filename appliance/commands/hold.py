@@ -19,6 +19,11 @@ def place(call: Call) -> Outcome:
     """Place a hold; it holds from this moment on, and catches what comes later."""
     arguments = call.arguments
     since, until = _day(arguments.since, "--since"), _day(arguments.until, "--until")
+    if not (arguments.custodian or since or until or (arguments.query or "").strip()):
+        raise RefusedError(
+            "nothing says what is to be held",
+            fix="say --custodian, --since, --until or --query; --since 1970-01-01 holds everything",
+        )
     with command_access.opened(call) as appliance:
         actor = command_access.person(call, appliance)
         placed = archive_wiring.desk(appliance).holds.place(
