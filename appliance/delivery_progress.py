@@ -36,7 +36,8 @@ from mailstore.addresses import Address
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import StorageUnavailableError
-from mailstore.message import RecipientState, Route, StoredMessage, StoredRecipient
+from mailstore.message import MessageId, RecipientState, Route, StoredMessage, StoredRecipient
+from mailstore.message_records import RecipientRow
 from mailstore.message_state import IllegalTransitionError, RecipientEvent
 from mailstore.outbox import Kind, OutboxItem
 from mailstore.retrieval import Retrieval
@@ -44,6 +45,9 @@ from mailstore.sealed_columns import RecipientDetail
 
 SYSTEM_ACTOR = "system"
 BUSY_PAUSE = timedelta(seconds=2)
+TO_DO = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED})
+TOLD = frozenset({RecipientState.NOTIFIED, RecipientState.OPENED})
+"""States that a notice leads to; when the state last changed is never before that notice."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class DeliveryProgress:
                     last_reply=ANSWER_UNKNOWN,
                     is_attempt=False,
                 )
-                self._record(connection, work, step, now=now)
+                self._record_of(connection, work, step, now=now)
 
     def settle(self, outcomes: Sequence[tuple[Work, Outcome]], stage: Stage, *, now: datetime) -> None:
         """Record what became of an attempt and what follows from it."""
@@ -116,6 +120,30 @@ class DeliveryProgress:
         with self._database.write() as connection:
             for work in works:
                 outbox.postpone(connection, work.item, now + BUSY_PAUSE, "domain_busy")
+
+    def wait_for_next_notice(self, work: Work, pause: timedelta, *, now: datetime) -> bool:
+        """Put a notice off when this person got one less than ``pause`` ago; True when it was put off."""
+        with self._database.write() as connection:
+            told = [row.changed_at for _, row in self._copies_like(connection, work) if row.state in TOLD]
+            until = min(max(told, default=now - pause), now) + pause
+            if until > now:
+                outbox.postpone(connection, work.item, until, "joins_next_notice")
+        return until > now
+
+    def join_notice(self, work: Work, taken: Taken, *, now: datetime) -> None:
+        """What else waits to be told to this person is told by the notice that was just taken."""
+        with self._database.write() as connection:
+            for message, row in self._copies_like(connection, work):
+                if row.state in TO_DO:
+                    step = _Step(RecipientEvent.NOTICE_SENT, "notice.sent", last_reply=taken.reply)
+                    self._record(connection, message, row.position, step, now=now)
+                    for kind in (Kind.NOTIFY, Kind.REPORT):
+                        outbox.drop(connection, message, kind=kind, position=row.position)
+
+    def _copies_like(self, connection: Connection, work: Work) -> list[tuple[MessageId, RecipientRow]]:
+        """All that goes to the same person through the portal."""
+        row = message_records.recipient_row(connection, work.message.id, work.recipient.position)
+        return message_records.copies_for(connection, row.address_index, Route.PORTAL)
 
     def drop(self, items: Sequence[OutboxItem]) -> None:
         """Nothing is left to do for these items: the copy arrived, was destroyed, or goes another way."""
@@ -153,7 +181,7 @@ class DeliveryProgress:
             Stage.NOTICE: (RecipientEvent.NOTICE_SENT, "notice.sent"),
         }
         event, fact = events[stage]
-        self._record(connection, work, _Step(event, fact, last_reply=reply), now=now)
+        self._record_of(connection, work, _Step(event, fact, last_reply=reply), now=now)
         outbox.drop(connection, work.message.id, kind=Kind.REPORT, position=work.recipient.position)
         _finish(connection, work.item)
 
@@ -161,13 +189,13 @@ class DeliveryProgress:
         step = _Step(
             RecipientEvent.ROUTED, "message.route_decided", route=Route.PORTAL, reasons=reasons, begins_anew=True
         )
-        self._record(connection, work, step, now=now)
+        self._record_of(connection, work, step, now=now)
         outbox.add(connection, Kind.NOTIFY, work.message.id, work.recipient.position, now)
         _finish(connection, work.item)
 
     def _failed(self, connection: Connection, work: Work, reply: str, stage: Stage, *, now: datetime) -> None:
         fact = {Stage.MESSAGE: "message.failed", Stage.NOTICE: "notice.failed"}[stage]
-        self._record(connection, work, _Step(RecipientEvent.GIVEN_UP, fact, last_reply=reply), now=now)
+        self._record_of(connection, work, _Step(RecipientEvent.GIVEN_UP, fact, last_reply=reply), now=now)
         outbox.drop(connection, work.message.id, kind=Kind.REPORT, position=work.recipient.position)
         outbox.add(connection, Kind.REPORT, work.message.id, work.recipient.position, now)
         _finish(connection, work.item)
@@ -180,7 +208,7 @@ class DeliveryProgress:
             reasons=outcome.reasons,
             last_reply=outcome.last_reply,
         )
-        self._record(connection, work, step, now=now)
+        self._record_of(connection, work, step, now=now)
         if is_first:
             due = retry_schedule.delay_report_at(self._schedule, accepted_at=work.message.received_at)
             outbox.drop(connection, work.message.id, kind=Kind.REPORT, position=work.recipient.position)
@@ -190,9 +218,11 @@ class DeliveryProgress:
         if not outbox.postpone(connection, work.item, now + wait, "not_taken_yet"):
             raise StorageUnavailableError("the lease of an outbox item ran out while it was worked on")
 
-    def _record(self, connection: Connection, work: Work, step: _Step, *, now: datetime) -> None:
+    def _record_of(self, connection: Connection, work: Work, step: _Step, *, now: datetime) -> None:
+        self._record(connection, work.message.id, work.recipient.position, step, now=now)
+
+    def _record(self, connection: Connection, message: MessageId, position: int, step: _Step, *, now: datetime) -> None:
         """Change the recipient's row and write the audit entry."""
-        message, position = work.message.id, work.recipient.position
         row = self._retrieval.recipient(message, position)
         reasons = row.reasons if step.reasons is None else step.reasons
         detail = RecipientDetail(row.address, reasons, step.last_reply)

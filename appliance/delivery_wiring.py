@@ -41,10 +41,11 @@ def outbound(appliance: Appliance, front: FrontDoorParts) -> Outbound:
 
 def route_preview(appliance: Appliance, front: FrontDoorParts) -> ServerRoutePreview:
     """The lamps under each recipient."""
+    outbound_rules = rules(appliance.settings)
     return ServerRoutePreview(
         front.directory,
-        outbound_wiring.servers_of(rules(appliance.settings)),
-        rules=PreviewRules(),
+        outbound_wiring.servers_of(outbound_rules),
+        rules=PreviewRules(portal_after=outbound_rules.schedule.portal_after),
         has_portal_account=lambda address: has_portal_account(appliance, address),
     )
 

@@ -1,24 +1,26 @@
 """Tells recipients that a message waits in the portal.
 
 The notice is the only thing that may travel without verified TLS (``smtp_outbound.open_for_notice``), because it
-holds nothing about health. It is retried like mail; one that fails for good is reported to the writer, and the
-message stays readable in the portal all the while.
+holds nothing about health. A recipient gets one at most in a while: the messages that came meanwhile join the next.
+It is retried like mail; one that fails for good is reported to the writer, and the message stays readable in the
+portal all the while.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from appliance import pickup_notice, recipient_outcome, relayed_message
-from appliance.delivery_progress import DeliveryProgress, Work
+from appliance.delivery_progress import TO_DO, DeliveryProgress, Work
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import NoMail
 from appliance.outgoing_mail import OutgoingMail
 from appliance.pickup_notice import Notice, NoticeSettings
 from appliance.receiving_servers import ReceivingServers
-from appliance.recipient_outcome import Outcome, RefusedForGood, Stage, TryAgain
-from appliance.relay import TO_DO
+from appliance.recipient_outcome import Outcome, RefusedForGood, Stage, Taken, TryAgain
 from appliance.relayed_message import Transmission
 from appliance.smtp_outbound import Channel, NotReached
 from mailstore.addresses import canonical_domain, parse_mailbox
@@ -27,6 +29,14 @@ from mailstore.message_composition import new_message_id
 from mailstore.outbox import OutboxItem
 from mailstore.sealed_format import Randomness
 from mailstore.wall_clock import Clock
+
+
+@dataclass(frozen=True)
+class NoticeRules:
+    """``attempt_seconds`` bounds one attempt; ``pause`` is the least time between two notices to one person."""
+
+    attempt_seconds: float = 1200.0
+    pause: timedelta = timedelta(minutes=10)
 
 
 class NoticeSending:
@@ -41,7 +51,7 @@ class NoticeSending:
         turns: DomainTurns,
         settings: NoticeSettings,
         link_of: Callable[[MessageId], str],
-        attempt_seconds: float,
+        rules: NoticeRules,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
@@ -51,7 +61,8 @@ class NoticeSending:
         self._turns = turns
         self._settings = settings
         self._link_of = link_of
-        self._attempt_seconds = attempt_seconds
+        self._rules = rules
+        self._recipients = DomainTurns(1)
         self._clock = clock
         self._randomness = randomness
 
@@ -62,7 +73,16 @@ class NoticeSending:
         done = {work.item.id for work in waiting}
         await asyncio.to_thread(self._progress.drop, [item for item in items if item.id not in done])
         for work in waiting:
-            await self._one(work)
+            await self._in_turn(work)
+
+    async def _in_turn(self, work: Work) -> None:
+        """One notice to one person at a time, and none too soon after the last."""
+        with self._recipients.turn(work.address.canonical) as may_begin:
+            now = self._clock.now()
+            if not may_begin:
+                await asyncio.to_thread(self._progress.wait_for_turn, [work], now=now)
+            elif not await asyncio.to_thread(self._progress.wait_for_next_notice, work, self._rules.pause, now=now):
+                await self._one(work)
 
     async def _one(self, work: Work) -> None:
         domain = canonical_domain(work.address.domain)
@@ -71,12 +91,14 @@ class NoticeSending:
                 await asyncio.to_thread(self._progress.wait_for_turn, [work], now=self._clock.now())
                 return
             try:
-                async with asyncio.timeout(self._attempt_seconds):
+                async with asyncio.timeout(self._rules.attempt_seconds):
                     outcome = await self._outcome(work, domain)
             except TimeoutError:
                 outcome = TryAgain("the server was too slow")
         now = self._clock.now()
         await asyncio.to_thread(self._progress.settle, [(work, outcome)], Stage.NOTICE, now=now)
+        if isinstance(outcome, Taken) and self._rules.pause:
+            await asyncio.to_thread(self._progress.join_notice, work, outcome, now=now)
 
     async def _outcome(self, work: Work, domain: str) -> Outcome:
         reached = await self._servers.reach_for_notice(domain)

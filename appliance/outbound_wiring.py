@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from appliance import retry_schedule
 from appliance.bounce_message import ReportingServer
@@ -13,7 +14,7 @@ from appliance.delivery_reports import DeliveryReports
 from appliance.directory import Directory
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import LookupSettings, MxLookup
-from appliance.notice_sending import NoticeSending
+from appliance.notice_sending import NoticeRules, NoticeSending
 from appliance.outbox_worker import ErrandWork
 from appliance.outgoing_mail import OutgoingMail
 from appliance.pickup_notice import NoticeSettings
@@ -48,6 +49,7 @@ class OutboundRules:
     attempt_seconds: float = 1200.0
     messages_at_once: int = MESSAGES_AT_ONCE
     domain_at_once: int = DOMAIN_AT_ONCE
+    notice_pause: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def rules_of(
         notice=notice,
         server=server,
         messages_at_once=settings.connections,
+        domain_at_once=settings.conversations_per_domain,
+        notice_pause=timedelta(minutes=settings.notice_pause_minutes),
     )
 
 
@@ -137,7 +141,7 @@ def outbound(
         turns=turns,
         settings=rules.notice,
         link_of=link_of,
-        attempt_seconds=rules.attempt_seconds,
+        rules=NoticeRules(rules.attempt_seconds, rules.notice_pause),
         clock=store.clock,
         randomness=store.randomness,
     )

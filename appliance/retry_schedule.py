@@ -38,6 +38,7 @@ def schedule_of(settings: OutboundSettings) -> RetrySchedule:
     """The schedule that the settings ask for."""
     return RetrySchedule(
         waits=tuple(timedelta(minutes=minutes) for minutes in settings.attempt_minutes),
+        portal_after=timedelta(minutes=settings.portal_after_minutes),
         delay_report_after=timedelta(hours=settings.delay_report_hours),
         give_up_after=timedelta(hours=settings.give_up_hours),
     )

@@ -209,6 +209,17 @@ class OutboundSettings:
     connect_seconds: int = setting(30, "Time for a server to take the connection.", between(1, 300))
     reply_seconds: int = setting(300, "Time for a server to answer (RFC 5321 section 4.5.3.2).", between(1, 600))
     connections: int = setting(10, "Messages on their way at a time.", between(1, 100))
+    conversations_per_domain: int = setting(4, "Conversations with one domain's servers at a time.", between(1, 50))
+    portal_after_minutes: int = setting(
+        60,
+        "When no server of a domain could be reached for this time, the portal takes over, in minutes.",
+        between(1, 2880),
+    )
+    notice_pause_minutes: int = setting(
+        10,
+        "A recipient gets one notice at most in this time, in minutes; what comes meanwhile joins the next.",
+        between(0, 1440),
+    )
     route: tuple[RouteSettings, ...] = setting((), "Fixed ways for single domains.")
 
 

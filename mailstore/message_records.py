@@ -186,6 +186,13 @@ def messages_with_recipient(
     return sorted(several, key=lambda each: each.received_at, reverse=True)
 
 
+def copies_for(connection: Connection, address_index: bytes, route: Route) -> list[tuple[MessageId, RecipientRow]]:
+    """Every copy that goes to one address on one route."""
+    where = (recipients.c.address_index == address_index) & (recipients.c.route == route.value)
+    found = rows_of(connection).select(connection, recipients, where)
+    return [(MessageId(row["message"]), _recipient_row(row)) for row in found]
+
+
 def unopened_on(connection: Connection, route: Route) -> list[tuple[MessageId, RecipientRow]]:
     """The recipients on one route who have not opened their copy, newest change first."""
     where = (recipients.c.route == route.value) & (recipients.c.state != RecipientState.OPENED.value)

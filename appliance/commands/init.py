@@ -61,6 +61,7 @@ def _on_loopback(settings: Settings, base: int) -> Settings:
         smtp=replace(settings.smtp, listen=LOOPBACK, port=base + 25),
         submission=replace(settings.submission, listen=LOOPBACK, port=base + 587, implicit_tls_port=base + 465),
         portal=replace(settings.portal, listen=LOOPBACK, port=base + 443, host_name="localhost"),
+        outbound=replace(settings.outbound, notice_pause_minutes=0),
     )
 
 

@@ -358,3 +358,86 @@ def test_give_up_is_what_the_schedule_says(house: OutboundPractice, partner: Rec
     house.later(hours=1)
     house.step()
     assert house.recipient(message).state is RecipientState.FAILED
+
+
+def test_a_message_larger_than_the_server_takes_waits_in_the_portal_with_that_reason(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    partner.script.size_limit = 20_000
+    message = house.send(PATIENT, content=LETTER + b"x" * 30_000 + b"\r\n")
+    house.step()
+    recipient = house.recipient(message)
+    assert (recipient.route, recipient.state) == (Route.PORTAL, RecipientState.NOTIFIED)
+    assert recipient.reasons == ("The message is larger than its server takes", "So it is sent by portal")
+    assert [b"CANARY" in each.content for each in partner.arrived] == [False]
+    assert house.inbox() == []
+
+
+@pytest.mark.parametrize("refusal", ["552 5.3.4 too big", "554 5.6.1 media not supported", "550 5.2.3 over limit"])
+def test_a_server_that_will_not_take_this_message_leaves_it_to_the_portal(
+    house: OutboundPractice, partner: ReceivingServer, refusal: str
+) -> None:
+    partner.script.replies["FINAL"] = refusal
+    message = house.send(PATIENT)
+    house.step()
+    recipient = house.recipient(message)
+    assert recipient.route is Route.PORTAL
+    assert refusal in recipient.reasons[0]
+
+
+def test_a_message_without_date_and_id_travels_with_both_and_is_kept_as_it_was(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    message = house.send(PATIENT, content=b"From: doctor@clinic.example\r\n\r\nhello\r\n")
+    house.step()
+    (arrived,) = partner.arrived
+    told = email.message_from_bytes(arrived.content)
+    assert told["Date"] == "Mon, 02 Mar 2026 09:00:00 +0000"
+    assert told["Message-ID"] == f"<{message}@clinic.example>"
+    assert house.retrieval.content(message) == b"From: doctor@clinic.example\r\n\r\nhello\r\n"
+
+
+def test_a_message_written_on_the_pages_travels_with_our_trace_field(
+    house: OutboundPractice, partner: ReceivingServer
+) -> None:
+    house.send(PATIENT, origin=Origin.WEBMAIL)
+    house.step()
+    (arrived,) = partner.arrived
+    assert arrived.content.startswith(b"Received: by mail.clinic.example with HTTPS;\r\n\tMon, 02 Mar 2026")
+
+
+def test_a_burst_of_messages_to_one_person_sends_two_notices_and_loses_none(
+    house: OutboundPractice, authority: CertificateAuthority
+) -> None:
+    with receiving(None) as server:
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
+        first = house.send(PATIENT)
+        house.step()
+        house.later(minutes=1)
+        burst = [house.send(PATIENT) for _ in range(12)]
+        other = house.send("other@partner.example")
+        house.step()
+        assert [each.recipients for each in server.arrived] == [(PATIENT,), ("other@partner.example",)]
+        assert {house.recipient(each).state for each in burst} == {RecipientState.QUEUED}
+        house.later(minutes=9)
+        house.step()
+        assert [each.recipients for each in server.arrived].count((PATIENT,)) == 2
+    for message in (first, other, *burst):
+        assert house.recipient(message).state is RecipientState.NOTIFIED
+        assert house.events(message)[-1] == "notice.sent"
+    assert house.waiting(Kind.NOTIFY) == 0
+    assert house.inbox() == []
+
+
+def test_messages_sent_together_are_told_in_two_notices_at_most(
+    house: OutboundPractice, authority: CertificateAuthority
+) -> None:
+    with receiving(None) as server:
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
+        messages = [house.send(PATIENT) for _ in range(5)]
+        house.step()
+        assert len(server.arrived) == 1
+        house.later(minutes=10)
+        house.step()
+        assert len(server.arrived) <= 2
+    assert {house.recipient(each).state for each in messages} == {RecipientState.NOTIFIED}

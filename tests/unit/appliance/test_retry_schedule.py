@@ -44,8 +44,9 @@ def test_a_delay_is_reported_after_four_hours() -> None:
 
 
 def test_the_schedule_is_what_the_settings_say() -> None:
-    settings = OutboundSettings(attempt_minutes=(1, 2), delay_report_hours=3, give_up_hours=48)
+    settings = OutboundSettings(attempt_minutes=(1, 2), delay_report_hours=3, give_up_hours=48, portal_after_minutes=7)
     schedule = schedule_of(settings)
     assert schedule.waits == (timedelta(minutes=1), timedelta(minutes=2))
     assert schedule.delay_report_after == timedelta(hours=3)
     assert schedule.give_up_after == timedelta(days=2)
+    assert schedule.portal_after == timedelta(minutes=7)
