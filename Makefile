@@ -90,6 +90,11 @@ demo: install ## Set everything up and run the main job: a living practice to tr
 demo-check: install ## Run the whole life of a message headless and print the evidence
 	@$(BIN)/strongroom demo --check
 
+.PHONY: screenshots
+screenshots: test-packages $(VENV)/.test-installed ## Take a picture of every page into docs/pages
+	$(SAY) "Pictures of every page, from a demonstration of its own"
+	@$(BIN)/python -m tests.pages.screenshots
+
 .PHONY: clean
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
