@@ -126,7 +126,14 @@ def run_and_certify(page: Page, life: RecordsLife, disposal: str, folder: Path) 
         saved[kind] = folder / f"certificate.{kind}"
         downloading.value.save_as(saved[kind])
     assert saved["pdf"].read_bytes().startswith(b"%PDF-")
-    verifier = [sys.executable, "-I", verify_certificate.__file__, saved["json"], "--public-key", saved["pem"]]
+    verifier: list[str | Path] = [
+        sys.executable,
+        "-I",
+        Path(verify_certificate.__file__),
+        saved["json"],
+        "--public-key",
+        saved["pem"],
+    ]
     verdict = subprocess.run(verifier, capture_output=True, text=True, check=False)
     assert verdict.stdout.strip() == "valid"
     page.get_by_role("button", name="Verify now").click()
