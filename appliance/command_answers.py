@@ -161,8 +161,8 @@ ANSWERS: Mapping[str, Fields] = {
     "schedule withdraw": {"id": "the version's id", "state": "withdrawn"},
     "hold place": {
         "id": "the hold's id",
-        "matched": "messages that it holds",
-        "kept_to_be_safe": "how many of them are held because a part could not be read",
+        "matched": "messages that surely match",
+        "kept_to_be_safe": "how many more it holds because a part could not be read",
     },
     "hold list": {
         **_items(
@@ -175,8 +175,8 @@ ANSWERS: Mapping[str, Fields] = {
                 "since": "from this day on, or null",
                 "until": "to this day, or null",
                 "query": "what the mail must match, or null",
-                "matched": "messages that it holds",
-                "kept_to_be_safe": "how many of them are held because a part could not be read",
+                "matched": "messages that surely match",
+                "kept_to_be_safe": "how many more it holds because a part could not be read",
                 "placed_at": "when it was placed",
             }
         ),
