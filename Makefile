@@ -62,11 +62,11 @@ check: ## Format, lint, types and architecture only
 	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
 	@! grep -nE 'https?:' requirements.lock requirements-dev.lock || { echo 'the lock files must not name a registry'; exit 1; }
 
-CYCLES ?= 100
+N ?= 100
 SEED ?= 7
 .PHONY: torture
-torture: $(VENV)/.test-installed ## Kill the whole tree in mid-burst CYCLES times: no promised message lost or doubled
-	@STRONGROOM_TORTURE_CYCLES=$(CYCLES) STRONGROOM_TORTURE_SEED=$(SEED) $(BIN)/python -m pytest -n0 tests/flows/test_kill_in_burst.py
+torture: $(VENV)/.test-installed ## Kill roles and the whole tree in mid-burst N times: no promised message lost or doubled
+	@$(BIN)/python -m tests.flows.kill_in_burst --cycles $(N) --seed $(SEED) $(if $(JSON),--json)
 
 .PHONY: reference
 reference: ## Write docs/reference from the code

@@ -20,6 +20,8 @@ from typing import Any
 
 import pyotp
 
+from tests import answered_fields
+
 ROOT = Path(__file__).parents[1]
 DOMAIN = "clinic.example"
 PASSWORD = "seventeen brave otters"
@@ -65,9 +67,10 @@ class RunningPractice:
         return Answer(done.returncode, done.stdout, done.stderr.decode())
 
     def told(self, *words: str) -> Any:
-        """The JSON of a command that must be done."""
+        """The JSON of a command that must be done, with exactly the fields that the reference names."""
         answer = self.run(*words)
         assert answer.code == 0, f"{words}: {answer.stdout!r} {answer.stderr}"
+        answered_fields.check(words, answer.json)
         return answer.json
 
     def refused(self, *words: str) -> Any:
