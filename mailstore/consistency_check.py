@@ -69,17 +69,27 @@ def check(
     ``accepted_events`` are the audit events that say a message became ours. With ``reads_objects`` every sealed
     object is read and hashed; without, only its presence is looked at.
     """
-    found = [
-        *_file_findings(stores),
-        *_row_findings(stores),
-        *_audit_findings(stores),
-        *_message_findings(stores, reads_objects=reads_objects),
-        *_lost_message_findings(stores, accepted_events),
-        *_key_findings(stores, now),
-        *_tombstone_findings(stores),
-        *_object_findings(stores),
-    ]
+    groups = {
+        "database": (_file_findings(stores),),
+        "rows": (_row_findings(stores),),
+        "audit": (_audit_findings(stores),),
+        "messages": (
+            _message_findings(stores, reads_objects=reads_objects),
+            _lost_message_findings(stores, accepted_events),
+        ),
+        "keys": (_key_findings(stores, now), _tombstone_findings(stores)),
+        "objects": (_object_findings(stores),),
+    }
+    found = [finding for group, looks in groups.items() for look in looks for finding in _in_any_case(group, look)]
     return tuple(sorted(found, key=lambda finding: finding.weight is not Weight.FAIL))
+
+
+def _in_any_case(check: str, found: Iterator[Finding]) -> Iterator[Finding]:
+    """What was found, and what stopped the looking: one damaged row must not hide what else is damaged."""
+    try:
+        yield from found
+    except StrongroomError as error:
+        yield Finding(check, Weight.FAIL, error.message)
 
 
 def _file_findings(stores: Stores) -> Iterator[Finding]:
