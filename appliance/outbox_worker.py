@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,10 +35,15 @@ Errand = Callable[[Sequence[OutboxItem]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class BatchWork:
-    """``size`` messages at most are handed over together; one batch of a kind runs at a time."""
+    """``size`` messages at most are handed over together; one batch of a kind runs at a time.
+
+    After a batch that was not full comes a pause of ``gather_seconds``, in which the next one gathers: what a batch
+    costs is mostly its transactions, however many messages share them.
+    """
 
     do: Batch
     size: int = 1
+    gather_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Worker:
         self._rules = rules or WorkerRules()
         self._name = name
         self._running: dict[asyncio.Task[None], Kind] = {}
+        self._gathers_until: dict[Kind, float] = {}
         self._woken = asyncio.Event()
         self._is_stopping = False
         self._not_put_off: list[tuple[Sequence[OutboxItem], Exception]] = []
@@ -125,6 +132,7 @@ class Worker:
         begun = 0
         for kind, work in self._work.items():
             items = await self._claimed(kind, work)
+            self._gather(kind, work, len(items))
             for group in _groups(items, work):
                 self._begin(kind, work, group)
                 begun += 1
@@ -133,7 +141,7 @@ class Worker:
     async def _claimed(self, kind: Kind, work: BatchWork | ErrandWork) -> list[OutboxItem]:
         running = sum(1 for other in self._running.values() if other is kind)
         room = max(work.at_once - running, 0) if isinstance(work, ErrandWork) else work.size * (not running)
-        if not room:
+        if not room or time.monotonic() < self._gathers_until.get(kind, 0.0):
             return []
         return await asyncio.to_thread(
             outbox.claim,
@@ -144,6 +152,10 @@ class Worker:
             lease=self._rules.lease,
             worker=self._name,
         )
+
+    def _gather(self, kind: Kind, work: BatchWork | ErrandWork, begun: int) -> None:
+        if isinstance(work, BatchWork) and 0 < begun < work.size:
+            self._gathers_until[kind] = time.monotonic() + work.gather_seconds
 
     def _anything_due(self) -> bool:
         with self._database.read() as connection:
@@ -191,8 +203,7 @@ class Worker:
 
     def _finish(self, items: Sequence[OutboxItem]) -> None:
         with self._database.write() as connection:
-            for item in items:
-                outbox.finish(connection, item)
+            outbox.finish_many(connection, items)
 
     def _put_off(self, items: Sequence[OutboxItem], error: Exception) -> None:
         code = _code(error)

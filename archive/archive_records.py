@@ -48,12 +48,12 @@ class ArchiveCounts:
     not_indexed: int
 
 
-def insert_entry(connection: Connection, entry: ArchiveEntry) -> bool:
-    """Capture a message; False when it was captured before, in which case nothing changes."""
-    if find(connection, entry.message) is not None:
-        return False
-    rows_of(connection).insert(connection, table, vars(entry))
-    return True
+def insert_entries(connection: Connection, new: Collection[ArchiveEntry]) -> list[ArchiveEntry]:
+    """Capture messages; answers those that were not captured before. Nothing changes for the others."""
+    there = {entry.message for entry in entries(connection, [entry.message for entry in new])}
+    fresh = [entry for entry in new if entry.message not in there]
+    rows_of(connection).insert_many(connection, table, map(vars, fresh))
+    return fresh
 
 
 def find(connection: Connection, message: MessageId) -> ArchiveEntry | None:

@@ -36,7 +36,7 @@ class DocumentReader:
     def read(self, message: StoredMessage) -> ReadDocument:
         """The document, in category ``unclassified``. Raises as ``Retrieval.content`` does."""
         return read_document(
-            self._retrieval.content(message.id),
+            self._retrieval.content_of(message),
             message=message.id,
             received_at=message.received_at,
             envelope=_envelope(self._retrieval.summary(message)),

@@ -25,8 +25,7 @@ def own_mailboxes_of(database: Database, lookup_key: bytes) -> OwnMailboxes:
     def look_up(addresses: Collection[str]) -> frozenset[str]:
         indexes = [address_index(lookup_key, parse_mailbox(address)) for address in addresses]
         with database.read() as connection:
-            found = [mailboxes.by_address(connection, index) for index in indexes]
-        return frozenset(mailbox.id for mailbox in found if mailbox is not None)
+            return mailboxes.named_by(connection, indexes)
 
     return look_up
 

@@ -7,7 +7,9 @@ follows in batches and may be made anew at any time. Both steps may be repeated:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from sqlalchemy import Connection
@@ -18,6 +20,7 @@ from archive.classification import classify
 from archive.disposal_decision import classified
 from archive.evidence import DocumentSource, EvidenceReader, ReadDocument
 from archive.index_document import IndexDocument
+from archive.legal_hold import Evidence
 from archive.living_holds import LivingHolds
 from archive.retention_schedule import UNCLASSIFIED, Schedule
 from archive.search_index import SearchIndex
@@ -27,7 +30,7 @@ from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, TamperedError, WrongKeyError
 from mailstore.message import MessageId, StoredMessage
-from mailstore.outbox import Kind
+from mailstore.outbox import Kind, NewItem
 from mailstore.wall_clock import Clock
 
 CAPTURED = "message.captured"
@@ -38,8 +41,10 @@ DAMAGED = "damaged"
 BATCH = 100
 """Messages that a rebuild puts into the index with one commit."""
 
-_KEPT_DOCUMENTS = 64
+_KEPT_DOCUMENTS = 192
 _KEPT_CHARACTERS = 200_000
+_CHARACTERS_TOGETHER = 2_000_000
+"""Text of messages that are recorded in one transaction, and in memory until then."""
 
 ScheduleInForce: TypeAlias = Callable[[Connection], Schedule | None]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -70,22 +75,17 @@ class Intake:
         self._fresh: OrderedDict[MessageId, ReadDocument] = OrderedDict()
 
     def capture(self, message: MessageId) -> None:
-        """Take one message into the archive. Nothing happens when it is there already or was disposed of."""
+        """Take one message into the archive. As ``capture_all``."""
+        self.capture_all([message])
+
+    def capture_all(self, messages: Collection[MessageId]) -> None:
+        """Take messages into the archive. Nothing happens to one that is there already or was disposed of."""
         with self._database.read() as connection:
-            if archive_records.find(connection, message) is not None:
-                return
-            try:
-                stored = message_records.stored(connection, message)
-            except (NotFoundError, DestroyedError):
-                return
-        try:
-            read = self._documents.read(stored)
-        except (NotFoundError, DestroyedError):
-            return
-        except (TamperedError, WrongKeyError):
-            self._capture_damaged(stored)
-            return
-        self._capture_read(stored, read)
+            there = {entry.message for entry in archive_records.entries(connection, messages)}
+            waiting = [message for message in dict.fromkeys(messages) if message not in there]
+            stored = message_records.stored_many(connection, waiting)
+        for some in _groups(filter(None, map(self._opened, stored))):
+            self._record(some)
 
     def index(self, messages: Collection[MessageId]) -> None:
         """Put captured messages into the index with one commit. Those that are in it already are left alone."""
@@ -120,44 +120,32 @@ class Intake:
         self.index_waiting(progress)
         return self._index.document_count()
 
-    def _capture_read(self, stored: StoredMessage, read: ReadDocument) -> None:
-        evidence, now = self._evidence.of_document(read), self._clock.now()
+    def _opened(self, stored: StoredMessage) -> _Arrival | None:
+        """What cannot be opened is kept, and under every hold that might cover it. None: destroyed meanwhile."""
+        try:
+            read = self._documents.read(stored)
+        except (NotFoundError, DestroyedError):
+            return None
+        except (TamperedError, WrongKeyError):
+            return _Arrival(stored, None, self._evidence.of(stored))
+        return _Arrival(stored, read, self._evidence.of_document(read))
+
+    def _record(self, arrivals: Sequence[_Arrival]) -> None:
+        """Rows, holds, audit entries and the work that follows, in one transaction."""
+        now = self._clock.now()
         with self._database.write() as connection:
             schedule = self._schedule_in_force(connection)
-            entry = ArchiveEntry(
-                message=stored.id,
-                received_at=stored.received_at,
-                captured_at=now,
-                category=classify(read.document, schedule) if schedule else UNCLASSIFIED,
-                schedule=schedule.version if schedule else None,
-                unread_parts=read.unread_parts,
-            )
-            if not archive_records.insert_entry(connection, entry):
-                return
-            holds = self._living_holds.join(connection, stored.id, classified(evidence, schedule), now=now)
-            detail: Detail = {"category": entry.category, "holds": len(holds), "unread_parts": read.unread_parts}
-            audit_trail.append(connection, [AuditFact(CAPTURED, SYSTEM.account, stored.id, detail)], now=now)
-            outbox.add(connection, Kind.INDEX, stored.id, None, now)
-        self._keep(stored.id, read)
-
-    def _capture_damaged(self, stored: StoredMessage) -> None:
-        """A message that cannot be opened is counted and shown, kept, and under every hold that might cover it."""
-        evidence, now = self._evidence.of(stored), self._clock.now()
-        entry = ArchiveEntry(
-            message=stored.id,
-            received_at=stored.received_at,
-            captured_at=now,
-            category=UNCLASSIFIED,
-            schedule=None,
-            problem=DAMAGED,
-            unread_parts=1,
-        )
-        with self._database.write() as connection:
-            if not archive_records.insert_entry(connection, entry):
-                return
-            holds = self._living_holds.join(connection, stored.id, evidence, now=now)
-            detail: Detail = {"problem": DAMAGED, "holds": len(holds)}
-            audit_trail.append(connection, [AuditFact(CAPTURED, SYSTEM.account, stored.id, detail)], now=now)
+            entries = [_entry(each, schedule, now) for each in arrivals]
+            new = {entry.message: entry for entry in archive_records.insert_entries(connection, entries)}
+            fresh = [each for each in arrivals if each.stored.id in new]
+            evidence = {each.stored.id: classified(each.evidence, schedule) for each in fresh}
+            holds = self._living_holds.join(connection, evidence, now=now)
+            facts = [_captured(entry, len(holds[message])) for message, entry in new.items()]
+            audit_trail.append(connection, facts, now=now)
+            readable = [each for each in fresh if each.read is not None]
+            outbox.add_many(connection, [NewItem(Kind.INDEX, each.stored.id, now) for each in readable])
+        for each in readable:
+            self._keep(each)
 
     def _document(self, stored: StoredMessage) -> IndexDocument | None:
         """The document, opened only if capture did not just do so; None when the message cannot be opened."""
@@ -176,13 +164,62 @@ class Intake:
                 archive_records.mark_problem(connection, message, problem=DAMAGED)
         self._index.remove([message for message in indexed if message not in living])
 
-    def _keep(self, message: MessageId, read: ReadDocument) -> None:
+    def _keep(self, arrival: _Arrival) -> None:
         """Remember a small document for the indexing that follows within seconds."""
-        if _characters(read.document.texts.values()) <= _KEPT_CHARACTERS:
-            self._fresh[message] = read
+        if arrival.read is not None and arrival.characters <= _KEPT_CHARACTERS:
+            self._fresh[arrival.stored.id] = arrival.read
         if len(self._fresh) > _KEPT_DOCUMENTS:
             self._fresh.popitem(last=False)
 
 
-def _characters(texts: Iterable[tuple[str, ...]]) -> int:
-    return sum(len(text) for some in texts for text in some)
+@dataclass(frozen=True)
+class _Arrival:
+    """A message on its way into the archive. ``read`` is None when it is damaged."""
+
+    stored: StoredMessage
+    read: ReadDocument | None
+    evidence: Evidence
+
+    @property
+    def characters(self) -> int:
+        """How much text is kept in memory for it."""
+        texts = self.read.document.texts.values() if self.read is not None else ()
+        return sum(len(text) for some in texts for text in some)
+
+
+def _groups(arrivals: Iterable[_Arrival]) -> Iterator[list[_Arrival]]:
+    """What is recorded together: as many as come, and no more text than memory should hold."""
+    group: list[_Arrival] = []
+    held = 0
+    for arrival in arrivals:
+        group.append(arrival)
+        held += arrival.characters
+        if held > _CHARACTERS_TOGETHER:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
+def _entry(arrival: _Arrival, schedule: Schedule | None, now: datetime) -> ArchiveEntry:
+    read, stored = arrival.read, arrival.stored
+    if read is None:
+        kind, version, problem, unread = UNCLASSIFIED, None, DAMAGED, 1
+    else:
+        kind = classify(read.document, schedule) if schedule else UNCLASSIFIED
+        version, problem, unread = schedule.version if schedule else None, None, read.unread_parts
+    return ArchiveEntry(
+        message=stored.id,
+        received_at=stored.received_at,
+        captured_at=now,
+        category=kind,
+        schedule=version,
+        problem=problem,
+        unread_parts=unread,
+    )
+
+
+def _captured(entry: ArchiveEntry, holds: int) -> AuditFact:
+    found: Detail = {"category": entry.category, "holds": holds, "unread_parts": entry.unread_parts}
+    detail: Detail = {"problem": entry.problem, "holds": holds} if entry.problem else found
+    return AuditFact(CAPTURED, SYSTEM.account, entry.message, detail)

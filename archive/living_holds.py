@@ -6,7 +6,7 @@ refused until the row is back (promise I3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -67,13 +67,24 @@ class LivingHolds:
         self, connection: Connection, holds: Sequence[Hold], message: MessageId, evidence: Evidence
     ) -> tuple[HoldFinding, ...]:
         """What each of these holds says of a message: one that came under a hold stays under it."""
+        if not holds:
+            return ()
         joined = {held.hold for held in hold_records.holds_of(connection, message)}
         return tuple(HoldFinding(hold.id, hold.id in joined or covers(hold, evidence)) for hold in holds)
 
-    def join(self, connection: Connection, message: MessageId, evidence: Evidence, *, now: datetime) -> tuple[str, ...]:
-        """Let a message that came in come under every hold that covers it, or may; answers which."""
-        found = self.findings(connection, self.recorded(connection), message, evidence)
-        covering = [finding for finding in found if finding.covers is not False]
+    def join(
+        self, connection: Connection, arrived: Mapping[MessageId, Evidence], *, now: datetime
+    ) -> dict[MessageId, tuple[str, ...]]:
+        """Let messages that came in come under every hold that covers them, or may; answers which, for each."""
+        holds = self.recorded(connection)
+        return {message: self._join(connection, holds, message, evidence, now) for message, evidence in arrived.items()}
+
+    def _join(
+        self, connection: Connection, holds: Sequence[Hold], message: MessageId, evidence: Evidence, now: datetime
+    ) -> tuple[str, ...]:
+        covering = [
+            finding for finding in self.findings(connection, holds, message, evidence) if finding.covers is not False
+        ]
         for finding in covering:
             hold_records.join(
                 connection, finding.hold, [message], now=now, at_placement=False, is_certain=finding.covers is True

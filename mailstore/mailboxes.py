@@ -18,6 +18,9 @@ from mailstore.message import AccountId, MessageId
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import mailbox_addresses, mailbox_entries, mailboxes
 
+AT_ONCE = 500
+"""Addresses in one statement: far below SQLite's 32,766 parameters (https://www.sqlite.org/limits.html)."""
+
 
 class Folder(StrEnum):
     """Where a message lies in a mailbox."""
@@ -76,6 +79,16 @@ def by_address(connection: Connection, address_index: bytes) -> Mailbox | None:
     where = mailbox_addresses.c.address_index == address_index
     row = rows_of(connection).one(connection, mailbox_addresses, where)
     return None if row is None else _mailbox(connection, row["mailbox"])
+
+
+def named_by(connection: Connection, address_indexes: Iterable[bytes]) -> frozenset[str]:
+    """The ids of the mailboxes that these addresses name; addresses that are not ours name none."""
+    wanted = list(address_indexes)
+    found: set[str] = set()
+    for start in range(0, len(wanted), AT_ONCE):
+        where = mailbox_addresses.c.address_index.in_(wanted[start : start + AT_ONCE])
+        found.update(row["mailbox"] for row in rows_of(connection).select(connection, mailbox_addresses, where))
+    return frozenset(found)
 
 
 def of_account(connection: Connection, account: AccountId) -> Mailbox | None:

@@ -105,6 +105,22 @@ def finish(connection: Connection, item: OutboxItem) -> bool:
     return bool(rows_of(connection).delete(connection, outbox, _still_ours(item)))
 
 
+def finish_many(connection: Connection, items: Iterable[OutboxItem]) -> int:
+    """As ``finish`` for many items. Answers how many were still ours and are done."""
+    leases: dict[tuple[str, datetime], list[int]] = {}
+    for item in items:
+        leases.setdefault((item.leased_by, item.leased_until), []).append(item.id)
+    columns = outbox.c
+    return sum(
+        rows_of(connection).delete(
+            connection,
+            outbox,
+            columns.id.in_(ids) & (columns.leased_by == worker) & (columns.leased_until == until),
+        )
+        for (worker, until), ids in leases.items()
+    )
+
+
 def postpone(connection: Connection, item: OutboxItem, not_before: datetime, why_code: str) -> bool:
     """Try again from ``not_before`` on. False, and nothing changes, when the lease is no longer ours."""
     changes = {

@@ -82,18 +82,21 @@ class Retrieval:
         Raises ``NotFoundError``, ``DestroyedError``, ``WrongKeyError`` with another ring, and ``TamperedError``
         naming the row, object or segment of which a byte is not what was written.
         """
-        stored = self._stored(message)
-        key = self._key(message)
+        return self.content_of(self._stored(message))
+
+    def content_of(self, stored: StoredMessage) -> bytes:
+        """As ``content``, for whoever read the row just now."""
+        key = self._key(stored.id)
         try:
             sealed = self._sealed_bytes(stored)
         except TamperedError:
             sealed = self._moved_meanwhile(stored)
         try:
-            content = open_sealed(sealed, key=key, context=content_context(message))
+            content = open_sealed(sealed, key=key, context=content_context(stored.id))
         except StrongroomError as error:
-            raise type(error)(f"{_place_name(stored)} of message {message}: {error.message}") from error
+            raise type(error)(f"{_place_name(stored)} of message {stored.id}: {error.message}") from error
         if len(content) != stored.size_bytes:
-            raise TamperedError(f"{_place_name(stored)} of message {message} is not as long as its row says")
+            raise TamperedError(f"{_place_name(stored)} of message {stored.id} is not as long as its row says")
         return content
 
     def prove_key(self, message: MessageId) -> None:

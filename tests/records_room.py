@@ -179,8 +179,8 @@ class RecordsRoom:
             self.index.add([evidence.document])
         with self.vault.database.write() as connection:
             entry = ArchiveEntry(message, stored.received_at, now, UNCLASSIFIED, None, indexed_at=now)
-            archive_records.insert_entry(connection, entry)
-            self.desk.living_holds.join(connection, message, evidence, now=now)
+            archive_records.insert_entries(connection, [entry])
+            self.desk.living_holds.join(connection, {message: evidence}, now=now)
 
     def put_in_force(self, text: str = SCHEDULE) -> str:
         schedule = self.desk.schedules.propose(RECORDS, text)

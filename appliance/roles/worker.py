@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -21,7 +22,6 @@ from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
 from mailstore.errors import StrongroomError
 from mailstore.key_hierarchy import KeyRing
-from mailstore.message import MessageId
 from mailstore.outbox import Kind
 from mailstore.promotion import Promotion
 
@@ -33,6 +33,14 @@ CHECKPOINT_AFTER = timedelta(minutes=10)
 
 INDEX_BATCH = 100
 """Messages that share one commit of the index, which costs more than a message."""
+
+PROMOTE_EVERY_SECONDS = 2.0
+CAPTURE_EVERY_SECONDS = 0.5
+INDEX_EVERY_SECONDS = 1.0
+"""How long messages gather for one batch under a light load. A message is searchable within seconds all the same."""
+
+NICENESS = 5
+"""Taking mail in and showing pages come first: those are waited for (setpriority(2))."""
 
 INDEX_CHECK_EVERY = timedelta(minutes=1)
 """How soon a damaged index is noticed. Files that have not changed since they were found whole are not read again."""
@@ -48,6 +56,7 @@ def work(
 ) -> None:
     """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
     del sockets
+    os.nice(NICENESS)
     ring = KeyRing.from_bytes(keys)
     with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front:
         asyncio.run(_run(appliance, front, when_ready))
@@ -79,9 +88,9 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
 def _kinds(promotion: Promotion, intake: Intake) -> Mapping[Kind, BatchWork | ErrandWork]:
     """Which work is done by whom."""
     return {
-        Kind.PROMOTE: BatchWork(promotion.promote_all, size=64),
-        Kind.CAPTURE: BatchWork(partial(_each, intake.capture), size=64),
-        Kind.INDEX: BatchWork(intake.index, size=INDEX_BATCH),
+        Kind.PROMOTE: BatchWork(promotion.promote_all, size=64, gather_seconds=PROMOTE_EVERY_SECONDS),
+        Kind.CAPTURE: BatchWork(intake.capture_all, size=64, gather_seconds=CAPTURE_EVERY_SECONDS),
+        Kind.INDEX: BatchWork(intake.index, size=INDEX_BATCH, gather_seconds=INDEX_EVERY_SECONDS),
     }
 
 
@@ -94,11 +103,6 @@ def _promotion(appliance: Appliance) -> Promotion:
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )
-
-
-def _each(do: Callable[[MessageId], None], messages: Sequence[MessageId]) -> None:
-    for message in messages:
-        do(message)
 
 
 async def _every(pause: timedelta, duty: Callable[[], None]) -> None:

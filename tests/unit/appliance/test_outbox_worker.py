@@ -68,6 +68,22 @@ def test_batches_are_handed_over_together_and_finished(house: OutboundPractice) 
     assert batches == [messages[:3], messages[3:]]
 
 
+def test_messages_gather_for_a_batch_of_their_own_after_one_that_was_not_full(house: OutboundPractice) -> None:
+    begun: list[tuple[float, int]] = []
+
+    def note(batch: Sequence[MessageId]) -> None:
+        begun.append((time.monotonic(), len(batch)))
+        if len(begun) == 1:
+            put_down(house, Kind.INDEX, 2)
+
+    put_down(house, Kind.INDEX, 1)
+    work = {Kind.INDEX: BatchWork(note, size=3, gather_seconds=0.3)}
+    worked(house, work, lambda: sum(size for _, size in begun) == 3 and house.waiting(Kind.INDEX) == 0)
+    (first, _), (second, together) = begun
+    assert together == 2
+    assert second - first >= 0.3
+
+
 def test_one_bad_message_does_not_hold_up_its_batch(house: OutboundPractice) -> None:
     messages = put_down(house, Kind.INDEX, 4)
     done: list[MessageId] = []

@@ -31,8 +31,8 @@ def entry(minutes: int = 0) -> ArchiveEntry:
 def test_message_is_captured_once(database: Database) -> None:
     one = entry()
     with database.write() as connection:
-        assert archive_records.insert_entry(connection, one)
-        assert not archive_records.insert_entry(connection, one)
+        assert archive_records.insert_entries(connection, [one])
+        assert not archive_records.insert_entries(connection, [one])
         assert archive_records.find(connection, one.message) == one
         assert archive_records.counts(connection) == ArchiveCounts(archived=1, indexed=0, not_indexed=0)
 
@@ -41,7 +41,7 @@ def test_every_captured_message_is_indexed_waiting_or_named(database: Database) 
     indexed, failed, waiting = entry(1), entry(2), entry(3)
     with database.write() as connection:
         for each in (waiting, failed, indexed):
-            archive_records.insert_entry(connection, each)
+            archive_records.insert_entries(connection, [each])
         archive_records.mark_indexed(connection, [indexed.message], now=NOW)
         archive_records.mark_problem(connection, failed.message, problem="damaged")
         assert archive_records.counts(connection) == ArchiveCounts(archived=3, indexed=1, not_indexed=1)
@@ -55,7 +55,7 @@ def test_index_that_was_lost_leaves_everything_waiting(database: Database) -> No
     several = [entry(minutes) for minutes in range(3)]
     with database.write() as connection:
         for each in several:
-            archive_records.insert_entry(connection, each)
+            archive_records.insert_entries(connection, [each])
         archive_records.mark_indexed(connection, [several[0].message], now=NOW)
         archive_records.mark_problem(connection, several[1].message, problem="damaged")
         assert archive_records.forget_index(connection) == 2
@@ -66,7 +66,7 @@ def test_entries_come_oldest_first_and_missing_ones_are_left_out(database: Datab
     later, sooner = entry(2), entry(1)
     with database.write() as connection:
         for each in (later, sooner):
-            archive_records.insert_entry(connection, each)
+            archive_records.insert_entries(connection, [each])
         asked = [later.message, entry().message, sooner.message]
         assert archive_records.entries(connection, asked) == [sooner, later]
         assert archive_records.remove_entry(connection, later.message) == 1
@@ -77,7 +77,7 @@ def test_classified_by_another_version_is_found(database: Database) -> None:
     one, two = entry(1), entry(2)
     with database.write() as connection:
         for each in (one, two):
-            archive_records.insert_entry(connection, each)
+            archive_records.insert_entries(connection, [each])
         archive_records.set_category(connection, one.message, category="billing", schedule="s" * 26)
         found = archive_records.classified_otherwise(connection, "s" * 26, 10)
         assert [each.message for each in found] == [two.message]
@@ -86,7 +86,7 @@ def test_classified_by_another_version_is_found(database: Database) -> None:
 def test_edited_entry_is_refused(database: Database) -> None:
     one = entry()
     with database.write() as connection:
-        archive_records.insert_entry(connection, one)
+        archive_records.insert_entries(connection, [one])
         connection.execute(text("UPDATE archive_entries SET category = 'passing'"))
         with pytest.raises(TamperedError, match="archive_entries"):
             archive_records.find(connection, one.message)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archive import archive_records, index_care
+from archive import archive_records, hold_records, index_care
 from archive.archive_search import ArchiveSearch
 from archive.document_reading import DocumentReader
 from archive.intake import CAPTURED, DAMAGED, Intake
@@ -13,7 +13,7 @@ from archive.retention_schedule import UNCLASSIFIED
 from archive.search_query import QueryError, parse
 from archive.text_extraction import TextExtractor
 from archive.two_persons import NotPermittedError
-from mailstore import outbox
+from mailstore import message_records, outbox
 from mailstore.message import MessageId
 from tests.records_room import APPROVER, CLINICIAN, RECORDS, RecordsRoom
 
@@ -120,6 +120,31 @@ def test_a_message_joins_the_living_holds_when_it_comes_in(desk: Desk) -> None:
     message = desk.receive(content=LETTER)
     desk.intake.capture(message)
     assert [hold.matched for hold in desk.room.desk.holds.all(RECORDS)] == [1]
+
+
+def test_a_damaged_message_harms_none_of_those_captured_with_it(desk: Desk) -> None:
+    damaged, first, second = desk.receive(), desk.receive(), desk.receive()
+    with desk.room.vault.database.read() as connection:
+        stored = message_records.stored(connection, damaged)
+    segment = desk.room.vault.spool / str(stored.segment)
+    content = bytearray(segment.read_bytes())
+    content[stored.offset + 100] ^= 1
+    segment.write_bytes(content)
+    desk.intake.capture_all([first, damaged, second, first])
+    assert [desk.entry(message).problem for message in (first, damaged, second)] == [None, DAMAGED, None]
+    assert sorted(desk.room.events(CAPTURED)) == sorted([first, damaged, second])
+    assert desk.waiting() == 2
+
+
+def test_messages_captured_together_join_each_its_own_holds(desk: Desk) -> None:
+    desk.room.desk.holds.place(
+        RECORDS, name="matter", reason="claim", custodians=[], since=None, until=None, query="attachment:sodium"
+    )
+    held, other = desk.receive(content=LETTER), desk.receive()
+    desk.intake.capture_all([other, held])
+    with desk.room.vault.database.read() as connection:
+        assert hold_records.holds_of(connection, held)
+        assert not hold_records.holds_of(connection, other)
 
 
 def test_everything_a_message_says_is_found(desk: Desk) -> None:

@@ -44,6 +44,7 @@ def test_several_addresses_name_one_mailbox_and_each_names_one_only(database: Da
         assert mailboxes.by_address(connection, b"1" * 16) == mailbox
         assert mailboxes.by_address(connection, b"2" * 16) == mailbox
         assert mailboxes.by_address(connection, b"3" * 16) is None
+        assert mailboxes.named_by(connection, [b"1" * 16, b"2" * 16, b"3" * 16]) == {mailbox.id}
         assert mailboxes.of_account(connection, account) == mailbox
         assert mailboxes.of_account(connection, AccountId(new_id())) is None
         assert mailboxes.address_indexes(connection) == {b"1" * 16: mailbox.id, b"2" * 16: mailbox.id}

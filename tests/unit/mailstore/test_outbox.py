@@ -80,6 +80,16 @@ def test_late_worker_cannot_finish_or_postpone_what_another_took(database: Datab
         assert outbox.waiting(connection) == {}
 
 
+def test_items_finished_together_are_done_except_those_that_another_took(database: Database) -> None:
+    put(database, 3)
+    late = claimed(database, limit=1)
+    mine = claimed(database, limit=2, worker="other")
+    claimed(database, now=NOW + MINUTE, limit=1, worker="third")
+    with database.write() as connection:
+        assert outbox.finish_many(connection, [*late, *mine]) == 2
+        assert outbox.waiting(connection) == {Kind.INDEX: 1}
+
+
 def test_postponed_item_waits_until_its_time_and_counts_the_attempt(database: Database) -> None:
     put(database, 1)
     [item] = claimed(database)
