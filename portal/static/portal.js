@@ -81,6 +81,15 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => print());
 }
 
+// When an answer does not come, or is a refusal, the page itself is asked for and says why.
+for (const name of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(name, (event) => {
+    const { requestConfig: asked, target } = event.detail;
+    if (asked.verb === "get") location.assign(asked.path);
+    else target.textContent = "This could not be asked just now. It is shown before anything is sent.";
+  });
+}
+
 // A message opened beside its list: focus goes to it, and the list shows where one is.
 const showPlace = () => document.querySelector(".aside [aria-current]")?.scrollIntoView({ block: "nearest" });
 showPlace();

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from appliance import outbound_wiring
 from appliance.directory import Directory
 from appliance.route_preview import PreviewRules, ServerRoutePreview
+from mailstore import message_records
 from mailstore.actor import Role
 from mailstore.addresses import Address
 from mailstore.errors import NotFoundError
@@ -282,6 +283,19 @@ def test_an_older_message_opens_beside_the_list_and_its_address_brings_it_back(
         expect(page.get_by_role("complementary")).to_have_count(0)
         page.get_by_role("link", name="Inbox").last.click()
         expect(page.get_by_role("link", name=re.compile("Number 0"))).to_be_visible()
+
+
+def test_a_message_that_is_gone_meanwhile_says_so(
+    room: PortalRoom, ruiz: Somebody, letter: str, browser: Browser
+) -> None:
+    assert letter
+    with served(room) as origin, window(browser, origin) as page:
+        sign_in(page, room, ruiz)
+        (listed,) = room.portal.conversations.folder(ruiz.actor, Folder.INBOX).items
+        with room.database.write() as connection:
+            message_records.remove(connection, [listed.stored.id])
+        page.locator("a.item").first.click()
+        expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 def test_what_was_typed_comes_back_after_signing_out_and_by_keyboard_alone_is_sent(
