@@ -66,6 +66,7 @@ class Outside:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=15_000)
     with chromium() as opened:
         yield opened
 
