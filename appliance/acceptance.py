@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from appliance import encryption_policy, smtp_acceptance
+from appliance import encryption_policy, notice_return, smtp_acceptance
 from appliance.delivery_plan import DeliveryPlan
 from appliance.directory import Directory
 from appliance.smtp_acceptance import AcceptanceLimits
@@ -85,7 +85,7 @@ class Acceptance:
             received=received,
             summary=summary_of(received, self._trace(received)),
             recipients=plan.recipients,
-            follow_up=_follow_up(plan.recipients),
+            follow_up=_follow_up(received, plan.recipients),
             facts=(_accepted_fact(received, plan, actor or SYSTEM),),
             sent_mailbox=self._directory.mailbox_of(actor.account) if actor and writes_for_itself else None,
         )
@@ -112,13 +112,15 @@ def _protocol(received: ReceivedMessage) -> str:
     return "ESMTP" + ("S" if peer.tls else "") + ("A" if peer.account else "")
 
 
-def _follow_up(recipients: tuple[RecipientPlan, ...]) -> tuple[FollowUp, ...]:
-    deliveries = (
-        FollowUp(Kind.DELIVER, position)
-        for position, recipient in enumerate(recipients)
-        if recipient.route is not Route.MAILBOX
-    )
-    return (FollowUp(Kind.CAPTURE), *deliveries)
+def _follow_up(received: ReceivedMessage, recipients: tuple[RecipientPlan, ...]) -> tuple[FollowUp, ...]:
+    is_report = received.envelope.sender is None
+    found = [FollowUp(Kind.CAPTURE)]
+    for position, recipient in enumerate(recipients):
+        if recipient.route is not Route.MAILBOX:
+            found.append(FollowUp(Kind.DELIVER, position))
+        elif is_report and notice_return.is_return_address(recipient.address):
+            found.append(FollowUp(Kind.BOUNCE, position))
+    return tuple(found)
 
 
 def _accepted_fact(received: ReceivedMessage, plan: DeliveryPlan, actor: Actor) -> AuditFact:

@@ -35,7 +35,7 @@ from mailstore import audit_trail, message_records, message_state, outbox
 from mailstore.addresses import Address
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
-from mailstore.errors import StorageUnavailableError
+from mailstore.errors import DestroyedError, NotFoundError, StorageUnavailableError
 from mailstore.message import MessageId, RecipientState, Route, StoredMessage, StoredRecipient
 from mailstore.message_records import RecipientRow
 from mailstore.message_state import IllegalTransitionError, RecipientEvent
@@ -139,6 +139,18 @@ class DeliveryProgress:
                     self._record(connection, message, row.position, step, now=now)
                     for kind in (Kind.NOTIFY, Kind.REPORT):
                         outbox.drop(connection, message, kind=kind, position=row.position)
+
+    def notice_returned(self, message: MessageId, position: int, reply: str, *, now: datetime) -> None:
+        """A notice that had been taken came back: the writer hears of it, unless the recipient read the message."""
+        with self._database.write() as connection:
+            try:
+                row = message_records.recipient_row(connection, message, position)
+            except (NotFoundError, DestroyedError):
+                return
+            if row.route is Route.PORTAL and row.state is RecipientState.NOTIFIED:
+                step = _Step(RecipientEvent.GIVEN_UP, "notice.failed", last_reply=reply, is_attempt=False)
+                self._record(connection, message, position, step, now=now)
+                outbox.add(connection, Kind.REPORT, message, position, now)
 
     def _copies_like(self, connection: Connection, work: Work) -> list[tuple[MessageId, RecipientRow]]:
         """All that goes to the same person through the portal."""

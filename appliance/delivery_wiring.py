@@ -28,6 +28,7 @@ def outbound(appliance: Appliance, front: FrontDoorParts) -> Outbound:
         clock=appliance.clock,
         randomness=RANDOMNESS,
         jitter=lambda: secrets.randbelow(_JITTER_STEPS) / _JITTER_STEPS,
+        lookup_key=appliance.ring.lookup_key,
     )
     return outbound_wiring.outbound(
         store,

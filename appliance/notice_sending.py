@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from appliance import pickup_notice, recipient_outcome, relayed_message
+from appliance import notice_return, pickup_notice, recipient_outcome, relayed_message
 from appliance.delivery_progress import TO_DO, DeliveryProgress, Work
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import NoMail
@@ -52,9 +52,11 @@ class NoticeSending:
         settings: NoticeSettings,
         link_of: Callable[[MessageId], str],
         rules: NoticeRules,
+        lookup_key: bytes,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
+        self._lookup_key = lookup_key
         self._mail = mail
         self._servers = servers
         self._progress = progress
@@ -124,7 +126,9 @@ class NoticeSending:
             message_id=new_message_id(self._randomness(16), sender.domain),
         )
         message = relayed_message.prepared(content, trace_field=b"", is_possible_duplicate=False)
-        return Transmission(sender, (work.address,), message)
+        position = work.recipient.position
+        way_back = notice_return.return_address(sender, work.message.id, position, lookup_key=self._lookup_key)
+        return Transmission(way_back, (work.address,), message)
 
 
 async def _nothing_to_record(accepted: Sequence[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from appliance import retry_schedule
@@ -14,6 +14,7 @@ from appliance.delivery_reports import DeliveryReports
 from appliance.directory import Directory
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import LookupSettings, MxLookup
+from appliance.notice_bounces import NoticeBounces
 from appliance.notice_sending import NoticeRules, NoticeSending
 from appliance.outbox_worker import ErrandWork
 from appliance.outgoing_mail import OutgoingMail
@@ -61,6 +62,7 @@ class OutboundStore:
     clock: Clock
     randomness: Randomness
     jitter: Callable[[], float]
+    lookup_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Outbound:
     relay: Relay
     notices: NoticeSending
     reports: DeliveryReports
+    bounces: NoticeBounces
     messages_at_once: int
 
     def work(self) -> Mapping[Kind, ErrandWork]:
@@ -78,7 +81,11 @@ class Outbound:
             Kind.DELIVER: ErrandWork(self.relay.deliver, self.messages_at_once),
             Kind.NOTIFY: ErrandWork(self.notices.notify, self.messages_at_once),
             Kind.REPORT: ErrandWork(self._report, 1),
+            Kind.BOUNCE: ErrandWork(self._take_bounces, 1),
         }
+
+    async def _take_bounces(self, items: Sequence[OutboxItem]) -> None:
+        await asyncio.to_thread(self.bounces.take, items)
 
     async def _report(self, items: Sequence[OutboxItem]) -> None:
         await asyncio.to_thread(self.reports.report, items)
@@ -142,6 +149,7 @@ def outbound(
         settings=rules.notice,
         link_of=link_of,
         rules=NoticeRules(rules.attempt_seconds, rules.notice_pause),
+        lookup_key=store.lookup_key,
         clock=store.clock,
         randomness=store.randomness,
     )
@@ -155,4 +163,5 @@ def outbound(
         clock=store.clock,
         randomness=store.randomness,
     )
-    return Outbound(relay, notices, reports, rules.messages_at_once)
+    bounces = NoticeBounces(mail, progress, lookup_key=store.lookup_key, clock=store.clock)
+    return Outbound(relay, notices, reports, bounces, rules.messages_at_once)

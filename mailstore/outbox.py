@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DELIVER = "deliver"  # to the recipient's server
     NOTIFY = "notify"  # tell a recipient that something waits in the portal
     REPORT = "report"  # tell the sender of a delay or failure
+    BOUNCE = "bounce"  # find out which notice came back
 
 
 @dataclass(frozen=True)

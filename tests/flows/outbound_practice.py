@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from appliance import outbound_wiring
 from appliance.acceptance import Acceptance
 from appliance.bounce_message import ReportingServer
@@ -43,6 +45,8 @@ DOCTOR = "doctor@clinic.example"
 DOCTOR_ACTOR = Actor(AccountId("d" * 26), Role.CLINICIAN)
 BEGINNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SCHEDULE = RetrySchedule(jitter_share=0)
+RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+LOOKUP_KEY = RING.lookup_key
 LETTER = b"From: doctor@clinic.example\r\nSubject: CANARY-SUBJECT\r\n\r\nCANARY-BODY\r\n.dot\r\n"
 
 
@@ -100,7 +104,7 @@ class OutboundPractice:
 
     def worker(self) -> Worker:
         parts = outbound_wiring.outbound(
-            OutboundStore(self.database, self.retrieval, self.clock, os.urandom, lambda: 0.0),
+            OutboundStore(self.database, self.retrieval, self.clock, os.urandom, lambda: 0.0, LOOKUP_KEY),
             self.rules(),
             front_door=self.front_door,
             directory=self.directory,
@@ -130,7 +134,7 @@ class OutboundPractice:
 
     def nothing_due(self) -> bool:
         with self.database.read() as connection:
-            due = outbox.next_due(connection, (Kind.DELIVER, Kind.NOTIFY, Kind.REPORT))
+            due = outbox.next_due(connection, (Kind.DELIVER, Kind.NOTIFY, Kind.REPORT, Kind.BOUNCE))
         return due is None or due > self.clock.now()
 
     def later(self, **span: float) -> None:
@@ -161,10 +165,15 @@ class OutboundPractice:
             return outbox.waiting(connection)[kind]
 
 
+def doctor(_connection: Connection) -> AccountId:
+    """Who reads what is written to the practice as such."""
+    return DOCTOR_ACTOR.account
+
+
 @contextmanager
 def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> Iterator[OutboundPractice]:
     """Open a practice in a folder; ``make`` it first, or find it as an earlier one left it."""
-    ring = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+    ring = RING
     if make:
         Keystore.create(folder / "keystore.sqlite3").close()
     keystore = Keystore(folder / "keystore.sqlite3")
@@ -181,7 +190,7 @@ def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> It
         clock=clock,
         randomness=os.urandom,
     )
-    directory = Directory(database, lookup_key=ring.lookup_key, domains=["clinic.example"])
+    directory = Directory(database, lookup_key=ring.lookup_key, domains=["clinic.example"], caretaker=doctor)
     front_door = Acceptance(depositor, directory, limits=AcceptanceLimits(10_000_000), host_name="mail.clinic.example")
     objects = LocalObjectStore(folder / "objects")
     retrieval = Retrieval(database, keystore, spool, objects, ring, randomness=os.urandom)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import email
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from mailstore.message import Origin, RecipientState, Route
+from mailstore.addresses import parse_mailbox
+from mailstore.message import Envelope, MessageId, Origin, ReceivedMessage, RecipientState, Route
 from mailstore.outbox import Kind
+from portal.front_door import Accepted
 from tests.flows.outbound_practice import DOCTOR, LETTER, OutboundPractice, practice, route
 from tests.flows.receiving_server import (
     CertificateAuthority,
@@ -339,7 +341,7 @@ def test_a_week_without_power_gives_up_on_nothing_at_once(house: OutboundPractic
 
 
 def test_one_domain_is_not_overrun_by_our_conversations(house: OutboundPractice, partner: ReceivingServer) -> None:
-    partner.script.seconds["FINAL"] = 0.2
+    partner.script.seconds["FINAL"] = 1.0
     messages = [house.send(PATIENT) for _ in range(10)]
     house.step()
     assert len(partner.arrived) == 4
@@ -444,3 +446,60 @@ def test_messages_sent_together_are_told_in_two_notices_at_most(
         house.step()
         assert len(server.arrived) <= 2
     assert {house.recipient(each).state for each in messages} == {RecipientState.NOTIFIED}
+
+
+def came_back(house: OutboundPractice, return_path: str, *, action: str = "failed", kind: str = "report") -> None:
+    """What the recipient's server sends when it finds out later that it cannot deliver the notice."""
+    content = (
+        f"From: mailer-daemon@partner.example\r\nContent-Type: multipart/{kind}; boundary=b\r\n\r\n--b\r\n"
+        "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+        f"Final-Recipient: rfc822; x\r\nAction: {action}\r\nStatus: 5.1.1\r\n--b--\r\n"
+    ).encode()
+    envelope = Envelope(None, (parse_mailbox(return_path),))
+    answer = house.front_door.accept(ReceivedMessage(envelope, content, house.clock.now(), Origin.SMTP))
+    assert isinstance(answer, Accepted)
+    house.step()
+
+
+@pytest.fixture
+def noticed(house: OutboundPractice, authority: CertificateAuthority) -> tuple[MessageId, str]:
+    """A message whose notice was taken, and the path by which a bounce of it comes back."""
+    with receiving(None) as server:
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
+        message = house.send(PATIENT)
+        house.step()
+        (notice,) = server.arrived
+    assert str(notice.sender).startswith("notices+")
+    return message, str(notice.sender)
+
+
+def test_a_notice_that_comes_back_later_is_reported_to_the_writer(
+    house: OutboundPractice, noticed: tuple[MessageId, str]
+) -> None:
+    message, return_path = noticed
+    came_back(house, return_path)
+    assert house.recipient(message).state is RecipientState.FAILED
+    assert "5.1.1" in house.recipient(message).last_reply
+    assert house.events(message)[-2:] == ["notice.failed", "report.sent"]
+    came_back(house, return_path)
+    assert house.events(message).count("notice.failed") == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: {"return_path": path, "action": "delayed"},
+        lambda path: {"return_path": path, "kind": "mixed"},
+        lambda path: {"return_path": path.replace(path.split(".")[2][:4], "0000")},
+        lambda path: {"return_path": path.replace(".0.", ".1.")},
+        lambda path: {"return_path": "notices@" + path.partition("@")[2]},
+    ],
+)
+def test_what_is_no_bounce_of_that_notice_changes_nothing_and_lies_in_the_mailbox(
+    house: OutboundPractice, noticed: tuple[MessageId, str], spoil: Callable[[str], dict[str, str]]
+) -> None:
+    message, return_path = noticed
+    came_back(house, **spoil(return_path))
+    assert house.recipient(message).state is RecipientState.NOTIFIED
+    assert len(house.inbox()) == 1
+    assert house.waiting(Kind.BOUNCE) == 0
