@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import uvicorn
 
 from appliance import archive_wiring, delivery_wiring, health, portal_wiring, tls_certificates
+from appliance.bounded_connection import BoundedConnection
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.wiring import Appliance
@@ -49,7 +50,7 @@ def work(
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=BoundedConnection,
             ws="none",
             lifespan="on",
             log_config=None,
