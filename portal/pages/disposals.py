@@ -108,6 +108,17 @@ def approve(visit: Visit) -> Response[Any]:
     return proved.go(f"/disposals/{disposal}?done=approved")
 
 
+@takes("/disposals/{disposal:str}/withdrawal", audience=RECORDS_OFFICERS)
+def withdraw(visit: Visit) -> Response[Any]:
+    """Take back one's own proposal or approval before anything was destroyed."""
+    disposal = visit.path("disposal")
+    try:
+        visit.portal.archive.desk.disposals.withdraw(visit.actor, disposal)
+    except RefusedError as error:
+        return _disposal_page(visit, (Problem("", refusal_words(error)),))
+    return visit.go(f"/disposals/{disposal}")
+
+
 @takes("/disposals/{disposal:str}/run", audience=RECORDS_OFFICERS)
 def run(visit: Visit) -> Response[Any]:
     """Destroy what was approved and may still go, with a fresh code."""
@@ -190,6 +201,8 @@ def _disposal_page(
         older=_at(view, wanted, page + 1) if len(items) > page * PAGE_ITEMS else "",
         people=_people(visit, [view.record]),
         may_approve=actor.role is Role.APPROVER and actor.account != view.record.proposed_by,
+        may_withdraw=view.record.state in {DisposalState.PROPOSED, DisposalState.APPROVED}
+        and actor.account in {view.record.proposed_by, view.record.approved_by},
         done=visit.query("done"),
         verdict=verdict,
         problems=problems,
@@ -235,4 +248,4 @@ def _people(visit: Visit, records: list[DisposalRecord]) -> dict[AccountId, Acco
     return visit.portal.people.names(frozenset(one for each in told for one in each if one))
 
 
-ROUTES = (disposals_page, propose, disposal_page, approve, run, check_certificate, certificate)
+ROUTES = (disposals_page, propose, disposal_page, approve, withdraw, run, check_certificate, certificate)

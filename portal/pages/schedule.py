@@ -87,6 +87,17 @@ def approve(visit: Visit) -> Response[Any]:
     return visit.go(f"/schedule/{schedule}?done=approved")
 
 
+@takes("/schedule/{schedule:str}/withdrawal", audience=RECORDS_OFFICERS)
+def withdraw(visit: Visit) -> Response[Any]:
+    """Take back one's own proposal."""
+    schedule = visit.path("schedule")
+    try:
+        visit.portal.archive.desk.schedules.withdraw(visit.actor, schedule)
+    except RefusedError as error:
+        return _version_page(visit, (Problem("", refusal_words(error)),))
+    return visit.go(f"/schedule/{schedule}")
+
+
 def _version_page(visit: Visit, problems: tuple[Problem, ...] = ()) -> Response[Any]:
     schedules, actor = visit.portal.archive.desk.schedules, visit.actor
     view = schedules.show(actor, visit.path("schedule"))
@@ -132,4 +143,4 @@ def _people(visit: Visit, views: list[ScheduleView]) -> dict[Any, Any]:
     return dict(visit.portal.people.names(frozenset(one for each in told for one in each if one)))
 
 
-ROUTES = (schedule_page, new_page, simulate, propose, version_page, approve)
+ROUTES = (schedule_page, new_page, simulate, propose, version_page, approve, withdraw)

@@ -199,3 +199,27 @@ def test_pages_say_when_there_is_nothing_yet(life: RecordsLife) -> None:
         assert "No hold is in force" in visitor.get("/holds").text
         assert "No disposal is under way" in visitor.get("/disposals").text
         assert "Nothing matches" in visitor.get("/archive?q=zebra").text
+
+
+def test_own_proposals_are_taken_back_once_and_by_nobody_else(life: RecordsLife) -> None:
+    desk = life.room.archive.desk
+    disposal = desk.disposals.propose(life.officer.actor).id
+    version = desk.schedules.propose(life.officer.actor, desk.schedules.active().text)
+    with at_work(life, life.approver) as visitor:
+        assert "Take this disposal back" not in visitor.get(f"/disposals/{disposal}").text
+        assert visitor.post(f"/disposals/{disposal}/withdrawal", {}).status_code == 422
+        assert visitor.post(f"/schedule/{version}/withdrawal", {}).status_code == 409
+    with at_work(life, life.officer) as visitor:
+        visitor.get(f"/disposals/{disposal}")
+        assert "This disposal was taken back" in visitor.post(f"/disposals/{disposal}/withdrawal", {}).text
+        assert "can no longer be withdrawn" in visitor.post(f"/disposals/{disposal}/withdrawal", {}).text
+        assert "Withdrawn" in visitor.get("/disposals").text
+        visitor.get(f"/schedule/{version}")
+        assert "Withdrawn" in visitor.post(f"/schedule/{version}/withdrawal", {}).text
+
+
+def test_hold_that_names_nothing_says_that_it_keeps_everything(life: RecordsLife) -> None:
+    with at_work(life, life.officer) as visitor:
+        visitor.get("/holds/new")
+        answer = visitor.post("/holds/new", {"name": "n", "reason": "r"})
+    assert "keeps every message of the whole practice" in answer.text
