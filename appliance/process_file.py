@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appliance.data_directory import DataDirectory
+from mailstore import durable_file
 from mailstore.errors import RefusedError
 
 
 @contextmanager
 def held(data: DataDirectory) -> Iterator[None]:
-    """Hold the file. ``RefusedError`` while another process holds it. The kernel lets go when we die."""
+    """Hold the file. ``RefusedError`` while another process holds it. The kernel lets go when we die.
+
+    ``run/`` is made when it is not there: a backup leaves it out.
+    """
+    durable_file.make_directory(data.run)
     descriptor = os.open(data.process_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from threading import Event
 from archive import archive_records
 from archive.intake import Intake, Progress
 from archive.search_index import IndexOutdatedError, SearchIndex
+from mailstore import durable_file
 from mailstore.database import Database
 from mailstore.errors import RefusedError, StorageUnavailableError, StrongroomError, TamperedError
 
@@ -53,6 +54,7 @@ class RebuildMark:
     @contextmanager
     def held(self) -> Iterator[Progress]:
         """Hold the mark; what is given takes the progress. Raises ``IndexBusyError`` when somebody else holds it."""
+        durable_file.make_directory(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _is_locked_now(descriptor):

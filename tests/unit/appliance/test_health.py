@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -135,6 +136,15 @@ def test_ports_are_asked_while_serve_runs_and_a_silent_one_fails(data: DataDirec
     with process_file.held(data):
         found = states(health.of_directory(data, settings))
     assert {state for check, state in found.items() if check.startswith("port ")} == {State.FAIL}
+
+
+def test_a_restored_directory_without_run_can_be_served_and_rebuilt(data: DataDirectory) -> None:
+    shutil.rmtree(data.run)
+    with process_file.held(data):
+        assert process_file.holder(data) is not None
+    shutil.rmtree(data.run)
+    with RebuildMark(data.rebuild_mark).held():
+        assert RebuildMark(data.rebuild_mark).progress() is not None
 
 
 def test_process_file_is_held_by_one_and_free_again_afterwards(data: DataDirectory) -> None:
