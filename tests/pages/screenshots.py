@@ -30,6 +30,8 @@ DESK, PHONE = 1440, 360
 TALLEST = 1_800
 """Pixels: what lies below is more of the same."""
 COLOURS = 64
+PATIENCE_SECONDS = 120
+"""Placing a hold reads every message, and a machine that takes pictures may have other work."""
 UNKNOWN = "newton@home.example"
 
 
@@ -79,7 +81,7 @@ def _small(picture: bytes) -> bytes:
 def window(browser: Browser, world: World) -> Iterator[Page]:
     """A fresh browser that takes the demonstration's own certificate."""
     context = browser.new_context(base_url=world.portal, ignore_https_errors=True, reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     try:
         yield context.new_page()
     finally:
