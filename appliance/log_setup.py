@@ -99,12 +99,7 @@ def to_directory(directory: Path, role: str) -> None:
     _use(handler, role)
 
 
-def to_stderr(role: str) -> None:
-    """Log to the standard error stream: for commands, whose log is what the person sees."""
-    _use(logging.StreamHandler(), role, ours=logging.WARNING)
-
-
-def _use(handler: logging.Handler, role: str, *, ours: int = logging.INFO) -> None:
+def _use(handler: logging.Handler, role: str) -> None:
     """Make one handler the only one. A failing log never stops the work and never prints a record."""
     handler.setFormatter(EventFormatter(role))
     logging.raiseExceptions = False
@@ -114,4 +109,4 @@ def _use(handler: logging.Handler, role: str, *, ours: int = logging.INFO) -> No
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     for package in OUR_PACKAGES:
-        logging.getLogger(package).setLevel(ours)
+        logging.getLogger(package).setLevel(logging.INFO)

@@ -139,11 +139,6 @@ def count_received_before(connection: Connection, moments: Mapping[str, datetime
     return int(connection.execute(asked).scalar_one())
 
 
-def last_indexed_at(connection: Connection) -> datetime | None:
-    """When the index last took something."""
-    return connection.execute(select(func.max(table.c.indexed_at))).scalar()
-
-
 def oldest_unindexed_at(connection: Connection) -> datetime | None:
     """When the oldest message that still waits for the index was captured; None when nothing waits."""
     waiting = table.c.indexed_at.is_(None) & table.c.problem.is_(None)

@@ -116,13 +116,8 @@ def set_recipient(
     rows_of(connection).update(connection, recipients, where, {**changes, "changed_at": now})
 
 
-def set_location(connection: Connection, message: MessageId, *, object_name: str) -> None:
-    """The sealed bytes now lie in the object store and no longer in the spool. Raises NotFoundError."""
-    set_locations(connection, {message: object_name})
-
-
 def set_locations(connection: Connection, object_names: Mapping[MessageId, str]) -> None:
-    """As ``set_location`` for up to ``AT_ONCE`` messages, each with the name of its object. Raises NotFoundError."""
+    """The sealed bytes lie in the object store now, by these names, ``AT_ONCE`` at most. Raises NotFoundError."""
     sealed = rows_of(connection)
     changed = sealed.update_each(
         connection,
@@ -139,22 +134,10 @@ def in_segment(connection: Connection, segment: str) -> list[StoredMessage]:
     return _messages(connection, messages.c.segment == segment, order_by=messages.c.offset)
 
 
-def segments_in_use(connection: Connection) -> set[str]:
-    """The spool segments that some message still needs."""
-    asked = select(messages.c.segment).where(messages.c.segment.is_not(None)).distinct()
-    return set(connection.execute(asked).scalars())
-
-
 def object_names(connection: Connection) -> set[str]:
     """The names of all objects that some message still needs. Names only: the rows are not verified."""
     asked = select(messages.c.object_name).where(messages.c.object_name.is_not(None))
     return set(connection.execute(asked).scalars())
-
-
-def conversation_of(connection: Connection, header_id_indexes: Sequence[bytes]) -> str | None:
-    """The conversation of the first of these Message-IDs that we hold, in the order given; None for none."""
-    found = conversations_of(connection, header_id_indexes)
-    return next((found[index] for index in header_id_indexes if index in found), None)
 
 
 def conversations_of(connection: Connection, header_id_indexes: Iterable[bytes]) -> dict[bytes, str]:
@@ -206,12 +189,6 @@ def authored_by(connection: Connection, account: AccountId, limit: int | None = 
     return _messages(connection, where, order_by=messages.c.sequence.desc(), limit=limit)
 
 
-def accepted_between(connection: Connection, since: datetime, until: datetime) -> list[StoredMessage]:
-    """The messages accepted from ``since`` up to, not including, ``until``, oldest first."""
-    where = (messages.c.received_at >= since) & (messages.c.received_at < until)
-    return _messages(connection, where, order_by=messages.c.sequence)
-
-
 def all_messages(connection: Connection, page: int = AT_ONCE) -> Iterator[StoredMessage]:
     """Every message, oldest first, read page by page."""
     last = 0
@@ -231,12 +208,6 @@ def all_ids(connection: Connection) -> list[MessageId]:
 def count(connection: Connection) -> int:
     """How many messages we hold."""
     return int(connection.execute(select(func.count()).select_from(messages)).scalar_one())
-
-
-def count_by_state(connection: Connection) -> dict[RecipientState, int]:
-    """How many recipients' copies stand in each state."""
-    asked = select(recipients.c.state, func.count()).group_by(recipients.c.state)
-    return {RecipientState(state): int(number) for state, number in connection.execute(asked)}
 
 
 def remove(connection: Connection, ids: Iterable[MessageId]) -> None:

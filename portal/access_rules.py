@@ -66,8 +66,3 @@ def may_see_staff(actor: Actor) -> bool:
 def may_close(actor: Actor, role: Role) -> bool:
     """True when ``actor`` may close an account of ``role``."""
     return actor.role is Role.ADMIN or (role is Role.PATIENT and actor.role in CORRESPONDENTS)
-
-
-def may_write_outside(actor: Actor) -> bool:
-    """True when ``actor`` may write to addresses that are not the practice's own. Patients never do."""
-    return actor.role.is_staff

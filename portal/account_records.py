@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -238,12 +238,6 @@ class AccountRecords:
         """Remember that the one-time code of ``step`` was used. False when it or a later one was used already."""
         fresh = and_(accounts.c.id == account, accounts.c.last_code_step < step)
         return self._rows.update(connection, accounts, fresh, {"last_code_step": step}) == 1
-
-    def set_person(self, connection: Connection, account: Account, *, name: str, language: str) -> None:
-        """Change how somebody is called and spoken to. The address stays."""
-        person = replace(account.person, name=name, language=language)
-        changes = {"sealed_person": self._sealed_person(account.id, person)}
-        self._rows.update(connection, accounts, accounts.c.id == account.id, changes)
 
     def set_state(self, connection: Connection, account: AccountId, state: AccountState) -> None:
         """Close an account or open it again."""
