@@ -7,6 +7,8 @@ stranger.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class StrongroomError(Exception):
     """A broken promise, named.
@@ -47,6 +49,7 @@ class DestroyedError(StrongroomError):
     """The message was disposed of; its key no longer exists anywhere."""
 
     code = "destroyed"
+    SEE: ClassVar[str] = "The certificate of its disposal says when, why and by whom."
 
 
 class NotFoundError(StrongroomError):

@@ -130,7 +130,7 @@ class Keystore:
             (message,),
         )
         if row is None and self.is_destroyed(message):
-            raise DestroyedError(f"message {message} was disposed of")
+            raise DestroyedError(f"message {message} was disposed of", fix=DestroyedError.SEE)
         if row is None:
             raise NotFoundError(f"there is no key for message {message}")
         if row[2] is None:

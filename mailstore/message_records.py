@@ -63,7 +63,7 @@ def stored(connection: Connection, message: MessageId) -> StoredMessage:
     if row is not None:
         return _stored_message(row)
     if is_disposed(connection, message):
-        raise DestroyedError("the message was disposed of")
+        raise DestroyedError("the message was disposed of", fix=DestroyedError.SEE)
     raise NotFoundError("no such message")
 
 
