@@ -61,6 +61,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _understood(words: list[str]) -> tuple[Call, Entry]:
+    if any(not _is_text(word) for word in words):
+        raise _WrongCallError("the line holds bytes that are not UTF-8", "")
     arguments = parser().parse_args(words)
     entry: Entry = arguments.entry
     if entry.is_in_name_of_person and not arguments.as_email:
@@ -80,6 +82,11 @@ def _understood(words: list[str]) -> tuple[Call, Entry]:
         clock=SystemClock(),
     )
     return call, entry
+
+
+def _is_text(word: str) -> bool:
+    """False when the system handed over bytes that are no text (PEP 383)."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in word)
 
 
 def parser() -> argparse.ArgumentParser:

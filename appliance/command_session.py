@@ -139,14 +139,23 @@ def _leave_file(path: Path, token: bytes) -> None:
 def _token(path: Path) -> bytes:
     """The token in a session file that is a plain file of ours and nobody else's to read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not _is_ours_alone(found):
+        with os.fdopen(_opened(path), "rb") as file:
+            if not _is_ours_alone(os.fstat(file.fileno())):
                 raise NotSignedInError
             return bytes.fromhex(json.loads(file.read(1024))["token"])
     except (OSError, ValueError, KeyError, TypeError):
         raise NotSignedInError from None
+
+
+def _opened(path: Path) -> int:
+    """The file, unless it or its directory is a link, or the directory is not ours."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(folder).st_uid != os.getuid():
+            raise NotSignedInError
+        return os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _is_ours_alone(found: os.stat_result) -> bool:

@@ -18,7 +18,7 @@ from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, 
 from appliance.settings import Settings
 from mailstore import key_custody
 from mailstore.database import Database, sqlite_url
-from mailstore.errors import RefusedError
+from mailstore.errors import NotFoundError, RefusedError
 from mailstore.key_custody import KeyFile, PassphraseFile, Secret
 from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
@@ -84,7 +84,12 @@ class Appliance:
 
 
 def prove(data: DataDirectory, ring: KeyRing) -> None:
-    """``TamperedError`` when the directory was not made as its birth record says."""
+    """``TamperedError`` when the directory was not made as its birth record says, ``NotFoundError`` without its rows.
+
+    A lost row database is never made anew: mail, holds and the audit log would be gone without a word.
+    """
+    if not data.rows.exists():
+        raise NotFoundError(f"{data.rows.name} is not there", fix="restore it from a backup")
     birth_record.verify(data.birth_record, row_key=ring.row_key)
 
 

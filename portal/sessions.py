@@ -33,6 +33,8 @@ ID_BYTES = 32
 MARK_BYTES = 16
 UNFINISHED_LIFE = timedelta(minutes=30)
 """How long somebody may stay between two steps of signing in or enrolling."""
+CLOCK_SLACK = timedelta(minutes=2)
+"""So far a time server may set the clock back without signing people out."""
 SEEN_EVERY = timedelta(minutes=1)
 """Being seen is written at most this often, so that reading pages does not become writing rows."""
 
@@ -207,7 +209,8 @@ class Sessions:
         )
 
     def _is_alive(self, row: Mapping[str, Any], now: datetime) -> bool:
-        return bool(now < row["expires_at"] and now - row["seen_at"] < self._settings.session_idle)
+        is_of_this_time = row["seen_at"] - CLOCK_SLACK <= now  # a clock set back must not lengthen a session
+        return bool(is_of_this_time and now < row["expires_at"] and now - row["seen_at"] < self._settings.session_idle)
 
     def _mark_seen(self, digest: bytes, now: datetime) -> None:
         with self._database.write() as connection:

@@ -58,8 +58,7 @@ class Throttles:
 
         Answers 0, or how many seconds somebody still has to wait; then nothing was counted.
         """
-        waits = [self._wait_until(connection, subject) for subject in subjects]
-        longest = max((until - now for until in waits if until is not None), default=timedelta(0))
+        longest = max((self._wait(connection, subject, now) for subject in subjects), default=timedelta(0))
         if longest > timedelta(0):
             return math.ceil(longest.total_seconds())
         for subject in subjects:
@@ -94,9 +93,12 @@ class Throttles:
         else:
             self._database.rows.update(connection, throttles, throttles.c.subject == index, changes)
 
-    def _wait_until(self, connection: Connection, subject: Subject) -> datetime | None:
+    def _wait(self, connection: Connection, subject: Subject, now: datetime) -> timedelta:
+        """How long is left, and never longer than so many failures cost: the clock may have been set back."""
         row = self._database.rows.one(connection, throttles, throttles.c.subject == self._index(subject))
-        return row["wait_until"] if row else None
+        if row is None:
+            return timedelta(0)
+        return min(row["wait_until"] - now, wait_after(row["failures"], free=subject.free))
 
     def _index(self, subject: Subject) -> bytes:
         return blind_index(self._lookup_key, f"throttle {subject.kind}", subject.name)

@@ -10,6 +10,7 @@ from appliance.command_call import Call, Outcome
 from appliance.data_directory import DataDirectory
 from mailstore import key_custody
 from mailstore.database import Database, sqlite_url
+from mailstore.errors import TamperedError
 from mailstore.key_hierarchy import KeyRing
 
 
@@ -44,6 +45,8 @@ def _bring_up_to_date(data: DataDirectory, ring: KeyRing) -> None:
     try:
         with database.read() as connection:
             found = schema.revision(connection)
+        if found is None:
+            raise TamperedError(f"{data.rows.name} holds no tables", fix="restore it from a backup")
         if found != schema.HEAD:
             from appliance import migration  # noqa: PLC0415 - alembic is loaded only when there is a step to take
 
