@@ -282,7 +282,8 @@ def _index(appliance: Appliance) -> tuple[State, str, str]:
     told = f"{counts.indexed} of {counts.archived} messages can be found"
     rebuild = RebuildMark(appliance.data.rebuild_mark).progress()
     if rebuild is not None:
-        return State.WARN, f"it is being rebuilt: {rebuild.done} of {rebuild.total} messages are back", ""
+        back = f": {rebuild.done} of {rebuild.total} messages are back" if rebuild.total else ""
+        return State.WARN, f"it is being rebuilt{back}", "wait; searches find what is back already"
     problem = index_care.problem_of(appliance.database, archive_wiring.index(appliance))
     if problem:
         return (
