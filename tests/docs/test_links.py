@@ -13,6 +13,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 PLACE = re.compile(r"^(?:docs|tests|ansible|appliance|archive|mailstore|portal)/[\w./*-]+$")
 TEST_FILE = re.compile(r"^test_[\w*]+\.py$")
+MODULE = re.compile(r"^(?:mailstore|archive|portal|appliance)(?:\.\w+)+$")
 PAGE_IN_CODE = re.compile(r"\bdocs/[\w./-]+\.md")
 
 
@@ -28,6 +29,15 @@ def test_named_files_are_there(page: Path) -> None:
     missing = [word for word in words if PLACE.match(word) and not _is_there(word)]
     missing += [word for word in words if TEST_FILE.match(word) and not any((ROOT / "tests").rglob(word))]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_named_modules_are_there(page: Path) -> None:
+    """A dotted name is a module, or something that its module holds."""
+    named = [
+        word for word in CODE.findall(page.read_text("utf-8")) if MODULE.match(word) and not word.endswith(".example")
+    ]
+    assert [name for name in named if not _is_importable(name)] == []
 
 
 def test_pages_named_in_code_are_there() -> None:
@@ -63,3 +73,11 @@ def _target(page: Path, link: str) -> Path:
 def _is_there(place: str) -> bool:
     """True for a file, a folder, or a pattern that something matches."""
     return (ROOT / place).exists() or ("*" in place and any(ROOT.glob(place)))
+
+
+def _is_importable(name: str) -> bool:
+    parts = name.split(".")
+    whole, holder = ROOT.joinpath(*parts), ROOT.joinpath(*parts[:-1]).with_suffix(".py")
+    if whole.is_dir() or whole.with_suffix(".py").is_file():
+        return True
+    return holder.is_file() and re.search(rf"\b{parts[-1]}\b", holder.read_text("utf-8")) is not None
