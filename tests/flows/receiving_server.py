@@ -86,17 +86,45 @@ def _cut(server: SMTP) -> None:
         server.transport.abort()
 
 
-class ReceivingServer:
+class _Machine:
+    """A machine of the outside world: an event loop in a thread of its own, listening on ``port``."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._listening(), self._loop).result(10)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _listening(self) -> asyncio.Server:
+        raise NotImplementedError
+
+    async def _stop(self) -> None:
+        self._server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+class ReceivingServer(_Machine):
     """A server in a thread of its own. ``arrived`` is what it took, ``verbs`` what it was asked."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, script: Script | None = None) -> None:
+        super().__init__()
         self.script = script or Script()
         self.arrived: list[Arrived] = []
         self.verbs: list[str] = []
-        self.port = 0
         self._tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's hook name
         script = self.script
@@ -122,19 +150,8 @@ class ReceivingServer:
             )
         )
 
-    def start(self) -> None:
-        self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _listen(self) -> int:
-        self._server = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
+    async def _listening(self) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
 
     def _protocol(self) -> SMTP:
         return _ScriptedSmtp(
@@ -147,45 +164,18 @@ class ReceivingServer:
             loop=asyncio.get_running_loop(),
         )
 
-    async def _stop(self) -> None:
-        self._server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
-
-class Wiretap:
+class Wiretap(_Machine):
     """A machine on the way that forwards TCP, keeps every byte in clear, and may change what passes."""
 
     def __init__(self, target_port: int, to_client: Transform | None = None) -> None:
+        super().__init__()
         self.heard = bytearray()
-        self.port = 0
         self._target_port = target_port
         self._to_client = to_client or (lambda data: data)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._tap, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def _stop(self) -> None:
-        self._server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+    async def _listening(self) -> asyncio.Server:
+        return await asyncio.start_server(self._tap, "127.0.0.1", 0)
 
     async def _tap(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
