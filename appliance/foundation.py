@@ -17,12 +17,15 @@ from mailstore.wall_clock import Clock
 
 
 def make_keys(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> KeyRing:
-    """Make the key ring of a new directory, with a key file inside it unless a secret was named."""
+    """Make the key ring of a new directory, with a key file inside it unless a secret was named.
+
+    A key file that is not there yet is made where it was named.
+    """
     if passphrase_file is not None:
         return key_custody.create(data.keys, PassphraseFile(passphrase_file), RANDOMNESS)
-    if key_file is not None:
-        return key_custody.create(data.keys, KeyFile(key_file), RANDOMNESS)
-    return key_custody.create(data.keys, key_custody.create_key_file(data.unlock_key, RANDOMNESS), RANDOMNESS)
+    path = key_file or data.unlock_key
+    secret = KeyFile(path) if path.exists() else key_custody.create_key_file(path, RANDOMNESS)
+    return key_custody.create(data.keys, secret, RANDOMNESS)
 
 
 def make_databases(data: DataDirectory, ring: KeyRing, clock: Clock) -> None:

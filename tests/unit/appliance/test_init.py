@@ -10,7 +10,7 @@ import pytest
 
 from appliance import birth_record, cli, config, front_door_wiring, wiring
 from appliance.data_directory import DataDirectory
-from mailstore.errors import TamperedError, WrongKeyError
+from mailstore.errors import RefusedError, TamperedError, WrongKeyError
 
 CLINIC = ["init", "--practice", "Lakeside Clinic", "--domain", "clinic.example", "--json"]
 
@@ -84,6 +84,24 @@ def test_passphrase_is_needed_again_to_open(tmp_path: Path, capsys: pytest.Captu
     with wiring.Appliance.opened(data, passphrase_file=passphrase):
         pass
     with pytest.raises(WrongKeyError), wiring.Appliance.opened(data, passphrase_file=other):
+        pass
+
+
+def test_key_file_that_was_named_is_made_when_missing_kept_when_there_and_needed_ever_after(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "stick" / "unlock.key"
+    key.parent.mkdir()
+    for name in ("first", "second"):
+        code, told = init(tmp_path / name, capsys, "--key-file", str(key))
+        assert (code, told["unlocks_by_itself"]) == (0, False)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    for name in ("first", "second"):
+        data = DataDirectory(tmp_path / name)
+        assert not data.unlock_key.exists()
+        with wiring.Appliance.opened(data, key_file=key):
+            pass
+    with pytest.raises(RefusedError), wiring.Appliance.opened(data):
         pass
 
 
