@@ -20,7 +20,7 @@ THINGS_TO_TRY = (
     "Enrol as Rosa with her code at /enrol, read, and answer with a photo.",
     "Sign in as Sam at the front desk, and enrol a patient of your own: the code is printed.",
     "Sign in as Margaret (records) and search: subject:linux has:attachment after:2026",
-    'The same at the command line: strongroom sign-in, then strongroom archive search "linux" --as records@clinic.example.',
+    'At the command line: strongroom sign-in, then strongroom archive search "linux" --as records@clinic.example.',
     "Place a legal hold, propose a disposal, and see that held messages are kept.",
     "Approve it as Joseph, run it (no cooling-off here), and check the certificate with verify_certificate.py.",
     "strongroom audit verify, then change one byte of .demo/rows.sqlite3 and ask again.",

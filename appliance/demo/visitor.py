@@ -41,13 +41,6 @@ class Page:
         """The visible text of the page."""
         return LexborHTMLParser(self.body).text(separator=" ")
 
-    def links(self) -> list[str]:
-        """Every link on the page, absolute, in order."""
-        return [
-            urljoin(self.address, node.attributes.get("href") or "")
-            for node in LexborHTMLParser(self.body).css("a[href]")
-        ]
-
     def form(self, having: str) -> LexborNode:
         """The first form that has a field by that name."""
         for form in LexborHTMLParser(self.body).css("form"):
