@@ -98,7 +98,8 @@ class Throttles:
         row = self._database.rows.one(connection, throttles, throttles.c.subject == self._index(subject))
         if row is None:
             return timedelta(0)
-        return min(row["wait_until"] - now, wait_after(row["failures"], free=subject.free))
+        left: timedelta = row["wait_until"] - now
+        return min(left, wait_after(row["failures"], free=subject.free))
 
     def _index(self, subject: Subject) -> bytes:
         return blind_index(self._lookup_key, f"throttle {subject.kind}", subject.name)

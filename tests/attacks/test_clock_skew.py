@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archive.hold_records import HoldState
+from archive.legal_hold import HoldState
 from mailstore.errors import StrongroomError
 from portal.sessions import Session
 from portal.sign_in import Wrong
