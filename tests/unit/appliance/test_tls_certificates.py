@@ -58,9 +58,7 @@ def handshake(directory: Path, name: str, *, ca: Path | None = None) -> str | No
         "portal.clinic.example",
     ],
 )
-def test_client_that_trusts_the_authority_accepts_every_name_of_the_practice(
-    directory: Path, name: str
-) -> None:
+def test_client_that_trusts_the_authority_accepts_every_name_of_the_practice(directory: Path, name: str) -> None:
     assert handshake(directory, name, ca=directory / tls_certificates.CA_FILE) == "TLSv1.3"
 
 
