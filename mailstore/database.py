@@ -18,7 +18,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from mailstore.errors import RefusedError, StorageUnavailableError, StrongroomError, TamperedError
-from mailstore.sealed_rows import OPTION, WRITING, SealedRows
+from mailstore.sealed_rows import ERRORS, OPTION, WRITING, SealedRows
 from mailstore.tables import METADATA
 
 PATIENCE_SECONDS = 30
@@ -73,7 +73,8 @@ class Database:
         """``patience_seconds``: how long to wait for a lock before giving up."""
         self.rows = SealedRows(row_key)
         self._path = Path(make_url(url).database or "")
-        self._engine = _sqlite_engine(url, self._path, patience_seconds).execution_options(**{OPTION: self.rows})
+        engine = _sqlite_engine(url, self._path, patience_seconds)
+        self._engine = engine.execution_options(**{OPTION: self.rows, ERRORS: _translated})
         self._writing = self._engine.execution_options(**{WRITING: True})
         self._turn = threading.Lock()
         self._turn_of: int | None = None
