@@ -57,11 +57,11 @@ def test_words_of_an_exception_never_reach_the_log(log: Path) -> None:
 
 
 def test_what_a_library_says_is_left_out(log: Path) -> None:
-    logging.getLogger("mail.log").warning("could not parse %r", CANARY)
-    logging.getLogger("mail.log").info("body: %s", CANARY)
+    logging.getLogger("aiosmtplib").warning("could not parse %r", CANARY)
+    logging.getLogger("aiosmtplib").info("body: %s", CANARY)
     assert CANARY not in log.read_text("utf-8")
     (line,) = lines(log)
-    assert line["logger"] == "mail.log"
+    assert line["logger"] == "aiosmtplib"
 
 
 def test_bytes_beside_an_event_are_left_out(log: Path) -> None:
