@@ -137,10 +137,12 @@ def killed_at_work(practice: RunningPractice) -> None:
     process = practice.start()
     practice.ready_line(process)
     crash = MAIL.replace(WORDS["body"].encode(), f"{WORDS['crash']}\r\n".encode() * 10_000)
-    for _ in range(3):
-        practice.deliver(crash, sender="a@lab.example", recipients=[ANN])
-    for role in children_of(process.pid).values():
-        with suppress(ProcessLookupError):
-            os.kill(role, signal.SIGSEGV)
-    process.kill()
-    practice.stop(process)
+    try:
+        for _ in range(3):
+            practice.deliver(crash, sender="a@lab.example", recipients=[ANN])
+        for role in children_of(process.pid).values():
+            with suppress(ProcessLookupError):
+                os.kill(role, signal.SIGSEGV)
+    finally:
+        process.kill()
+        practice.stop(process)
