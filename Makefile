@@ -9,6 +9,7 @@ DEMO_DIR ?= .demo
 SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 RUN_PACKAGES := python3 python3-venv ca-certificates tzdata
+BENCH_PACKAGES := postfix dovecot-core dovecot-lmtpd notmuch python3-notmuch2 gcc libc6-dev libssl-dev openssl
 TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps
 
 .PHONY: help
@@ -67,6 +68,25 @@ SEED ?= 7
 .PHONY: torture
 torture: $(VENV)/.test-installed ## Kill roles and the whole tree in mid-burst N times: no promised message lost or doubled
 	@$(BIN)/python -m tests.flows.kill_in_burst --cycles $(N) --seed $(SEED) $(if $(JSON),--json)
+
+PAIRS ?= 5
+MESSAGES ?= 3000
+.PHONY: bench
+bench: install ## Race Postfix + Dovecot and notmuch on this machine, which rewrites /etc/postfix: PAIRS=5 MESSAGES=3000
+	$(SAY) "Debian packages for the races (the peers and a C compiler)"
+	$(call ensure_packages,$(BENCH_PACKAGES))
+	$(SAY) "Mail taken in, encrypted and delivered: Strongroom beside Postfix -> Dovecot mail_crypt"
+	@$(BIN)/python -m tests.bench.mail_race --pairs $(PAIRS) --messages $(MESSAGES)
+	$(SAY) "Search index: Strongroom beside notmuch"
+	@$(BIN)/python -m tests.bench.index_race --pairs $(PAIRS)
+	$(SAY) "Memory at rest and time to ready"
+	@$(BIN)/python -m tests.bench.idle
+	$(SAY) "From 250 to searchable"
+	@$(BIN)/python -m tests.bench.searchable
+
+.PHONY: bench-hour
+bench-hour: install ## Memory of every role over an hour of 20 messages a second
+	@$(BIN)/python -m tests.bench.steady_load
 
 .PHONY: reference
 reference: ## Write docs/reference from the code

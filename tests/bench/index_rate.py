@@ -1,4 +1,4 @@
-"""How many messages a CPU-second the search index takes: ``python -m tests.bench.index_rate FOLDER [LIMIT]``.
+"""How many messages a CPU-second the search index takes: ``python -m tests.bench.index_rate FOLDER``.
 
 Counted is the way from a raw message to the durable sealed index: parsing, the process that reads HTML and attachments,
 merging, sealing, fsync. Left out are the sealed object and the rows, so that the figure compares with notmuch and mu,
@@ -7,6 +7,7 @@ which read plain files. Prints one JSON object.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import resource
@@ -31,16 +32,22 @@ ENVELOPE = Envelope(parse_mailbox("sender@elsewhere.example"), (parse_mailbox("p
 
 
 def documents(paths: list[Path], extractor: TextExtractor) -> Iterator[IndexDocument]:
-    """Every file of the folder as the intake would see it, received a minute apart."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+    """Every file of the folder as the intake would see it."""
     for number, path in enumerate(paths):
         yield read_document(
             path.read_bytes(),
             message=MessageId(identifier_from(number.to_bytes(16, "big"))),
-            received_at=start + timedelta(minutes=number),
+            received_at=received_at(path, number),
             envelope=ENVELOPE,
             extractor=extractor,
         ).document
+
+
+def received_at(path: Path, number: int) -> datetime:
+    """When a Maildir's file says it was delivered, by its name; other files a minute apart."""
+    first = path.name.partition(".")[0]
+    known = datetime.fromtimestamp(int(first), UTC) if first.isdecimal() else None
+    return known or datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
 
 
 def cpu_seconds() -> float:
@@ -70,10 +77,14 @@ def measure(paths: list[Path], directory: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure over the files of a folder, sub-folders included."""
-    folder, limit = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()][:limit]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--keep", type=Path, help="where the index stays")
+    chosen = parser.parse_args()
+    paths = [path for path in sorted(chosen.folder.rglob("*")) if path.is_file()][: chosen.limit]
     with tempfile.TemporaryDirectory() as directory:
-        sys.stdout.write(json.dumps(measure(paths, Path(directory) / "index")) + "\n")
+        sys.stdout.write(json.dumps(measure(paths, chosen.keep or Path(directory) / "index")) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@
 
 Both get the same mail from the same load generator over loopback. A message counts when it is *delivered*: for
 the peer a file in a Maildir's ``new/``, for us a row of a mailbox, which is committed before the 250. CPU is user
-plus system time of the server's process tree until the last message is delivered; our follow-up work (archive,
-index, promotion) is reported apart, and also as one sum, so that nothing is hidden.
+plus system time. ``cpu_ms_to_deliver`` is what delivering took: the peer's two process trees until the last message
+is delivered, our tree without the worker. The worker, which does what the peer does not do at all (archive, search
+index, move into the object store), runs at the same time; ``cpu_ms_with_follow_up`` is our whole tree until the
+worker has nothing left, so that nothing is hidden.
 Needs Debian's postfix, dovecot-core, dovecot-lmtpd, gcc and libssl-dev; rewrites /etc/postfix, so: test machines only.
 """
 
@@ -14,8 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -25,14 +25,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench import measured_practice, practice_mail
+from tests.bench.measured_practice import MAILBOXES
 from tests.bench.process_cpu import cpu_seconds, resident_bytes
+from tests.running_practice import children_of
 
 HERE = Path(__file__).resolve().parent
-MAILBOXES = 20
 CONNECTIONS = 16
 MESSAGES_PER_CONNECTION = 50
 PEER_PORT = 22525
-BASE = 23000
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Lap:
 
     server: str
     delivered_per_second: float
-    cpu_ms_per_message: float
+    cpu_ms_to_deliver: float
     cpu_ms_with_follow_up: float
     p50_ms: float
     p99_ms: float
@@ -53,16 +54,12 @@ def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, check=True, capture_output=True, text=True, **options)
 
 
-def prepare(work: Path, messages: int) -> Path:
-    """The load generator and its list of messages, made once."""
+def prepare(work: Path) -> None:
+    """The load generator and its list of messages."""
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "smtpload").exists():
         run("gcc", "-O2", "-o", str(work / "smtpload"), str(HERE / "smtpload.c"), "-lssl", "-lcrypto", "-lpthread")
-    if not (work / "mail" / "maildir").exists():
-        run(sys.executable, str(HERE / "practice_mail_corpus.py"), str(work / "mail"), str(messages), "7")
-    files = sorted(p for p in (work / "mail" / "maildir").rglob("*") if p.is_file())
-    (work / "list.txt").write_text("".join(f"{path}\n" for path in files))
-    return work / "list.txt"
+    (work / "list.txt").write_text("".join(f"{path}\n" for path in practice_mail.files()))
 
 
 def load(work: Path, port: int, messages: int, *, tls: bool) -> dict[str, Any]:
@@ -95,8 +92,16 @@ class Peer:
 
     def _script(self, *words: str) -> None:
         """The daemons keep what they inherit open, so nothing of theirs may be waited for."""
-        silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        silent: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+        }
         subprocess.run(["bash", str(HERE / "peer_mail.sh"), *words], check=True, env=self._env, **silent)
+
+    def delivering(self) -> list[int]:
+        """All of it."""
+        return self.roots()
 
     def roots(self) -> list[int]:
         """The main processes of the two servers."""
@@ -116,56 +121,38 @@ class Ours:
     """``strongroom serve`` as a practice runs it, in a directory made for the lap."""
 
     name = "strongroom"
-    port = BASE + 25
 
     def __init__(self, work: Path) -> None:
-        self._data = work / "ours"
-        self._process: subprocess.Popen[str] | None = None
-
-    def _strongroom(self, *words: str) -> None:
-        run(sys.executable, "-m", "appliance.cli", "--data", str(self._data), *words, cwd=HERE.parents[1])
+        self._practice = measured_practice.fresh(work / "ours")
+        self.port = self._practice.base + 25
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """A new practice with its mailboxes, and the server ready."""
-        shutil.rmtree(self._data, ignore_errors=True)
-        self._strongroom("init", "--practice", "Bench", "--domain", "practice.test", "--loopback", str(BASE))
-        with tempfile.NamedTemporaryFile("w") as password:
-            password.write("correct horse battery staple")
-            password.flush()
-            for number in range(MAILBOXES):
-                address = f"user{number}@practice.test"
-                words = ("user", "add", address, "--name", f"User {number}", "--role", "clinician")
-                self._strongroom(*words, "--password-file", password.name)
-        serve = [sys.executable, "-m", "appliance.cli", "--data", str(self._data), "serve"]
-        self._process = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
-        assert self._process.stdout is not None
-        assert json.loads(self._process.stdout.readline())["ready"]
+        """The server, ready."""
+        self._process = self._practice.start()
+        if not self._practice.ready_line(self._process)["ready"]:
+            raise SystemExit("strongroom is not ready: the lap does not count")
 
     def stop(self) -> None:
         """End it as systemd would."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(timeout=60)
+        if self._process is not None:
+            self._practice.stop(self._process)
+
+    def delivering(self) -> list[int]:
+        """The role that takes mail in, and the one with the pages, which rests; the supervisor does not work."""
+        return [pid for root in self.roots() for name, pid in children_of(root).items() if name != "worker"]
 
     def roots(self) -> list[int]:
         """The supervisor."""
-        assert self._process is not None
-        return [self._process.pid]
-
-    def _count(self, statement: str) -> int:
-        connection = sqlite3.connect(f"file:{self._data}/rows.sqlite3?mode=ro", uri=True, timeout=30)
-        try:
-            return int(connection.execute(statement).fetchone()[0])
-        finally:
-            connection.close()
+        return [self._process.pid] if self._process is not None else []
 
     def delivered(self) -> int:
         """Rows of mailboxes."""
-        return self._count("select count(*) from mailbox_entries")
+        return measured_practice.delivered(self._practice)
 
     def follow_up_waiting(self) -> int:
         """Items of follow-up work not done yet."""
-        return self._count("select count(*) from outbox")
+        return measured_practice.waiting(self._practice).total()
 
 
 def wait_until(done: Any, *, seconds: float) -> None:
@@ -177,17 +164,22 @@ def wait_until(done: Any, *, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def used_by(roots: list[int]) -> float:
+    """Processor seconds of these processes and all below them."""
+    return sum(map(cpu_seconds, roots))
+
+
 def lap(server: Peer | Ours, work: Path, messages: int, *, tls: bool) -> Lap:
     """Start, load, wait for the last delivery, measure, stop."""
     server.start()
     try:
-        cpu, begin = sum(map(cpu_seconds, server.roots())), time.monotonic()
+        cpu, whole, begin = used_by(server.delivering()), used_by(server.roots()), time.monotonic()
         answer = load(work, server.port, messages, tls=tls)
         wait_until(lambda: server.delivered() >= messages, seconds=300)
-        seconds, used = time.monotonic() - begin, sum(map(cpu_seconds, server.roots())) - cpu
+        seconds, used = time.monotonic() - begin, used_by(server.delivering()) - cpu
         resident = sum(map(resident_bytes, server.roots())) / 1e6
         wait_until(lambda: server.follow_up_waiting() == 0, seconds=900)
-        whole = sum(map(cpu_seconds, server.roots())) - cpu
+        whole = used_by(server.roots()) - whole
     finally:
         server.stop()
     return Lap(
@@ -209,7 +201,7 @@ def main() -> None:
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "strongroom-bench")
     chosen = parser.parse_args()
-    prepare(chosen.work, chosen.messages)
+    prepare(chosen.work)
     laps: list[tuple[Lap, Lap]] = []
     for number in range(chosen.pairs):
         pair = tuple(lap(s(chosen.work), chosen.work, chosen.messages, tls=chosen.tls) for s in (Peer, Ours))
@@ -217,8 +209,8 @@ def main() -> None:
         print(f"pair {number + 1} of {chosen.pairs}: {pair[0]} {pair[1]}", file=sys.stderr)
     ratios = {
         "delivered_per_second": statistics.median(o.delivered_per_second / p.delivered_per_second for p, o in laps),
-        "cpu_per_message": statistics.median(o.cpu_ms_per_message / p.cpu_ms_per_message for p, o in laps),
-        "cpu_with_follow_up": statistics.median(o.cpu_ms_with_follow_up / p.cpu_ms_per_message for p, o in laps),
+        "cpu_to_deliver": statistics.median(o.cpu_ms_to_deliver / p.cpu_ms_to_deliver for p, o in laps),
+        "cpu_with_follow_up": statistics.median(o.cpu_ms_with_follow_up / p.cpu_ms_to_deliver for p, o in laps),
     }
     print(json.dumps({"ratios": ratios, "laps": [[asdict(p), asdict(o)] for p, o in laps]}, indent=1))
 

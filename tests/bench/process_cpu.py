@@ -37,7 +37,7 @@ def cpu_seconds(root: int) -> float:
 
 
 def resident_bytes(root: int) -> int:
-    """Resident memory of the tree, shared pages divided among their users (PSS where it may be read)."""
+    """Proportional memory of the tree: shared pages divided among their users (PSS where it may be read)."""
     total = 0
     for pid, fields in tree(root).items():
         try:
@@ -46,3 +46,8 @@ def resident_bytes(root: int) -> int:
         except (OSError, StopIteration):
             total += int(fields[21]) * PAGE_BYTES
     return total
+
+
+def resident_with_shared_bytes(root: int, *, alone: bool = False) -> int:
+    """Resident memory (RSS), shared pages counted in full in every process; ``alone`` without the children."""
+    return sum(int(fields[21]) * PAGE_BYTES for pid, fields in tree(root).items() if pid == root or not alone)
