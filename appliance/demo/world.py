@@ -87,9 +87,13 @@ def create(data: Path, *, base: int, detached: bool) -> World:
     console, beside = Console(data), data.with_name(data.name + "-outside")
     made = console.must("init", "--practice", PRACTICE, "--domain", DOMAIN, "--loopback", str(base))
     beyond = outside.start(beside, detached=detached)
-    _settle(data / "strongroom.toml", beyond.routes())
-    cast = {person.email: person for person in (*_staff(console, beside), *_patients(console))}
-    server = _serve(console, beside, detached=detached)
+    try:
+        _settle(data / "strongroom.toml", beyond.routes())
+        cast = {person.email: person for person in (*_staff(console, beside), *_patients(console))}
+        server = _serve(console, beside, detached=detached)
+    except BaseException:  # whatever it was, the servers outside must not outlive it
+        beyond.stop()
+        raise
     ports, authority = made["ports"], Path(made["ca_certificate"])
     office = PostOffice(ports["smtp"], ports["submission"], authority)
     world = World(console, beyond, office, f"https://localhost:{ports['portal']}/", authority, server, cast)
