@@ -6,10 +6,11 @@ A check that cannot be made is a finding too: nothing is passed over in silence.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -37,6 +38,7 @@ LATE_WORK = timedelta(minutes=15)
 LATE_INDEX = timedelta(minutes=15)
 LATE_CHECKPOINT = timedelta(minutes=30)
 MOST_OF_ONE_CHECK = 20
+_ROW_OF_TABLE = re.compile(r"the row (\w+)\(")
 CERTIFICATE_NOTICE = timedelta(days=30)
 CLOCK_SLACK = timedelta(minutes=2)
 ACCEPTED_EVENTS = ("message.accepted",)
@@ -228,7 +230,14 @@ def _stores(appliance: Appliance, *, reads_objects: bool) -> Iterator[Finding]:
             yield Finding(check, _STATES[finding.weight], finding.problem, _FIXES[finding.weight])
         if left_out := mine[MOST_OF_ONE_CHECK:]:
             worst = left_out[0].weight
-            yield Finding(check, _STATES[worst], f"and {len(left_out)} more of this kind", _FIXES[worst])
+            yield Finding(check, _STATES[worst], f"and {len(left_out)} more{_tables_of(left_out)}", _FIXES[worst])
+
+
+def _tables_of(found: Sequence[consistency_check.Finding]) -> str:
+    """Which tables the rows belong to that are not listed one by one."""
+    rows = (_ROW_OF_TABLE.match(finding.problem) for finding in found)
+    tables = sorted({row[1] for row in rows if row})
+    return f", of the tables {', '.join(tables)}" if tables else " of this kind"
 
 
 def _checkpoints(appliance: Appliance) -> tuple[State, str, str]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -154,6 +154,7 @@ def expires_at(directory: Path) -> datetime:
         raise TamperedError(
             f"tls/{KEY_FILE} does not belong to tls/{CERTIFICATE_FILE}, or either was changed"
         ) from None
+    _refuse_foreign_key(directory / KEY_FILE, certificate)
     if (directory / CA_FILE).exists():
         authority = _certificate_in(directory / CA_FILE)
         for issued in (authority, certificate):
@@ -166,6 +167,18 @@ def _certificate_in(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
         raise TamperedError(f"tls/{path.name} is no certificate") from None
+
+
+def _refuse_foreign_key(path: Path, certificate: x509.Certificate) -> None:
+    """OpenSSL compares the public half that is written beside an EC key; what counts is the private half itself."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            key = ec.derive_private_key(key.private_numbers().private_value, key.curve)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise TamperedError(f"tls/{path.name} is no private key") from None
+    if key.public_key() != certificate.public_key():
+        raise TamperedError(f"tls/{path.name} does not belong to tls/{CERTIFICATE_FILE}, or either was changed")
 
 
 def _refuse_forged(certificate: x509.Certificate, authority: x509.Certificate) -> None:

@@ -281,10 +281,14 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: object, file: str) -> bytes:
+    """Base64 in its one canonical form: bits that a decoder would ignore are changes too (RFC 4648 section 3.5)."""
     try:
-        return base64.b64decode(str(text), validate=True)
+        data = base64.b64decode(str(text), validate=True)
     except ValueError:
         raise _tampered(file) from None
+    if base64.b64encode(data).decode("ascii") != text:
+        raise _tampered(file)
+    return data
 
 
 def _read(path: Path) -> bytes:

@@ -226,7 +226,7 @@ def test_file_of_keys(practice: LivedPractice, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["server.pem", "server.key", "ca.pem"])
 def test_file_of_tls(practice: LivedPractice, name: str) -> None:
-    for at in (2, 60, 100):
+    for at in (2, 60, 85, 86, 100):
         spoil(practice.data.tls / name, at)
         assert "tls/" in failing(practice)
         spoil(practice.data.tls / name, at)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -155,3 +156,14 @@ def test_the_default_cost_is_what_was_promised() -> None:
     assert cost.memory_kib >= 256 * 1024
     assert cost.passes >= 3
     assert KeyFile(Path("x")).path == Path("x")
+
+
+@pytest.mark.usefixtures("ring")
+def test_bits_of_base64_that_a_decoder_would_ignore_are_changes_too(keys: Path) -> None:
+    text = (keys / "capture.pub").read_text("ascii").strip()
+    signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    twin = text[:-2] + signs[signs.index(text[-2]) ^ 1] + text[-1]
+    assert base64.b64decode(twin) == base64.b64decode(text)
+    (keys / "capture.pub").write_text(twin + "\n", "ascii")
+    with pytest.raises(TamperedError, match=r"capture\.pub"):
+        key_custody.capture_public(keys)
