@@ -85,7 +85,7 @@ def test_make_targets_exist(page: Path) -> None:
 def test_both_commands_of_the_front_page_are_one_line_each() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     for target in ("demo", "test"):
-        assert f"    sudo apt-get install -y make && make {target}" in lines
+        assert f"    apt-get update && apt-get install -y make && make {target}" in lines
 
 
 def test_a_command_that_is_not_there_is_found() -> None:
