@@ -93,7 +93,7 @@ def keep_bytes(world: World) -> str:
     """What is kept is what came after DATA, to the byte."""
     raw = world.console.raw("message", "show", world.notes["referral"], "--raw", person=CLINICIAN.email)
     sent: bytes = world.notes["sent"]
-    require(raw.rstrip(b"\r\n") == sent.rstrip(b"\r\n"), "the very bytes that were sent")
+    require(raw == sent, "the very bytes that were sent")
     return f"message show --raw gives the {len(raw)} bytes sent, SHA-256 {hashlib.sha256(raw).hexdigest()[:16]}..."
 
 
