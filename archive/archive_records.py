@@ -79,6 +79,19 @@ def classified_otherwise(connection: Connection, schedule: str, limit: int) -> l
     return [_entry(row) for row in rows_of(connection).select(connection, table, where, order_by=order, limit=limit)]
 
 
+def perhaps_past(connection: Connection, schedule: str, moments: Mapping[str, datetime]) -> list[MessageId]:
+    """Messages whose period may have ended, oldest first.
+
+    Those that another version of the schedule than this one classified last, and those of a category that were
+    received no later than the moment that ``moments`` gives for it.
+    """
+    elsewise = table.c.schedule.is_(None) | (table.c.schedule != schedule)
+    past = [(table.c.category == name) & (table.c.received_at <= moment) for name, moment in moments.items()]
+    order = [table.c.received_at.asc(), table.c.message.asc()]
+    asked = select(table.c.message).where(or_(elsewise, *past)).order_by(*order)
+    return [MessageId(message) for message in connection.execute(asked).scalars()]
+
+
 def unindexed(connection: Connection, limit: int) -> list[MessageId]:
     """Captured messages that the index should hold and does not yet, oldest first."""
     waiting = table.c.indexed_at.is_(None) & table.c.problem.is_(None)

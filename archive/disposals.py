@@ -136,9 +136,7 @@ class Disposals:
         require_reader(actor)
         with self._database.read() as connection:
             schedule = self._schedules.in_force(connection)
-            categories = schedule.categories.values() if schedule else ()
-            moments = {each.name: each.past_since(self._clock.now()) for each in categories}
-            past = {name: moment for name, moment in moments.items() if moment is not None}
+            past = schedule.past_moments(self._clock.now()) if schedule else {}
             return archive_records.count_received_before(connection, past)
 
     def show(self, actor: Actor, disposal: str) -> DisposalView:

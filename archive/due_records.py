@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -33,6 +33,11 @@ from mailstore.message import MessageId, RecipientState, StoredMessage
 from mailstore.wall_clock import Clock
 
 WAITING = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED})
+
+_AT_ONCE = 500
+
+_DAY = timedelta(days=1)
+"""Calendar years end on different days forwards and backwards; the decision itself is exact."""
 
 Progress = Callable[[int, int], None]
 """Told how many messages were looked at, and of how many."""
@@ -66,6 +71,10 @@ class Rules:
     holds: tuple[Hold, ...]
     now: datetime
     newest_audit_entry: datetime | None
+
+    def may_be_due(self, received_at: datetime) -> bool:
+        """False when a message of that moment is due in no category of the schedule."""
+        return self.schedule is not None and may_be_due(self.schedule, received_at, self.now)
 
 
 class DueRecords:
@@ -122,13 +131,13 @@ class DueRecords:
         return decision, freed
 
     def survey(self, *, without_hold: str | None = None, progress: Progress | None = None) -> Survey:
-        """Decide for every message that is here. ``without_hold`` is left out of account, as if it were released."""
+        """Decide for every message whose period may have ended; ``without_hold`` counts as released."""
         with self._database.read() as connection:
             rules = self.rules(connection)
             messages = self._candidates(connection, rules)
         due: list[DueRecord] = []
         held = 0
-        for number, message in enumerate(messages, start=1):
+        for number, message in enumerate(self._opened(messages, rules), start=1):
             evidence = self.evidence_of(message)
             with self._database.read() as connection:
                 decision, freed = self.decision(connection, rules, message, evidence, without_hold=without_hold)
@@ -148,12 +157,19 @@ class DueRecords:
         """The name of an exact set of records."""
         return set_hash((record.message, record.sealed_digest) for record in records)
 
-    def _candidates(self, connection: Connection, rules: Rules) -> list[StoredMessage]:
-        schedule = rules.schedule
-        if schedule is None:
+    def _candidates(self, connection: Connection, rules: Rules) -> list[MessageId]:
+        """What has to be opened: not those that the schedule in force puts into a category that keeps them longer."""
+        if rules.schedule is None:
             return []
-        every = message_records.all_messages(connection)
-        return [message for message in every if may_be_due(schedule, message.received_at, rules.now)]
+        moments = rules.schedule.past_moments(rules.now + _DAY)
+        return archive_records.perhaps_past(connection, rules.schedule.version, moments)
+
+    def _opened(self, messages: Sequence[MessageId], rules: Rules) -> Iterator[StoredMessage]:
+        """The rows of messages that may be due in some category, some at a time; those gone meanwhile are left out."""
+        for start in range(0, len(messages), _AT_ONCE):
+            with self._database.read() as connection:
+                stored = message_records.stored_many(connection, messages[start : start + _AT_ONCE])
+            yield from (each for each in stored if rules.may_be_due(each.received_at))
 
     def _findings(
         self, connection: Connection, rules: Rules, message: StoredMessage, evidence: Evidence

@@ -136,6 +136,11 @@ class Schedule:
         known = self.categories.get(category)
         return known.due_at(received_at) if known else None
 
+    def past_moments(self, now: datetime) -> dict[str, datetime]:
+        """For each category the moment of ``Category.past_since``; those that are kept for ever are left out."""
+        moments = {each.name: each.past_since(now) for each in self.categories.values()}
+        return {name: moment for name, moment in moments.items() if moment is not None}
+
 
 def parse(text: str, *, version: str = "") -> Schedule:
     """The schedule that a TOML text describes. Raises ``ScheduleError`` naming everything wrong at once."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,34 @@ def test_calendar_decides_to_the_microsecond(room: RecordsRoom) -> None:
     room.clock.advance(timedelta(days=365) - timedelta(microseconds=1))
     assert room.desk.disposals.propose(RECORDS).messages == 0
     room.clock.advance(timedelta(microseconds=1))
+    assert room.desk.disposals.propose(RECORDS).messages == 1
+
+
+def test_messages_whose_category_is_not_past_are_not_opened(room: RecordsRoom) -> None:
+    room.put_in_force()
+    room.receive("newsletter")
+    room.receive("invoice")
+    room.receive("lunch")
+    room.desk.reclassification.run()
+    looked_at: list[int] = []
+    proposed = room.desk.disposals.propose(RECORDS, progress=lambda _number, of: looked_at.append(of))
+    assert (proposed.messages, looked_at) == (1, [1])
+
+
+def test_what_an_older_schedule_classified_is_opened_and_decided_anew(room: RecordsRoom) -> None:
+    room.put_in_force(SCHEDULE.replace("newsletter", "lunch"))
+    room.receive("newsletter")
+    room.desk.reclassification.run()
+    room.put_in_force()
+    assert room.desk.disposals.propose(RECORDS).messages == 1
+
+
+def test_leap_day_is_not_overlooked(room: RecordsRoom) -> None:
+    room.put_in_force(SCHEDULE.replace("0 days", "1 year"))
+    room.clock.advance(datetime(2028, 2, 29, 12, tzinfo=UTC) - room.clock.now())
+    room.receive("newsletter")
+    room.desk.reclassification.run()
+    room.clock.advance(datetime(2029, 3, 1, 12, tzinfo=UTC) - room.clock.now())
     assert room.desk.disposals.propose(RECORDS).messages == 1
 
 
