@@ -78,12 +78,13 @@ class Growing:
     def follow_up(self, count: int) -> float:
         """Capture and index the newest messages; CPU milliseconds for each, without the one that reads attachments."""
         newest = self.messages[-count:]
-        spent, _ = measured(lambda: [self._captured(newest[at : at + GROUP]) for at in range(0, count, GROUP)])
+        spent, _ = measured(lambda: self._capture(newest))
         return spent / count
 
-    def _captured(self, some: Sequence[MessageId]) -> None:
-        self.intake.capture_all(some)
-        self.intake.index(some)
+    def _capture(self, messages: Sequence[MessageId]) -> None:
+        for at in range(0, len(messages), GROUP):
+            self.intake.capture_all(messages[at : at + GROUP])
+            self.intake.index(messages[at : at + GROUP])
 
 
 def measured(work: Callable[[], Any]) -> tuple[float, Any]:
