@@ -64,6 +64,12 @@ class RefusedError(StrongroomError):
     code = "refused"
 
 
+class DuplicateRowError(RefusedError):
+    """A row with this key is there already."""
+
+    code = "duplicate"
+
+
 class LimitExceededError(RefusedError):
     """The input is larger, deeper or more numerous than a stated limit."""
 

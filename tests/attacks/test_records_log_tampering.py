@@ -15,8 +15,8 @@ from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact, placed
 from mailstore.audit_trail import AuditReport
 from mailstore.audit_tree import Checkpoint, Frontier, audit_public_key, checkpoint_from, signed_checkpoint
-from mailstore.database import Database, DuplicateRowError
-from mailstore.errors import TamperedError
+from mailstore.database import Database
+from mailstore.errors import DuplicateRowError, TamperedError
 from mailstore.tables import audit_entries, audit_state
 from tests.ledger_room import FILE_NAME, NOW, created, opened
 

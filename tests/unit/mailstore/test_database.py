@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table
 
-from mailstore.database import Database, DuplicateRowError
-from mailstore.errors import StorageUnavailableError, TamperedError
+from mailstore.database import Database
+from mailstore.errors import DuplicateRowError, StorageUnavailableError, TamperedError
 from mailstore.tables import number_column, seal_column
 from tests.ledger_room import FILE_NAME, created, opened
 

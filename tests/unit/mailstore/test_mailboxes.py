@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mailstore import mailboxes, message_records
-from mailstore.database import Database, DuplicateRowError
-from mailstore.errors import NotFoundError
+from mailstore.database import Database
+from mailstore.errors import DuplicateRowError, NotFoundError
 from mailstore.mailboxes import Filing, Folder, Mailbox
 from mailstore.message import AccountId, MessageId
 from tests.ledger_room import NOW, created, message, new_id

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mailstore import mailboxes, message_records, outbox
-from mailstore.database import Database, DuplicateRowError
-from mailstore.errors import DestroyedError, NotFoundError
+from mailstore.database import Database
+from mailstore.errors import DestroyedError, DuplicateRowError, NotFoundError
 from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, MessageId, RecipientState, Route
 from mailstore.message_records import MessageRow
