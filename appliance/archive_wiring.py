@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from appliance import portal_wiring
+from appliance import account_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive import records_desk
-from archive.archive_listing import ArchiveListing
 from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.certificates import Certificates
@@ -21,7 +20,6 @@ from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
 from archive.words import DEFINITION
 from mailstore.message import AccountId
-from portal.archive_room import ArchiveRoom
 
 KEY_BACKUP_DAYS = 30
 """Backups of keys are kept this long at most; certificates say so (docs/operations)."""
@@ -48,6 +46,7 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
         documents=reader or documents(appliance),
         ring=appliance.ring,
         clock=appliance.clock,
+        trusted_clock=appliance.trusted_clock,
         randomness=RANDOMNESS,
     )
     issuer = Issuer(
@@ -82,6 +81,7 @@ def intake(appliance: Appliance) -> Intake:
         living_holds=records.living_holds,
         evidence=records.evidence,
         clock=appliance.clock,
+        trusted_clock=appliance.trusted_clock,
     )
 
 
@@ -113,19 +113,7 @@ def reading(appliance: Appliance) -> ArchiveReading:
     return ArchiveReading(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock)
 
 
-def room(appliance: Appliance) -> ArchiveRoom:
-    """Everything that the pages about records ask, with one reader of attachments for all of it."""
-    reader = documents(appliance)
-    return ArchiveRoom(
-        search=search(appliance, reader),
-        reading=reading(appliance),
-        listing=ArchiveListing(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock),
-        desk=desk(appliance, reader),
-        checkpoints_path=appliance.data.checkpoints,
-    )
-
-
 def _staff_member(appliance: Appliance, account: AccountId) -> StaffMember:
     with appliance.database.read() as connection:
-        found = portal_wiring.records(appliance).by_id(connection, account)
+        found = account_wiring.records(appliance).by_id(connection, account)
     return StaffMember(found.person.name, found.role.value)

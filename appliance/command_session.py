@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance import portal_wiring
+from appliance import account_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.tables import command_sessions
@@ -28,11 +28,8 @@ from mailstore.audit_entry import AuditFact
 from mailstore.errors import RefusedError, StorageUnavailableError
 from mailstore.key_hierarchy import blind_index
 from portal.account_records import Account, AccountState, canonical_login
-from portal.sign_in import Wrong
 
 TOKEN_BYTES = 32
-CONSOLE = "console"
-"""What throttles and the audit trail call the place of these sign-ins."""
 
 
 class NotSignedInError(RefusedError):
@@ -53,17 +50,14 @@ class SignedIn:
     expires_at: datetime
 
 
-def sign_in(appliance: Appliance, *, email: str, password: str, code: str) -> SignedIn:
-    """Check both factors and leave a session file. ``RefusedError`` says no more than that they are wrong."""
-    answer = portal_wiring.sign_in(appliance).both_at_once(email, password, code, CONSOLE)
-    if isinstance(answer, Wrong):
-        raise RefusedError("the password or the code is wrong", fix="check both; a code is good once, for 30 seconds")
+def begin(appliance: Appliance, account: Account, email: str) -> SignedIn:
+    """Leave a session file for somebody who has just proved who they are (``command_sign_in``)."""
     now = appliance.clock.now()
     expires_at = now + timedelta(hours=appliance.settings.sign_in.command_session_hours)
     token = RANDOMNESS(TOKEN_BYTES)
     values = {
         "token_digest": _digest(token),
-        "account": answer.id,
+        "account": account.id,
         "system_user": os.getuid(),
         "created_at": now,
         "expires_at": expires_at,
@@ -72,7 +66,7 @@ def sign_in(appliance: Appliance, *, email: str, password: str, code: str) -> Si
         over = command_sessions.c.expires_at <= now
         appliance.database.rows.delete(connection, command_sessions, over)
         appliance.database.rows.insert(connection, command_sessions, values)
-        fact = AuditFact("command_session.begun", answer.id, answer.id, {"system_user": os.getuid()})
+        fact = AuditFact("command_session.begun", account.id, account.id, {"system_user": os.getuid()})
         audit_trail.append(connection, [fact], now=now)
     _leave_file(_file(appliance, email), token)
     return SignedIn(expires_at)
@@ -100,7 +94,7 @@ def _account_signed_in(appliance: Appliance, email: str) -> Account:
     digest = _digest(_token(_file(appliance, email)))
     with appliance.database.read() as connection:
         row = appliance.database.rows.one(connection, command_sessions, command_sessions.c.token_digest == digest)
-        account = portal_wiring.records(appliance).by_login(connection, email)
+        account = account_wiring.records(appliance).by_login(connection, email)
     if row is None or account is None or not _holds(row, account, appliance.clock.now()):
         raise NotSignedInError
     return account

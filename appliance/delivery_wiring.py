@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from appliance import outbound_wiring, pickup_notice, portal_wiring
+from appliance import account_wiring, outbound_wiring, pickup_notice
 from appliance.bounce_message import ReportingServer
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts
 from appliance.outbound_wiring import Outbound, OutboundRules, OutboundStore
@@ -21,7 +21,7 @@ _JITTER_STEPS = 1 << 20
 
 def outbound(appliance: Appliance, front: FrontDoorParts) -> Outbound:
     """Relay, notices and reports."""
-    origin = portal_wiring.portal_settings(appliance.settings).origin
+    origin = account_wiring.portal_settings(appliance.settings).origin
     store = OutboundStore(
         database=appliance.database,
         retrieval=appliance.retrieval,
@@ -60,7 +60,7 @@ def rules(settings: Settings) -> OutboundRules:
         notice=NoticeSettings(
             practice_name=name,
             recognition_phrase=settings.practice.recognition_phrase,
-            portal_url=portal_wiring.portal_settings(settings).origin + "/",
+            portal_url=account_wiring.portal_settings(settings).origin + "/",
             from_address=f"{pickup_notice.SENDER_NAME}@{domain}",
             language=settings.practice.language,
         ),
@@ -71,5 +71,5 @@ def rules(settings: Settings) -> OutboundRules:
 def has_portal_account(appliance: Appliance, address: Address) -> bool:
     """True when this person can read in the portal already."""
     with appliance.database.read() as connection:
-        account = portal_wiring.records(appliance).by_login(connection, address.text)
+        account = account_wiring.records(appliance).by_login(connection, address.text)
     return account is not None and account.state is AccountState.ACTIVE

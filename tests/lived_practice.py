@@ -18,7 +18,7 @@ from typing import Any
 
 import pyotp
 
-from appliance import archive_wiring, cli, command_session, portal_wiring
+from appliance import archive_wiring, cli, command_sign_in, portal_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
@@ -152,7 +152,7 @@ class LivedPractice:
     def sign_in(self, appliance: Appliance, email: str) -> None:
         """A sign-in of the command line."""
         code = pyotp.TOTP(self.secrets[email]).now()
-        command_session.sign_in(appliance, email=email, password=PASSWORD, code=code)
+        command_sign_in.sign_in(appliance, email=email, password=PASSWORD, code=code)
 
 
 def founded(directory: Path, *, base: int = 47_000) -> LivedPractice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance import command_access, portal_wiring
+from appliance import account_wiring, command_access, portal_wiring
 from appliance.command_call import Call, Outcome, facts
 from mailstore.actor import SYSTEM
 
@@ -15,7 +15,7 @@ def add(call: Call) -> Outcome:
         fields = {
             "email": made.account.person.email,
             "enrolment_code": made.enrolment_code,
-            "portal_url": portal_wiring.portal_settings(appliance.settings).origin + "/",
+            "portal_url": account_wiring.portal_settings(appliance.settings).origin + "/",
             "id": made.account.id,
         }
     return Outcome(fields, facts(fields) + "\n\nHand the code over in person, by phone or by post, never by e-mail.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance import command_access, command_session, given_file
+from appliance import command_access, command_sign_in, given_file
 from appliance.command_call import Call, Outcome, facts
 
 
@@ -11,6 +11,6 @@ def run(call: Call) -> Outcome:
     arguments = call.arguments
     password = given_file.password_in(arguments.password_file)
     with command_access.opened(call) as appliance:
-        done = command_session.sign_in(appliance, email=arguments.email, password=password, code=arguments.totp)
+        done = command_sign_in.sign_in(appliance, email=arguments.email, password=password, code=arguments.totp)
     fields = {"email": arguments.email, "expires_at": done.expires_at}
     return Outcome(fields, facts(fields))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import uvicorn
 
-from appliance import archive_wiring, delivery_wiring, health, portal_wiring, tls_certificates
+from appliance import delivery_wiring, health, portal_wiring, tls_certificates
 from appliance.bounded_connection import BoundedConnection
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
@@ -45,7 +45,7 @@ def work(
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front:
         lamps = delivery_wiring.route_preview(appliance, front)
-        archive, report = archive_wiring.room(appliance), health.WholeReport(appliance)
+        archive, report = portal_wiring.archive_room(appliance), health.WholeReport(appliance)
         app = create_app(portal_wiring.parts(appliance, front.acceptance, lamps, archive=archive, health=report))
         config = uvicorn.Config(
             app,

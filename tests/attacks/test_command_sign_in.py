@@ -18,7 +18,7 @@ import pyotp
 import pytest
 from sqlalchemy import text
 
-from appliance import cli, command_session, portal_wiring
+from appliance import account_wiring, cli, command_session, command_sign_in
 from appliance.command_session import NotSignedInError
 from appliance.wiring import Appliance
 from mailstore.actor import SYSTEM
@@ -68,7 +68,7 @@ def ask(practice: RunningPractice, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 def sign_in(appliance: Appliance, practice: RunningPractice, email: str) -> None:
     code = pyotp.TOTP(practice.people[email]).now()
-    command_session.sign_in(appliance, email=email, password=PASSWORD, code=code)
+    command_sign_in.sign_in(appliance, email=email, password=PASSWORD, code=code)
 
 
 def session_file(practice: RunningPractice) -> Path:
@@ -101,7 +101,7 @@ def test_session_file_renamed_for_another_person_is_refused(appliance: Appliance
     sign_in(appliance, practice, ANN)
     mine = session_file(practice)
     code = pyotp.TOTP(practice.people[RUTH]).now()
-    command_session.sign_in(appliance, email=RUTH, password=PASSWORD, code=code)
+    command_sign_in.sign_in(appliance, email=RUTH, password=PASSWORD, code=code)
     theirs = next(path for path in mine.parent.iterdir() if path != mine)
     shutil.copyfile(mine, theirs)
     with pytest.raises(NotSignedInError):
@@ -159,7 +159,7 @@ def test_stolen_session_file_is_useless_to_another_system_user(appliance: Applia
 def test_session_row_edited_to_another_account_is_named(appliance: Appliance, practice: RunningPractice) -> None:
     sign_in(appliance, practice, ANN)
     with appliance.database.read() as connection:
-        ruth = portal_wiring.records(appliance).by_login(connection, RUTH)
+        ruth = account_wiring.records(appliance).by_login(connection, RUTH)
     assert ruth is not None
     with appliance.database.write() as connection:
         connection.execute(text("UPDATE command_sessions SET account = :account"), {"account": ruth.id})
@@ -188,7 +188,7 @@ def test_closed_account_signs_in_no_more_and_its_session_is_over(
 ) -> None:
     sign_in(appliance, practice, ANN)
     with appliance.database.write() as connection:
-        records = portal_wiring.records(appliance)
+        records = account_wiring.records(appliance)
         account = records.by_login(connection, ANN)
         assert account is not None
         records.set_state(connection, account.id, AccountState.CLOSED)
@@ -201,10 +201,10 @@ def test_code_is_good_once_and_each_factor_alone_opens_nothing(appliance: Applia
     wrong = f"{(int(right) + 1) % 1_000_000:06d}"
     for password, code in ((PASSWORD, wrong), ("another password", right), (PASSWORD, ""), ("", right)):
         with pytest.raises(RefusedError):
-            command_session.sign_in(appliance, email=ANN, password=password, code=code)
-    command_session.sign_in(appliance, email=ANN, password=PASSWORD, code=right)
+            command_sign_in.sign_in(appliance, email=ANN, password=password, code=code)
+    command_sign_in.sign_in(appliance, email=ANN, password=PASSWORD, code=right)
     with pytest.raises(RefusedError):
-        command_session.sign_in(appliance, email=ANN, password=PASSWORD, code=right)
+        command_sign_in.sign_in(appliance, email=ANN, password=PASSWORD, code=right)
 
 
 def test_sign_in_and_out_stand_in_the_audit_trail_under_the_name(
