@@ -13,6 +13,8 @@ from mailstore.database import Database, sqlite_url
 from mailstore.key_custody import KeyFile, PassphraseFile
 from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
+from mailstore.time_witnesses import ThisMachine
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 
@@ -37,5 +39,6 @@ def make_databases(data: DataDirectory, ring: KeyRing, clock: Clock) -> None:
         with database.write() as connection:
             fact = AuditFact("appliance.made", "system", "appliance", {})
             audit_trail.append(connection, [fact], now=clock.now())
+            TrustedClock(database, ThisMachine(clock)).begin(connection)
     finally:
         database.dispose()

@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_first_tables"
+HEAD = "20261122_trusted_time_and_scrub"
 """The newest step in ``migrations/versions``."""
 
 

@@ -25,6 +25,8 @@ from mailstore.keystore import Keystore
 from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.retrieval import Retrieval
+from mailstore.time_witnesses import ThisMachine
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock, SystemClock
 
 
@@ -43,6 +45,11 @@ class Appliance:
     def objects(self) -> ObjectStore:
         """Where sealed messages lie for good."""
         return LocalObjectStore(self.data.objects)
+
+    @cached_property
+    def trusted_clock(self) -> TrustedClock:
+        """What time it is as far as that is proved: for whatever ends something for ever."""
+        return TrustedClock(self.database, ThisMachine(self.clock))
 
     @cached_property
     def retrieval(self) -> Retrieval:

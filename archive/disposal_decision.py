@@ -16,6 +16,7 @@ from archive.legal_hold import Evidence
 from archive.query_certainty import answer
 from archive.retention_schedule import UNCLASSIFIED, Schedule
 from mailstore.message import MessageId
+from mailstore.trusted_time import TOLERANCE, Doubt, Frozen, Judgement
 
 
 class Why(StrEnum):
@@ -31,6 +32,7 @@ class Why(StrEnum):
     ON_ITS_WAY = "on_its_way"
     NOT_CAPTURED = "not_captured"
     CLOCK = "clock_went_back"
+    CLOCK_AHEAD = "clock_not_confirmed"
     CHANGED = "changed_since_approval"
     SCHEDULE_CHANGED = "schedule_changed"
     GONE = "not_here"
@@ -51,7 +53,8 @@ _WORDS = {
     Why.HELD: "a legal hold covers it, or may cover it",
     Why.ON_ITS_WAY: "it has not reached every recipient yet",
     Why.NOT_CAPTURED: "the archive has not captured and indexed it yet",
-    Why.CLOCK: "the clock stands before the newest entry of the audit trail",
+    Why.CLOCK: "the clock stands before a time that has passed already",
+    Why.CLOCK_AHEAD: "the clock stands further ahead than time has been seen to pass",
     Why.CHANGED: "it is not what the approver saw",
     Why.SCHEDULE_CHANGED: "another schedule is in force than the approver saw",
     Why.GONE: "it is not in the archive",
@@ -59,9 +62,29 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When the decision is taken: what is known of the time, and the newest time that the audit log knows."""
+
+    time: Judgement
+    newest_audit_entry: datetime | None
+
+    @property
+    def doubt(self) -> Why | None:
+        """Why no decision about time can be taken at this moment; None when one can."""
+        match self.time:
+            case Frozen(_, Doubt.BEHIND, _):
+                return Why.CLOCK
+            case Frozen():
+                return Why.CLOCK_AHEAD
+        newest = self.newest_audit_entry
+        return Why.CLOCK if newest is not None and newest > self.time.now + TOLERANCE else None
+
+
+@dataclass(frozen=True)
 class Record:
     """What is known of one message when the decision is taken.
 
+    ``received_at`` is when its period began: when it was received, or later when the clock was behind then.
     ``category`` is None when the rules could not be asked because the message could not be read.
     ``is_captured`` is True once the archive has it and its index took it or gave it up. ``is_on_its_way`` is True
     while any recipient still waits for it.
@@ -107,15 +130,14 @@ def decide(
     record: Record,
     schedule: Schedule | None,
     holds: Iterable[HoldFinding],
-    now: datetime,
-    newest_audit_entry: datetime | None,
+    moment: Moment,
 ) -> Decision:
     """Destroy or keep. The first reason to keep is the one given; a hold is asked last so that it can be counted."""
-    if newest_audit_entry is not None and now < newest_audit_entry:
-        return Keep(Why.CLOCK)
+    if moment.doubt is not None:
+        return Keep(moment.doubt)
     if schedule is None:
         return Keep(Why.NO_SCHEDULE)
-    due = _due(record, schedule, now)
+    due = _due(record, schedule, moment.time.now)
     if isinstance(due, Keep):
         return due
     if not record.is_captured:
@@ -148,6 +170,16 @@ def classified(evidence: Evidence, schedule: Schedule | None) -> Evidence:
         return evidence
     category = category_of(evidence, schedule) if schedule else None
     return replace(evidence, document=evidence.document.in_category(category or UNCLASSIFIED))
+
+
+def begin_of_period(received_at: datetime, captured_at: datetime | None) -> datetime:
+    """When the period of a message begins: when it was received, by a clock that may have been behind then.
+
+    ``captured_at`` is by the trusted time. Where the two are further apart than clocks may be, the later one counts.
+    """
+    if captured_at is not None and captured_at > received_at + TOLERANCE:
+        return captured_at
+    return received_at
 
 
 def may_be_due(schedule: Schedule, received_at: datetime, now: datetime) -> bool:

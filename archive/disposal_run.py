@@ -21,12 +21,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from archive import archive_records, disposal_records, hold_records
+from archive import archive_records, decision_time, disposal_records, hold_records
 from archive.certification import Certification, destroyed_records
 from archive.disposal_certificate import SALT_BYTES, merkle_root
 from archive.disposal_decision import Decision, Dispose, Keep, Why, set_hash
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
-from archive.disposals import APPROVED, WrongDisposalStateError, clock_went_back
+from archive.disposals import APPROVED, WrongDisposalStateError
 from archive.due_records import DueRecords, Rules
 from archive.legal_hold import Evidence
 from archive.query_conditions import AnyOf, IdIs
@@ -44,6 +44,7 @@ from mailstore.keystore import Keystore
 from mailstore.message import ID_BYTES, MessageId, StoredMessage, identifier_from
 from mailstore.object_store import ObjectStore
 from mailstore.sealed_format import Randomness
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 RUN = "disposal.run"
@@ -96,6 +97,7 @@ class DisposalRun:
         due_records: DueRecords,
         certification: Certification,
         clock: Clock,
+        trusted_clock: TrustedClock,
         randomness: Randomness,
     ) -> None:
         self._database = database
@@ -105,6 +107,7 @@ class DisposalRun:
         self._due_records = due_records
         self._certification = certification
         self._clock = clock
+        self._trusted_clock = trusted_clock
         self._randomness = randomness
 
     def run(self, actor: Actor, disposal: str, progress: Progress | None = None) -> RunOutcome:
@@ -127,10 +130,10 @@ class DisposalRun:
         with self._database.write() as connection:
             record = disposal_records.of(connection, disposal)
             self._refuse_unapproved(connection, record)
-            newest = audit_trail.tail(connection, 1)
-            if record.cooled_off_at is None or (newest and now < newest[0].at):
-                raise clock_went_back()
-            if now < record.cooled_off_at:
+            trusted = decision_time.required(connection, self._trusted_clock)
+            if record.cooled_off_at is None:
+                raise TamperedError("this disposal was approved without a cooling-off")
+            if min(now, trusted) < record.cooled_off_at:
                 raise CoolingOffError(
                     f"this disposal may run from {record.cooled_off_at:%Y-%m-%d %H:%M} UTC on",
                     fix="Wait until then, or let the approver think again.",
@@ -226,10 +229,10 @@ class DisposalRun:
                     case Keep():
                         self._keep(connection, record, item.message, decision)
                     case Dispose() | None:
-                        self._mark_dying(connection, record, item, rules)
+                        self._mark_dying(connection, record, item)
                         doomed.append(item.message)
             if doomed:
-                self._keystore.destroy(doomed, at=rules.now)
+                self._keystore.destroy(doomed, at=self._clock.now())
             reached("disposal_run.before_lock_is_given_up")
         return doomed
 
@@ -256,9 +259,9 @@ class DisposalRun:
             return Keep(Why.CHANGED)
         return decision
 
-    def _mark_dying(self, connection: Connection, record: DisposalRecord, item: DisposalItem, rules: Rules) -> None:
+    def _mark_dying(self, connection: Connection, record: DisposalRecord, item: DisposalItem) -> None:
         if item.salt is None:
-            changes = {"salt": self._randomness(SALT_BYTES), "destroyed_at": rules.now}
+            changes = {"salt": self._randomness(SALT_BYTES), "destroyed_at": self._clock.now()}
             disposal_records.change_item(connection, record.id, item.message, **changes)
 
     def _keep(self, connection: Connection, record: DisposalRecord, message: MessageId, keep: Keep) -> None:

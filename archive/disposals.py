@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from archive import archive_records, disposal_records
-from archive.disposal_decision import Why
+from archive import archive_records, decision_time, disposal_records
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
 from archive.due_records import DueRecord, DueRecords
 from archive.schedules import Schedules
@@ -27,6 +26,7 @@ from mailstore.database import Database
 from mailstore.errors import RefusedError
 from mailstore.message import ID_BYTES, identifier_from
 from mailstore.sealed_format import Randomness
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 PROPOSED = "disposal.proposed"
@@ -61,12 +61,6 @@ class ScheduleChangedError(RefusedError):
     code = "schedule_changed"
 
 
-class ClockWentBackError(RefusedError):
-    """The clock stands before what the audit log has seen: no decision about time can be taken."""
-
-    code = "clock_went_back"
-
-
 @dataclass(frozen=True)
 class ProposedDisposal:
     """A disposal that waits for its approver. ``held`` records would be due too, but for a hold."""
@@ -95,6 +89,7 @@ class Disposals:
         due_records: DueRecords,
         schedules: Schedules,
         clock: Clock,
+        trusted_clock: TrustedClock,
         randomness: Randomness,
         cooling_off_hours: int,
     ) -> None:
@@ -102,6 +97,7 @@ class Disposals:
         self._due_records = due_records
         self._schedules = schedules
         self._clock = clock
+        self._trusted_clock = trusted_clock
         self._randomness = randomness
         self._cooling_off = timedelta(hours=cooling_off_hours)
 
@@ -112,8 +108,7 @@ class Disposals:
             rules = self._due_records.rules(connection)
         if rules.schedule is None:
             raise NoScheduleError("no retention schedule is in force; nothing is due", fix="Approve a schedule first.")
-        if rules.newest_audit_entry is not None and rules.now < rules.newest_audit_entry:
-            raise clock_went_back()
+        decision_time.refuse_doubt(rules.moment)
         survey = self._due_records.survey(progress=progress)
         record = DisposalRecord(
             id=identifier_from(self._randomness(ID_BYTES)),
@@ -169,10 +164,9 @@ class Disposals:
             schedule = self._schedules.in_force(connection)
             if schedule is None or schedule.version != record.schedule:
                 raise ScheduleChangedError("the schedule has changed since", fix="Propose the disposal again.")
-            newest = audit_trail.tail(connection, 1)
-            if newest and now < newest[0].at:
-                raise clock_went_back()
-            changes = {"approved_by": actor.account, "approved_at": now, "cooled_off_at": now + self._cooling_off}
+            cooling_begins = max(now, decision_time.required(connection, self._trusted_clock))
+            cooled_off_at = cooling_begins + self._cooling_off
+            changes = {"approved_by": actor.account, "approved_at": now, "cooled_off_at": cooled_off_at}
             disposal_records.change(connection, disposal, state=DisposalState.APPROVED, **changes)
             detail: Detail = {"set_hash": set_hash.hex(), "messages": record.messages}
             audit_trail.append(connection, [AuditFact(APPROVED, actor.account, disposal, detail)], now=now)
@@ -207,8 +201,3 @@ class Disposals:
         with self._database.write() as connection:
             disposal_records.insert(connection, record, items)
             audit_trail.append(connection, [fact], now=record.proposed_at)
-
-
-def clock_went_back() -> ClockWentBackError:
-    """The refusal while the clock stands before the newest entry of the audit log."""
-    return ClockWentBackError(Why.CLOCK.words, fix="Correct the clock of this machine.")

@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from archive import archive_records
+from archive import archive_records, decision_time
 from archive.disposal_decision import (
     Decision,
     Dispose,
     HoldFinding,
     Keep,
+    Moment,
     Record,
     Why,
+    begin_of_period,
     category_of,
     classified,
     decide,
@@ -27,10 +29,10 @@ from archive.legal_hold import Evidence, Hold
 from archive.living_holds import LivingHolds
 from archive.retention_schedule import Schedule
 from archive.schedules import Schedules
-from mailstore import audit_trail, message_records
+from mailstore import message_records
 from mailstore.database import Database
 from mailstore.message import MessageId, RecipientState, StoredMessage
-from mailstore.wall_clock import Clock
+from mailstore.trusted_clock import TrustedClock
 
 WAITING = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED})
 
@@ -65,12 +67,16 @@ class Survey:
 
 @dataclass(frozen=True)
 class Rules:
-    """By what is decided: the schedule and the holds in force, the time, and the newest time the log knows."""
+    """By what is decided: the schedule and the holds in force, and the moment."""
 
     schedule: Schedule | None
     holds: tuple[Hold, ...]
-    now: datetime
-    newest_audit_entry: datetime | None
+    moment: Moment
+
+    @property
+    def now(self) -> datetime:
+        """The trusted time: what has not passed by it has not passed."""
+        return self.moment.time.now
 
     def may_be_due(self, received_at: datetime) -> bool:
         """False when a message of that moment is due in no category of the schedule."""
@@ -87,7 +93,7 @@ class DueRecords:
         schedules: Schedules,
         living: LivingHolds,
         evidence: EvidenceReader,
-        clock: Clock,
+        clock: TrustedClock,
     ) -> None:
         self._database = database
         self._schedules = schedules
@@ -97,12 +103,10 @@ class DueRecords:
 
     def rules(self, connection: Connection) -> Rules:
         """What is in force at this moment. Raises ``TamperedError`` when rows and audit log disagree about it."""
-        newest = audit_trail.tail(connection, 1)
         return Rules(
             schedule=self._schedules.in_force(connection),
             holds=self._living.all(connection),
-            now=self._clock.now(),
-            newest_audit_entry=newest[0].at if newest else None,
+            moment=decision_time.moment(connection, self._clock),
         )
 
     def evidence_of(self, message: StoredMessage) -> Evidence:
@@ -124,8 +128,7 @@ class DueRecords:
             record=self._record(connection, rules, message, evidence),
             schedule=rules.schedule,
             holds=[finding for finding in found if finding.hold != without_hold],
-            now=rules.now,
-            newest_audit_entry=rules.newest_audit_entry,
+            moment=rules.moment,
         )
         freed = any(finding.hold == without_hold and finding.covers is not False for finding in found)
         return decision, freed
@@ -182,7 +185,7 @@ class DueRecords:
         states = {recipient.state for recipient in message_records.recipient_rows(connection, message.id)}
         return Record(
             message=message.id,
-            received_at=message.received_at,
+            received_at=begin_of_period(message.received_at, entry.captured_at if entry else None),
             sealed_digest=message.sealed_digest,
             category=category_of(evidence, rules.schedule) if rules.schedule else None,
             is_captured=entry is not None and (entry.indexed_at is not None or entry.problem is not None),

@@ -10,7 +10,7 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from archive import hold_records
+from archive import decision_time, hold_records
 from archive.disposal_decision import classified
 from archive.due_records import DueRecord, DueRecords
 from archive.evidence import EvidenceReader
@@ -27,6 +27,7 @@ from mailstore.database import Database
 from mailstore.errors import RefusedError
 from mailstore.message import ID_BYTES, AccountId, MessageId, StoredMessage, identifier_from
 from mailstore.sealed_format import Randomness
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 RELEASE_REQUESTED = "hold.release_requested"
@@ -121,6 +122,7 @@ class Holds:
         evidence: EvidenceReader,
         due_records: DueRecords,
         clock: Clock,
+        trusted_clock: TrustedClock,
         randomness: Randomness,
     ) -> None:
         self._database = database
@@ -130,6 +132,7 @@ class Holds:
         self._evidence = evidence
         self._due_records = due_records
         self._clock = clock
+        self._trusted_clock = trusted_clock
         self._randomness = randomness
 
     def place(
@@ -259,7 +262,8 @@ class Holds:
     def approve_release(self, actor: Actor, hold: str, *, set_hash: bytes) -> ReleasePreview:
         """End a hold, as another person than asked for it, who has seen ``preview_release``.
 
-        ``set_hash`` is that of the preview. Raises ``SomethingElseDueError`` when more or less would be due by now.
+        ``set_hash`` is that of the preview. Raises ``SomethingElseDueError`` when more or less would be due by now,
+        and ``ClockInDoubtError`` while nobody can say what is due.
         """
         preview = self.preview_release(actor, hold)
         if preview.set_hash != set_hash:
@@ -270,6 +274,7 @@ class Holds:
         with self._database.write() as connection:
             record = self._in_state(connection, hold, HoldState.RELEASE_REQUESTED)
             require_other_person(actor, record.release_requested_by)
+            decision_time.required(connection, self._trusted_clock)
             hold_records.release(connection, hold, by=actor.account, now=now)
             detail: Detail = {"due": len(preview.due), "set_hash": preview.set_hash.hex()}
             audit_trail.append(connection, [AuditFact(RELEASED, actor.account, hold, detail)], now=now)

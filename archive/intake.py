@@ -31,6 +31,7 @@ from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, TamperedError, WrongKeyError
 from mailstore.message import MessageId, StoredMessage
 from mailstore.outbox import Kind, NewItem
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 CAPTURED = "message.captured"
@@ -64,6 +65,7 @@ class Intake:
         living_holds: LivingHolds,
         evidence: EvidenceReader,
         clock: Clock,
+        trusted_clock: TrustedClock,
     ) -> None:
         self._database = database
         self._documents = documents
@@ -72,6 +74,7 @@ class Intake:
         self._living_holds = living_holds
         self._evidence = evidence
         self._clock = clock
+        self._trusted_clock = trusted_clock
         self._fresh: OrderedDict[MessageId, ReadDocument] = OrderedDict()
 
     def capture(self, message: MessageId) -> None:
@@ -135,7 +138,8 @@ class Intake:
         now = self._clock.now()
         with self._database.write() as connection:
             schedule = self._schedule_in_force(connection)
-            entries = [_entry(each, schedule, now) for each in arrivals]
+            captured_at = self._trusted_clock.at_least(connection, now)
+            entries = [_entry(each, schedule, captured_at) for each in arrivals]
             new = {entry.message: entry for entry in archive_records.insert_entries(connection, entries)}
             fresh = [each for each in arrivals if each.stored.id in new]
             evidence = {each.stored.id: classified(each.evidence, schedule) for each in fresh}

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from archive import archive_records
 from archive.archive_records import ArchiveEntry
-from archive.disposal_decision import Decision, Dispose, Keep, category_of
+from archive.disposal_decision import Decision, Dispose, Keep, begin_of_period, category_of
 from archive.due_records import DueRecords
 from archive.retention_schedule import Category
 from archive.two_persons import KEEPERS, require_role
@@ -63,5 +63,6 @@ class RecordFates:
             decision, _ = self._due_records.decision(connection, rules, stored, evidence)
         name = category_of(evidence, rules.schedule) if rules.schedule else None
         category = rules.schedule.categories.get(name or "") if rules.schedule else None
-        due_at = category.due_at(stored.received_at) if category else None
+        begin = begin_of_period(stored.received_at, entry.captured_at)
+        due_at = category.due_at(begin) if category else None
         return Fate(entry=entry, category=category, due_at=due_at, decision=decision)

@@ -23,6 +23,7 @@ from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
 from mailstore.object_store import ObjectStore
 from mailstore.sealed_format import Randomness
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 
@@ -38,6 +39,7 @@ class ArchiveParts:
     documents: DocumentSource
     ring: KeyRing = field(repr=False)
     clock: Clock
+    trusted_clock: TrustedClock
     randomness: Randomness
 
 
@@ -67,13 +69,13 @@ def open_desk(
     cooling_off_hours: int,
 ) -> RecordsDesk:
     """The desk over these parts."""
-    database, clock, randomness = parts.database, parts.clock, parts.randomness
+    database, clock, trusted, randomness = parts.database, parts.clock, parts.trusted_clock, parts.randomness
     details = SealedDetails(parts.ring.archive_key, randomness)
     own_mailboxes = own_mailboxes_of(database, parts.ring.lookup_key)
     evidence = EvidenceReader(documents=parts.documents, own_mailboxes=own_mailboxes)
     living = LivingHolds(details=details, own_mailboxes=own_mailboxes)
     schedules = Schedules(database=database, details=details, evidence=evidence, clock=clock, randomness=randomness)
-    due_records = DueRecords(database=database, schedules=schedules, living=living, evidence=evidence, clock=clock)
+    due_records = DueRecords(database=database, schedules=schedules, living=living, evidence=evidence, clock=trusted)
     certification = Certification(
         database=database,
         schedules=schedules,
@@ -92,6 +94,7 @@ def open_desk(
             evidence=evidence,
             due_records=due_records,
             clock=clock,
+            trusted_clock=trusted,
             randomness=randomness,
         ),
         living_holds=living,
@@ -102,6 +105,7 @@ def open_desk(
             due_records=due_records,
             schedules=schedules,
             clock=clock,
+            trusted_clock=trusted,
             randomness=randomness,
             cooling_off_hours=cooling_off_hours,
         ),
@@ -114,6 +118,7 @@ def open_desk(
             due_records=due_records,
             certification=certification,
             clock=clock,
+            trusted_clock=trusted,
             randomness=randomness,
         ),
         certification=certification,

@@ -206,3 +206,31 @@ tombstones = Table(
     seal_column(),
     sqlite_with_rowid=False,
 )
+
+trusted_time = Table(
+    "trusted_time",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("trusted", Instant, nullable=False),
+    Column("boot", String(64), nullable=False),
+    Column("uptime", BigInteger, nullable=False),
+    Column("frozen_since", Instant, nullable=True),
+    id_column("claimed_by", nullable=True),
+    Column("claimed_wall", Instant, nullable=True),
+    Column("claimed_uptime", BigInteger, nullable=True),
+    seal_column(),
+)
+"""``uptime`` and ``claimed_uptime`` are microseconds since the machine was started."""
+
+scrub = Table(
+    "scrub",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last_read", BigInteger, nullable=False),
+    Column("began_at", Instant, nullable=False),
+    Column("bad", Integer, nullable=False),
+    Column("finished_at", Instant, nullable=True),
+    Column("finished_bad", Integer, nullable=False),
+    seal_column(),
+)
+"""``last_read`` is the sequence of the message that the round has come to; ``bad`` counts what it found wrong."""

@@ -62,6 +62,7 @@ class VaultArchive:
             living_holds=self.desk.living_holds,
             evidence=self.desk.evidence,
             clock=self.vault.clock,
+            trusted_clock=self.vault.trusted_clock,
         )
         for message in messages:
             intake.capture(message)
@@ -81,6 +82,7 @@ class VaultArchive:
             documents=self.documents,
             ring=vault.ring,
             clock=vault.clock,
+            trusted_clock=vault.trusted_clock,
             randomness=os.urandom,
         )
         issuer = Issuer(

@@ -114,6 +114,8 @@ class RecordsRoom:
         self.vault = Vault(self.directory)
         self.clock = self.vault.clock
         self.vault.database.create_all(tables.METADATA)
+        with self.vault.database.write() as connection:
+            self.vault.trusted_clock.begin(connection)
         storage = SealedIndexStorage(self.directory / "index", self.vault.ring.index_key, words=DEFINITION).create()
         self.index = WhooshIndex(storage)
         self.documents = OpenedDocuments(self.vault.retrieval())
@@ -133,6 +135,7 @@ class RecordsRoom:
             documents=self.documents,
             ring=self.vault.ring,
             clock=self.clock,
+            trusted_clock=self.vault.trusted_clock,
             randomness=os.urandom,
         )
         self.desk = open_desk(

@@ -35,6 +35,8 @@ from mailstore.outbox import Kind
 from mailstore.promotion import Promotion
 from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
+from mailstore.time_witnesses import SetMachine
+from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import SetClock
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC)
@@ -58,6 +60,8 @@ class Vault:
         self.database.create_all()
         self.objects = LocalObjectStore(self.directory / "objects")
         self.spool = self.directory / "spool"
+        self.machine = SetMachine(self.clock)
+        self.trusted_clock = TrustedClock(self.database, self.machine)
 
     def depositor(self, *, segment_bytes: int = 1 << 26) -> Depositor:
         return Depositor(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from archive.decision_time import ClockWentBackError
 from archive.disposal_run import RunOutcome
-from archive.disposals import ClockWentBackError
 from archive.tables import disposal_items
 from archive.two_persons import NotPermittedError, SecondPersonNeededError
 from mailstore.actor import Actor, Role

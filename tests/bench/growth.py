@@ -119,6 +119,7 @@ def begun(directory: Path) -> Growing:
         living_holds=archive.desk.living_holds,
         evidence=archive.desk.evidence,
         clock=vault.clock,
+        trusted_clock=vault.trusted_clock,
     )
     return Growing(vault, archive, intake, practice_mail.mails(), boxes)
 

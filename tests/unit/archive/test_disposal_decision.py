@@ -10,8 +10,10 @@ from archive.disposal_decision import (
     Dispose,
     HoldFinding,
     Keep,
+    Moment,
     Record,
     Why,
+    begin_of_period,
     category_of,
     decide,
     may_be_due,
@@ -21,6 +23,7 @@ from archive.index_document import document_of
 from archive.legal_hold import Evidence
 from archive.retention_schedule import UNCLASSIFIED, Schedule, parse
 from mailstore.message import Envelope, MessageId
+from mailstore.trusted_time import TOLERANCE, Doubt, Frozen, Trusted
 
 RECEIVED = datetime(2020, 1, 1, tzinfo=UTC)
 DUE = datetime(2021, 1, 1, tzinfo=UTC)
@@ -52,7 +55,7 @@ def decision(
     now: datetime = DUE,
     newest: datetime | None = RECEIVED,
 ) -> Decision:
-    return decide(record=record, schedule=schedule, holds=holds, now=now, newest_audit_entry=newest)
+    return decide(record=record, schedule=schedule, holds=holds, moment=Moment(Trusted(now), newest))
 
 
 def test_record_may_go_when_its_period_has_ended() -> None:
@@ -86,7 +89,20 @@ def test_hold_keeps_and_is_named() -> None:
 
 
 def test_clock_that_went_back_destroys_nothing() -> None:
-    assert decision(newest=DUE + timedelta(seconds=1)) == Keep(Why.CLOCK)
+    assert decision(newest=DUE + TOLERANCE) == Dispose("short", DUE)
+    assert decision(newest=DUE + TOLERANCE + timedelta(seconds=1)) == Keep(Why.CLOCK)
+
+
+@pytest.mark.parametrize(("doubt", "why"), [(Doubt.BEHIND, Why.CLOCK), (Doubt.AHEAD, Why.CLOCK_AHEAD)])
+def test_time_in_doubt_destroys_nothing(doubt: Doubt, why: Why) -> None:
+    moment = Moment(Frozen(DUE, doubt, RECEIVED), RECEIVED)
+    assert decide(record=RECORD, schedule=SCHEDULE, holds=(), moment=moment) == Keep(why)
+
+
+def test_period_of_a_message_that_came_while_the_clock_was_behind_begins_when_it_was_captured() -> None:
+    assert begin_of_period(RECEIVED, None) == RECEIVED
+    assert begin_of_period(RECEIVED, RECEIVED + TOLERANCE) == RECEIVED
+    assert begin_of_period(RECEIVED, RECEIVED + timedelta(days=2000)) == RECEIVED + timedelta(days=2000)
 
 
 def test_every_reason_has_words() -> None:

@@ -32,6 +32,7 @@ class Archive:
             living_holds=self.room.desk.living_holds,
             evidence=self.room.desk.evidence,
             clock=self.room.vault.clock,
+            trusted_clock=self.room.vault.trusted_clock,
         )
 
     def opened(self, words: str = DEFINITION) -> SearchIndex:

@@ -41,6 +41,7 @@ class Desk:
             living_holds=self.room.desk.living_holds,
             evidence=self.room.desk.evidence,
             clock=vault.clock,
+            trusted_clock=vault.trusted_clock,
         )
         self.search = ArchiveSearch(
             database=vault.database,
