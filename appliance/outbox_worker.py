@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from mailstore import outbox
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, StrongroomError
+from mailstore.failpoint import reached
 from mailstore.message import MessageId
 from mailstore.outbox import Kind, OutboxItem
 from mailstore.wall_clock import Clock
@@ -196,6 +197,7 @@ class Worker:
                 self._put_off(items, error)
                 return
         else:
+            reached("outbox.after_work")
             self._finish(items)
             return
         for item in items:
@@ -204,6 +206,7 @@ class Worker:
     def _finish(self, items: Sequence[OutboxItem]) -> None:
         with self._database.write() as connection:
             outbox.finish_many(connection, items)
+        reached("outbox.after_finishing")
 
     def _put_off(self, items: Sequence[OutboxItem], error: Exception) -> None:
         code = _code(error)

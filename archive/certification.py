@@ -176,6 +176,7 @@ class Certification:
                 for name, data in files.items():
                     if not name.exists() or name.read_bytes() != data:
                         replace(name, data)
+                        reached("certification.after_file")
         except OSError as error:
             raise StorageUnavailableError("the certificate could not be written") from error
         return path

@@ -142,7 +142,9 @@ class DisposalRun:
                 changes = {"run_by": actor.account, "started_at": now, "certificate": self._new_id()}
                 disposal_records.change(connection, disposal, state=DisposalState.RUNNING, **changes)
                 audit_trail.append(connection, [AuditFact(RUN, actor.account, disposal)], now=now)
-            return disposal_records.of(connection, disposal)
+            begun = disposal_records.of(connection, disposal)
+        reached("disposal_run.after_begin")
+        return begun
 
     def _refuse_unapproved(self, connection: Connection, record: DisposalRecord) -> None:
         """Row, items and audit log must tell of the same approval of the same set."""

@@ -24,6 +24,7 @@ from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.errors import RefusedError
+from mailstore.failpoint import reached
 from mailstore.message import ID_BYTES, identifier_from
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
@@ -170,7 +171,9 @@ class Disposals:
             disposal_records.change(connection, disposal, state=DisposalState.APPROVED, **changes)
             detail: Detail = {"set_hash": set_hash.hex(), "messages": record.messages}
             audit_trail.append(connection, [AuditFact(APPROVED, actor.account, disposal, detail)], now=now)
-            return disposal_records.of(connection, disposal)
+            approved = disposal_records.of(connection, disposal)
+        reached("disposals.after_approval")
+        return approved
 
     def withdraw(self, actor: Actor, disposal: str) -> DisposalRecord:
         """Take back one's own proposal, or one's own approval with it, while nothing of it was destroyed."""
@@ -201,3 +204,4 @@ class Disposals:
         with self._database.write() as connection:
             disposal_records.insert(connection, record, items)
             audit_trail.append(connection, [fact], now=record.proposed_at)
+        reached("disposals.after_proposal")

@@ -25,6 +25,7 @@ from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.errors import RefusedError
+from mailstore.failpoint import reached
 from mailstore.message import ID_BYTES, AccountId, MessageId, StoredMessage, identifier_from
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
@@ -165,6 +166,7 @@ class Holds:
         with self._database.write() as connection:
             hold_records.insert(connection, record)
             audit_trail.append(connection, [AuditFact(PLACED, actor.account, id_)], now=now)
+        reached("holds.after_placing")
         self._evaluate(self._living.hold_of(record), progress)
         counts = self._counts(id_)
         return PlacedHold(id=id_, matched=counts.matched, kept_to_be_safe=counts.kept_to_be_safe)
@@ -249,6 +251,7 @@ class Holds:
                 now=now,
             )
             audit_trail.append(connection, [AuditFact(RELEASE_REQUESTED, actor.account, hold)], now=now)
+        reached("holds.after_request")
 
     def preview_release(self, actor: Actor, hold: str, progress: Progress | None = None) -> ReleasePreview:
         """Exactly what would be due at once if this hold ended now."""
@@ -278,6 +281,7 @@ class Holds:
             hold_records.release(connection, hold, by=actor.account, now=now)
             detail: Detail = {"due": len(preview.due), "set_hash": preview.set_hash.hex()}
             audit_trail.append(connection, [AuditFact(RELEASED, actor.account, hold, detail)], now=now)
+        reached("holds.after_release")
         return preview
 
     def _evaluate(self, hold: Hold, progress: Progress | None) -> None:
@@ -289,11 +293,13 @@ class Holds:
             told = [(message.id, classified(self._evidence.of(message), schedule)) for message in some]
             answers = [(message, covers(hold, evidence)) for message, evidence in told]
             self._join(hold, answers)
+            reached("holds.after_joining")
             done += len(some)
             if progress:
                 progress(done, len(messages))
         with self._database.write() as connection:
             hold_records.mark_evaluated(connection, hold.id, now=self._clock.now())
+        reached("holds.after_evaluation")
 
     def _join(self, hold: Hold, answers: list[tuple[MessageId, bool | None]]) -> None:
         with self._database.write() as connection:

@@ -29,6 +29,7 @@ from mailstore.actor import SYSTEM
 from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, TamperedError, WrongKeyError
+from mailstore.failpoint import reached
 from mailstore.message import MessageId, StoredMessage
 from mailstore.outbox import Kind, NewItem
 from mailstore.trusted_clock import TrustedClock
@@ -98,6 +99,7 @@ class Intake:
         found = [(entry, self._document(stored[entry.message])) for entry in waiting if entry.message in stored]
         documents = [read.in_category(entry.category) for entry, read in found if read is not None]
         self._index.add(documents)
+        reached("intake.after_index")
         self._mark([document.id for document in documents], [entry.message for entry, read in found if read is None])
 
     def index_waiting(self, progress: Progress | None = None) -> int:
@@ -117,6 +119,7 @@ class Intake:
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make the index anew from the messages; answers how many it holds then."""
         self._index.clear()
+        reached("intake.after_clearing")
         with self._database.write() as connection:
             archive_records.forget_index(connection)
             audit_trail.append(connection, [AuditFact(REBUILT, SYSTEM.account)], now=self._clock.now())
@@ -148,6 +151,7 @@ class Intake:
             audit_trail.append(connection, facts, now=now)
             readable = [each for each in fresh if each.read is not None]
             outbox.add_many(connection, [NewItem(Kind.INDEX, each.stored.id, now) for each in readable])
+        reached("intake.after_rows")
         for each in readable:
             self._keep(each)
 

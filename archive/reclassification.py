@@ -16,6 +16,7 @@ from archive.schedules import Schedules
 from archive.search_index import SearchIndex
 from mailstore import message_records
 from mailstore.database import Database
+from mailstore.failpoint import reached
 from mailstore.message import StoredMessage
 
 AT_ONCE = 50
@@ -49,10 +50,12 @@ class Reclassification:
             stored = {each.id: each for each in message_records.stored_many(connection, [e.message for e in stale])}
         told = [self._classified(stored.get(entry.message), schedule) for entry in stale]
         self._index.add(_changed(stale, told))
+        reached("reclassification.after_index")
         with self._database.write() as connection:
             for entry, (category, _) in zip(stale, told, strict=True):
                 archive_records.set_category(connection, entry.message, category=category, schedule=schedule.version)
             living = {entry.message for entry in archive_records.entries(connection, [e.message for e in stale])}
+        reached("reclassification.after_rows")
         self._index.remove([entry.message for entry in stale if entry.message not in living])
         return len(stale)
 

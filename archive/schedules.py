@@ -21,6 +21,7 @@ from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import NotFoundError, RefusedError, TamperedError
+from mailstore.failpoint import reached
 from mailstore.message import ID_BYTES, AccountId, identifier_from
 from mailstore.sealed_format import Randomness
 from mailstore.wall_clock import Clock
@@ -152,6 +153,7 @@ class Schedules:
         with self._database.write() as connection:
             schedule_records.insert(connection, record)
             audit_trail.append(connection, [AuditFact(PROPOSED, actor.account, id_, detail)], now=now)
+        reached("schedules.after_proposal")
         return id_
 
     def change(self, actor: Actor, schedule: str) -> ScheduleChange:
@@ -174,6 +176,7 @@ class Schedules:
             schedule_records.activate(connection, schedule, by=actor.account, now=now)
             detail = {"shorter": len(change.shorter), "longer": len(change.longer), "removed": len(change.removed)}
             audit_trail.append(connection, [AuditFact(APPROVED, actor.account, schedule, detail)], now=now)
+        reached("schedules.after_approval")
         return change
 
     def withdraw(self, actor: Actor, schedule: str) -> None:

@@ -25,6 +25,7 @@ from whoosh.filedb.structfile import StructFile
 from archive.sealed_index_file import ChunkMemory, OpenedFile, SealedFile, cipher_for, nonce, seal, tampered
 from mailstore import durable_file
 from mailstore.errors import StorageUnavailableError
+from mailstore.failpoint import reached
 
 _MAGIC = b"SRMANIF1"
 _PURPOSE = b"strongroom index manifest 1"
@@ -164,6 +165,7 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
         ).encode()
         sealed = _MAGIC + salt + cipher.encrypt(nonce(0), plain, _MAGIC)
         durable_file.replace(self._directory / _MANIFEST, sealed)
+        reached("index.after_publication")
         self.made_with = self._words
         self._sweep()
 
