@@ -33,6 +33,18 @@ class StorageUnavailableError(StrongroomError):
     retry_may_help = True
 
 
+class ObjectStoreDownError(StorageUnavailableError):
+    """The object store does not work as a whole: whatever else is asked of it now will most likely fail too."""
+
+    code = "object_store_down"
+
+
+class ObjectLockedError(StorageUnavailableError):
+    """The object store itself refuses to remove an object before a date or while it holds it. Try again then."""
+
+    code = "object_locked"
+
+
 class TamperedError(StrongroomError):
     """Stored bytes, a row, an index file or a log entry are not what was written. Never answered with a guess."""
 

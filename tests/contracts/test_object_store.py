@@ -12,8 +12,13 @@ from mailstore.errors import NotFoundError, RefusedError, TamperedError
 from mailstore.object_layout import new_object_name
 from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
+from tests import s3_servers
 
-STORES: dict[str, Callable[[Path], ObjectStore]] = {"local": lambda folder: LocalObjectStore(folder / "objects")}
+STORES: dict[str, Callable[[Path], ObjectStore]] = {
+    "local": lambda folder: LocalObjectStore.made(folder / "objects"),
+    "minio": lambda _: s3_servers.minio().store(),
+    "seaweedfs": lambda _: s3_servers.seaweedfs().store(),
+}
 
 
 @pytest.fixture(params=STORES)
@@ -95,6 +100,9 @@ def test_every_object_is_listed_once(store: ObjectStore) -> None:
     listed = list(store.names())
     assert len(listed) == 20
     assert set(listed) == put
+    by_folder = {folder: list(store.names(folder)) for folder in {each[:2] for each in put} | {"22"}}
+    assert sorted(each for names in by_folder.values() for each in names) == sorted(put)
+    assert all(each.startswith(folder + "/") for folder, names in by_folder.items() for each in names)
 
 
 @pytest.mark.parametrize(

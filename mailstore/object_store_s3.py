@@ -1,0 +1,136 @@
+"""The object store on a server that speaks S3: MinIO, SeaweedFS, or any other that passes the contract suite.
+
+An object is one PUT of the whole, so that it is there whole or not at all. A name is taken once: the server is asked
+to refuse a second writer (``If-None-Match: *``, RFC 9110 section 13.1.2), and where it does not know how, it is asked
+first whether the name is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+from minio.datatypes import Object
+
+from mailstore.errors import NotFoundError, ObjectLockedError, RefusedError, StorageUnavailableError, TamperedError
+from mailstore.object_guard_s3 import lock_of
+from mailstore.object_layout import checked_object_name, is_object_name
+from mailstore.s3_bucket import RefusedByStore, S3Bucket
+
+PUTS_AT_A_TIME = 8
+"""Measured on MinIO with 7.6 KB objects: 1 / 4 / 8 threads put 234 / 560 / 659 a second."""
+
+_TAKEN = 412
+_LOCK_ANSWERS = (400, 403, 409)
+"""What servers answer to the removal of a locked version: they do not agree on the code, only on refusing."""
+
+_WAIT = "run it again after that day, or let whoever runs the object store end the lock"
+_END_HOLD = "find out who placed the hold; run it again when it has ended"
+
+
+class S3ObjectStore:
+    """Sealed objects in a bucket, below its prefix. Safe to use from many threads of one process."""
+
+    def __init__(self, bucket: S3Bucket, *, refuses_taken_names: bool = True) -> None:
+        self._bucket = bucket
+        self._refuses_taken_names = refuses_taken_names
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep ``data`` durably and whole, or not at all. ``RefusedError`` when the name is taken."""
+        checked_object_name(name)
+        if not self._refuses_taken_names and self.exists(name):
+            raise RefusedError(f"object {name} is there already")
+        headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
+        try:
+            self._bucket.request("PUT", name, body=data, headers=headers, expects=(_TAKEN,))
+        except RefusedByStore as refusal:
+            if refusal.is_first_answer or self.get(name) != data:
+                raise RefusedError(f"object {name} is there already") from None
+
+    def put_all(self, objects: Mapping[str, bytes]) -> None:
+        """As ``put`` for several objects, some at a time. When it raises, some may be there."""
+        if len(objects) == 1:
+            self.put(*next(iter(objects.items())))
+            return
+        with ThreadPoolExecutor(min(PUTS_AT_A_TIME, len(objects) or 1), "put") as threads:
+            putting = [threads.submit(self.put, name, data) for name, data in objects.items()]
+            try:
+                for each in putting:
+                    each.result()
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+
+    def get(self, name: str) -> bytes:
+        """The whole object. ``NotFoundError`` when there is none by that name."""
+        return self._got(checked_object_name(name), {})
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``. ``NotFoundError``, or ``TamperedError`` when it is shorter."""
+        checked_object_name(name)
+        if length == 0:
+            return b""
+        try:
+            data = self._got(name, {"Range": f"bytes={offset}-{offset + length - 1}"}, expects=(416,))
+        except RefusedByStore:
+            data = b""
+        if len(data) != length:
+            raise TamperedError(f"object {name} is shorter than it was")
+        return data
+
+    def delete(self, name: str) -> None:
+        """Remove every version, delete marker and unfinished upload of the object, and look whether they are gone.
+
+        Raises ``ObjectLockedError`` when the server keeps a version until a date or for a hold.
+        """
+        checked_object_name(name)
+        for version in self._bucket.versions(name):
+            self._delete_version(name, version)
+        for upload in self._bucket.unfinished_uploads(name):
+            self._bucket.request("DELETE", name, query={"uploadId": upload}, expects=(404,))
+        if self._is_anything_left(name):
+            raise StorageUnavailableError(
+                f"the object store still holds {name} after its removal", fix="look into the object store's own log"
+            )
+
+    def exists(self, name: str) -> bool:
+        """True when any version or delete marker of the object is there."""
+        return bool(self._bucket.versions(checked_object_name(name)))
+
+    def names(self, folder: str | None = None) -> Iterator[str]:
+        """The name of every object of which any version is there, or of those in one folder, in no order."""
+        return filter(is_object_name, self._bucket.names(f"{folder}/" if folder else ""))
+
+    def _got(self, name: str, headers: Mapping[str, str], *, expects: tuple[int, ...] = ()) -> bytes:
+        """The body of a GET. Not found only when the server says so of the object itself."""
+        try:
+            return self._bucket.request("GET", name, headers=headers, expects=(404, *expects)).body
+        except RefusedByStore as refusal:
+            if refusal.fault.status in expects:
+                raise
+            if refusal.fault.code == "NoSuchKey":
+                raise NotFoundError(f"there is no object {name}") from None
+            raise refusal.fault.as_error() from refusal
+
+    def _delete_version(self, name: str, version: Object) -> None:
+        id_ = version.version_id or "null"
+        try:
+            self._bucket.request("DELETE", name, query={"versionId": id_}, expects=(404, *_LOCK_ANSWERS))
+        except RefusedByStore as refusal:
+            if refusal.fault.status == HTTPStatus.NOT_FOUND and refusal.fault.code != "NoSuchBucket":
+                return
+            self._refuse_locked(name, id_)
+            raise refusal.fault.as_error() from refusal
+
+    def _refuse_locked(self, name: str, version: str) -> None:
+        lock = lock_of(self._bucket, name, version)
+        if lock.is_held:
+            raise ObjectLockedError(f"the object store holds {name} for a legal hold", fix=_END_HOLD)
+        if lock.retained_until is not None:
+            raise ObjectLockedError(
+                f"the object store keeps {name} until {lock.retained_until:%Y-%m-%d %H:%MZ}", fix=_WAIT
+            )
+
+    def _is_anything_left(self, name: str) -> bool:
+        return bool(self._bucket.versions(name)) or bool(self._bucket.unfinished_uploads(name))
