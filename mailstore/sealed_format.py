@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -37,7 +38,12 @@ _VERSION = 1
 _PLAIN, _ZSTD = 0, 1
 _CHUNK_LOG2 = 16
 _CHUNK_LOG2_RANGE = range(12, 25)
-_ZSTD_LEVEL = 3
+QUICK = 3
+"""The zstd level on the way in, where the sender waits. Higher levels are for whoever has time."""
+
+_CODECS_KEPT = 4
+_Place = TypeVar("_Place")
+_Codec = TypeVar("_Codec")
 _FIXED = struct.Struct(">4sBBBBIQ16s32s")
 _CHECK_BYTES = 4
 HEADER_BYTES = _FIXED.size + _CHECK_BYTES
@@ -50,10 +56,31 @@ _NO_SALT = bytes(32)
 _FIRST_BLOCK = b"\x01"
 
 
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """Text that many contents share, known to writer and reader: a raw-content dictionary of zstd (RFC 8878).
+
+    ``number`` names it in the header of every object that needs it, 1 to 2^32 - 1.
+    """
+
+    number: int
+    content: bytes = field(repr=False)
+
+
+Dictionaries = Callable[[int], Dictionary]
+"""Gives the dictionary by its number. Raises a ``StrongroomError`` when there is none."""
+
+
+def no_dictionaries(number: int) -> Dictionary:
+    """Where only objects without a dictionary belong."""
+    raise TamperedError(f"the sealed object needs dictionary {number}, and none belongs here")
+
+
 @dataclass(frozen=True)
 class _Header:
     compression: int
     chunk_log2: int
+    dictionary: int
     plain_size: int
     salt: bytes = field(repr=False)
     commitment: bytes = field(repr=False)
@@ -65,7 +92,7 @@ class _Header:
             self.compression,
             self.chunk_log2,
             0,
-            0,
+            self.dictionary,
             self.plain_size,
             self.salt,
             self.commitment,
@@ -74,11 +101,46 @@ class _Header:
 
 
 class _Codecs(threading.local):
-    """One compressor and one decompressor a thread: neither may be shared, and making them is dear."""
+    """Compressors and decompressors of one thread: none may be shared, and making them is dear."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
-        self.decompressor = zstandard.ZstdDecompressor()
+        self._compressors: dict[tuple[int, int], tuple[Dictionary | None, zstandard.ZstdCompressor]] = {}
+        self._decompressors: dict[int, tuple[Dictionary | None, zstandard.ZstdDecompressor]] = {}
+
+    def compressor(self, level: int, dictionary: Dictionary | None) -> zstandard.ZstdCompressor:
+        """For one level and dictionary."""
+        place = (level, _number(dictionary))
+        known = self._compressors.get(place)
+        if known is None or known[0] is not dictionary:
+            known = (dictionary, zstandard.ZstdCompressor(level=level, dict_data=_window(dictionary)))
+            _keep(self._compressors, place, known)
+        return known[1]
+
+    def decompressor(self, dictionary: Dictionary | None) -> zstandard.ZstdDecompressor:
+        """For one dictionary."""
+        place = _number(dictionary)
+        known = self._decompressors.get(place)
+        if known is None or known[0] is not dictionary:
+            known = (dictionary, zstandard.ZstdDecompressor(dict_data=_window(dictionary)))
+            _keep(self._decompressors, place, known)
+        return known[1]
+
+
+def _number(dictionary: Dictionary | None) -> int:
+    return 0 if dictionary is None else dictionary.number
+
+
+def _window(dictionary: Dictionary | None) -> zstandard.ZstdCompressionDict | None:
+    if dictionary is None:
+        return None
+    return zstandard.ZstdCompressionDict(dictionary.content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+def _keep(codecs: dict[_Place, _Codec], place: _Place, codec: _Codec) -> None:
+    """Few at a time: each with a dictionary holds about a megabyte."""
+    codecs[place] = codec
+    while len(codecs) > _CODECS_KEPT:
+        del codecs[next(iter(codecs))]
 
 
 _codecs = _Codecs()
@@ -93,16 +155,28 @@ def derive(key: bytes, *, info: bytes, salt: bytes | None = None) -> bytes:
     return hmac.digest(extracted, info + _FIRST_BLOCK, "sha256")
 
 
-def seal(content: bytes, *, key: bytes, context: Context, randomness: Randomness) -> bytes:
-    """The sealed object of ``content`` under a 32-byte ``key``, bound to ``context``. At most 256 MiB."""
+def seal(
+    content: bytes,
+    *,
+    key: bytes,
+    context: Context,
+    randomness: Randomness,
+    level: int = QUICK,
+    dictionary: Dictionary | None = None,
+) -> bytes:
+    """The sealed object of ``content`` under a 32-byte ``key``, bound to ``context``. At most 256 MiB.
+
+    ``level`` is zstd's, 1 to 19: how long to look for what repeats. With a ``dictionary`` only its owner can open.
+    """
     if len(content) > MAX_PLAIN_BYTES:
         raise LimitExceededError("an object holds at most 256 MiB")
-    packed = _codecs.compressor.compress(content)
+    packed = _codecs.compressor(level, dictionary).compress(content)
     compression = _ZSTD if len(packed) < len(content) else _PLAIN
     salt = randomness(SALT_BYTES)
     header = _Header(
         compression=compression,
         chunk_log2=_CHUNK_LOG2,
+        dictionary=_number(dictionary) if compression == _ZSTD else 0,
         plain_size=len(content),
         salt=salt,
         commitment=derive(key, info=_COMMITMENT_INFO, salt=salt),
@@ -111,18 +185,25 @@ def seal(content: bytes, *, key: bytes, context: Context, randomness: Randomness
     return header + _seal_chunks(packed if compression == _ZSTD else content, AESGCM(chunk_key), header)
 
 
-def open_sealed(sealed: bytes, *, key: bytes, context: Context) -> bytes:
+def open_sealed(
+    sealed: bytes, *, key: bytes, context: Context, dictionaries: Dictionaries = no_dictionaries
+) -> bytes:
     """The content of a sealed object, whole and verified.
 
-    Raises ``TamperedError`` when anything but the key is not as it was written (the context included) and
-    ``WrongKeyError`` when the object was sealed under another key.
+    Raises ``TamperedError`` when anything but the key is not as it was written (the context included),
+    ``WrongKeyError`` when the object was sealed under another key, and what ``dictionaries`` raises.
     """
     header = _read_header(sealed)
     if not hmac.compare_digest(derive(key, info=_COMMITMENT_INFO, salt=header.salt), header.commitment):
         raise WrongKeyError(f"the key does not open this {context[0]}")
     chunk_key = derive(key, info=_CHUNKS_INFO + _context_bytes(context), salt=header.salt)
     packed = _open_chunks(sealed, AESGCM(chunk_key), 1 << header.chunk_log2)
-    return _unpack(packed, header)
+    return _unpack(packed, header, dictionaries)
+
+
+def dictionary_of(sealed: bytes) -> int:
+    """The number of the dictionary that a sealed object needs; 0 for none. ``TamperedError`` as ``open_sealed``."""
+    return _read_header(sealed).dictionary
 
 
 def seal_field(data: bytes, *, key: bytes, context: Context, nonce: bytes) -> bytes:
@@ -193,25 +274,27 @@ def _read_header(sealed: bytes) -> _Header:
     if hashlib.sha256(fixed).digest()[:_CHECK_BYTES] != check:
         raise TamperedError("the header of the sealed object was changed")
     _, version, compression, chunk_log2, reserved, dictionary, plain_size, salt, commitment = _FIXED.unpack(fixed)
-    known = (version, reserved, dictionary) == (_VERSION, 0, 0)
+    known = (version, reserved) == (_VERSION, 0) and (dictionary == 0 or compression == _ZSTD)
     if not known or compression not in (_PLAIN, _ZSTD) or chunk_log2 not in _CHUNK_LOG2_RANGE:
         raise TamperedError("the sealed object is of a form that this release does not know")
     if plain_size > MAX_PLAIN_BYTES:
         raise TamperedError("the sealed object claims to hold more than any may")
-    return _Header(compression, chunk_log2, plain_size, salt, commitment)
+    return _Header(compression, chunk_log2, dictionary, plain_size, salt, commitment)
 
 
-def _unpack(packed: bytes, header: _Header) -> bytes:
-    content = packed if header.compression == _PLAIN else _decompressed(packed, header.plain_size)
+def _unpack(packed: bytes, header: _Header, dictionaries: Dictionaries) -> bytes:
+    dictionary = dictionaries(header.dictionary) if header.dictionary else None
+    content = packed if header.compression == _PLAIN else _decompressed(packed, header.plain_size, dictionary)
     if len(content) != header.plain_size:
         raise TamperedError("the sealed object is not as long as its header says")
     return content
 
 
-def _decompressed(packed: bytes, plain_size: int) -> bytes:
+def _decompressed(packed: bytes, plain_size: int, dictionary: Dictionary | None) -> bytes:
     try:
         if zstandard.get_frame_parameters(packed).content_size != plain_size:
             raise TamperedError("the packed content announces another size than the header")
-        return _codecs.decompressor.decompress(packed, max_output_size=plain_size, allow_extra_data=False)
+        codec = _codecs.decompressor(dictionary)
+        return codec.decompress(packed, max_output_size=plain_size, allow_extra_data=False)
     except zstandard.ZstdError:
         raise TamperedError("the packed content of the sealed object cannot be unpacked") from None

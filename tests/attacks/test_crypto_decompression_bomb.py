@@ -24,7 +24,7 @@ def forged(packed: bytes, *, plain_size: int, compression: int = 1) -> bytes:
     """A well sealed object with whatever inside."""
     salt = os.urandom(16)
     commitment = sealed_format.derive(KEY, info=b"strongroom/sealed-object/v1/commitment", salt=salt)
-    header = sealed_format._Header(compression, 16, plain_size, salt, commitment).packed()
+    header = sealed_format._Header(compression, 16, 0, plain_size, salt, commitment).packed()
     info = b"strongroom/sealed-object/v1/chunks" + sealed_format._context_bytes(CONTEXT)
     return header + sealed_format._seal_chunks(packed, AESGCM(sealed_format.derive(KEY, info=info, salt=salt)), header)
 

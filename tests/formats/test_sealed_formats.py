@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from mailstore import sealed_format
+from mailstore import recipe, sealed_format
 from mailstore.key_custody import KeyFile, PassphraseFile, unlock
 from mailstore.key_hierarchy import (
     BatchKey,
@@ -79,10 +79,15 @@ def told(context: sealed_format.Context) -> bytes:
     )
 
 
-def read_object_by_the_document(sealed: bytes, key: bytes, context: sealed_format.Context) -> bytes:
+def read_object_by_the_document(
+    sealed: bytes,
+    key: bytes,
+    context: sealed_format.Context,
+    dictionary: sealed_format.Dictionary | None = None,
+) -> bytes:
     header = sealed[:72]
     assert header[:8] == b"SROB\x01" + header[5:6] + b"\x10\x00"
-    assert header[8:12] == bytes(4)
+    assert header[8:12] == (0 if dictionary is None else dictionary.number).to_bytes(4, "big")
     assert hashlib.sha256(header[:68]).digest()[:4] == header[68:72]
     salt = header[20:36]
     assert hkdf(key, salt, b"strongroom/sealed-object/v1/commitment") == header[36:68]
@@ -95,7 +100,8 @@ def read_object_by_the_document(sealed: bytes, key: bytes, context: sealed_forma
         number += 1
         if not body:
             break
-    content = zstandard.decompress(packed) if header[5] == 1 else packed
+    shared = zstandard.ZstdCompressionDict(dictionary.content if dictionary else b"")
+    content = zstandard.ZstdDecompressor(dict_data=shared).decompress(packed) if header[5] == 1 else packed
     assert len(content) == int.from_bytes(header[12:20], "big")
     return content
 
@@ -105,6 +111,26 @@ def test_sealed_object_version_1_opens(vector: dict[str, Any]) -> None:
     sealed, key, context = sealed_of(vector), bytes.fromhex(vector["key"]), context_of(vector)
     assert sealed_format.open_sealed(sealed, key=key, context=context) == content_of(vector)
     assert read_object_by_the_document(sealed, key, context) == content_of(vector)
+
+
+@pytest.mark.parametrize("vector", vectors("sealed_object_dictionary_v1.json"), ids=lambda vector: str(vector["name"]))
+def test_sealed_object_with_a_dictionary_opens(vector: dict[str, Any]) -> None:
+    sealed, key, context = bytes.fromhex(vector["sealed"]), bytes.fromhex(vector["key"]), context_of(vector)
+    told = vector["dictionary"]
+    dictionary = sealed_format.Dictionary(told["number"], bytes.fromhex(told["content"]))
+    opened = sealed_format.open_sealed(
+        sealed, key=key, context=context, dictionaries={dictionary.number: dictionary}.__getitem__
+    )
+    assert opened == read_object_by_the_document(sealed, key, context, dictionary) == content_of(vector)
+    assert sealed_format.dictionary_of(sealed) == dictionary.number
+
+
+@pytest.mark.parametrize("vector", vectors("recipe_v1.json"), ids=lambda vector: str(vector["name"]))
+def test_recipe_version_1_opens(vector: dict[str, Any]) -> None:
+    parts = {name: bytes.fromhex(data) for name, data in vector["parts"].items()}
+    read = recipe.Recipe.from_bytes(bytes.fromhex(vector["recipe"]))
+    assert recipe.content_of(read, parts.__getitem__) == bytes.fromhex(vector["content"])
+    assert read.to_bytes().hex() == vector["recipe"]
 
 
 @pytest.mark.parametrize("vector", vectors("sealed_field_v1.json"), ids=lambda vector: str(vector["name"]))

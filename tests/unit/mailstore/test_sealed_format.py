@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from mailstore import sealed_format
 from mailstore.errors import TamperedError, WrongKeyError
-from mailstore.sealed_format import HEADER_BYTES, TAG_BYTES, open_field, open_sealed, seal, seal_field
+from mailstore.sealed_format import (
+    HEADER_BYTES,
+    TAG_BYTES,
+    Dictionary,
+    dictionary_of,
+    open_field,
+    open_sealed,
+    seal,
+    seal_field,
+)
 
 KEY = bytes(range(32))
 CONTEXT = ("message", "a" * 26, 1)
@@ -144,3 +153,47 @@ def test_no_flipped_bit_of_a_field_opens() -> None:
 def test_field_of_unknown_form_is_refused(data: bytes) -> None:
     with pytest.raises(TamperedError):
         open_field(data, key=KEY, context=CONTEXT)
+
+
+BOILERPLATE = Dictionary(3, b"This message may contain protected health information. " + bytes(range(256)))
+
+
+def packed(content: bytes, dictionary: Dictionary = BOILERPLATE) -> bytes:
+    return seal(content, key=KEY, context=CONTEXT, randomness=os.urandom, level=12, dictionary=dictionary)
+
+
+def test_what_is_in_the_dictionary_costs_little() -> None:
+    content = BOILERPLATE.content[:55] + b"Dear Ann"
+    data = packed(content)
+    assert len(data) < len(sealed(content)) - 30
+    assert open_sealed(data, key=KEY, context=CONTEXT, dictionaries=lambda _number: BOILERPLATE) == content
+    assert dictionary_of(data) == 3
+
+
+def test_object_is_refused_without_its_dictionary_and_never_opened_with_another() -> None:
+    content = BOILERPLATE.content * 3
+    data = packed(content)
+    with pytest.raises(TamperedError, match="dictionary 3"):
+        opened(data)
+    other = Dictionary(3, BOILERPLATE.content[:-100])
+    with pytest.raises(TamperedError):
+        open_sealed(data, key=KEY, context=CONTEXT, dictionaries=lambda _number: other)
+
+
+def test_content_that_does_not_shrink_needs_no_dictionary() -> None:
+    content = os.urandom(1000)
+    data = packed(content)
+    assert dictionary_of(data) == 0
+    assert opened(data) == content
+
+
+def test_many_dictionaries_are_kept_apart() -> None:
+    several = [Dictionary(number, os.urandom(300)) for number in range(1, 9)]
+    for _ in range(2):
+        for each in several:
+            data = packed(each.content + b"tail", each)
+            assert len(data) < 200
+            assert (
+                open_sealed(data, key=KEY, context=CONTEXT, dictionaries=lambda n: several[n - 1])
+                == each.content + b"tail"
+            )
