@@ -27,9 +27,7 @@ from mailstore import object_store_url
 from mailstore.object_store_s3 import S3ObjectStore
 from mailstore.s3_bucket import Limits, S3Bucket
 from mailstore.s3_credentials import CredentialsFile
-
-MINIO = Path(os.environ.get("STRONGROOM_MINIO", Path.home() / ".cache" / "strongroom" / "minio"))
-"""Where ``make minio`` puts what it builds."""
+from tests.build_minio import MINIO
 
 READY_SECONDS = 60.0
 
