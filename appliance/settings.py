@@ -182,6 +182,22 @@ class LimitSettings:
 
 
 @dataclass(frozen=True)
+class SpoolSettings:
+    """The local disk on which mail is durable first, on its way into the object store."""
+
+    dwell_hours: int = setting(
+        24,
+        "A message stays in the spool for this time after an object store elsewhere has it, in hours.",
+        between(0, 720),
+    )
+    cap_bytes: int = setting(
+        21_474_836_480,
+        "When the spool takes up so much, mail is put off (452) until the object store has taken some of it.",
+        between(67_108_864, 1_125_899_906_842_624),
+    )
+
+
+@dataclass(frozen=True)
 class RouteSettings:
     """A fixed way for one domain, as transport maps do elsewhere."""
 
@@ -264,6 +280,7 @@ class Settings:
     submission: SubmissionSettings = field(default_factory=SubmissionSettings)
     portal: PortalSettings = field(default_factory=PortalSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    spool: SpoolSettings = field(default_factory=SpoolSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)

@@ -17,11 +17,12 @@ from mailstore import audit_trail, message_records
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
 from mailstore.keystore import Keystore
-from mailstore.message import MessageId, StoredMessage
+from mailstore.message import MessageId, StoredMessage, StoredObject
 from mailstore.object_store import ObjectStore
-from mailstore.promotion import ORPHANS_EXPLAINED
-from mailstore.retrieval import sealed_bytes
+from mailstore.orphan_sweep import ORPHANS_EXPLAINED
+from mailstore.sealed_copies import SealedCopy, copies_of, read_copy
 from mailstore.sealed_rows import DamagedRow
+from mailstore.spool import Place
 from mailstore.tables import METADATA
 
 SETTLED_AFTER = timedelta(hours=1)
@@ -142,15 +143,28 @@ def _problem_of(stores: Stores, message: MessageId, *, reads_objects: bool) -> s
 
 
 def _problem_with_bytes(stores: Stores, stored: StoredMessage, *, reads_objects: bool) -> str | None:
-    if reads_objects:
-        sealed_bytes(stored, spool_directory=stores.spool_directory, objects=stores.objects)
-        return None
-    if stored.object_name is not None:
-        return None if stores.objects.exists(stored.object_name) else f"object {stored.object_name} is not there"
-    segment = stores.spool_directory / str(stored.segment)
-    end = stored.offset + stored.sealed_length
-    whole = segment.is_file() and segment.stat().st_size >= end
-    return None if whole else f"spool segment {stored.segment} is not there or too short"
+    """Every copy must be whole. One in a segment that is gone is none, where the object store has the other."""
+    for copy in copies_of(stored):
+        if stored.object is not None and _is_released(stores, copy):
+            continue
+        if reads_objects:
+            read_copy(copy, spool_directory=stores.spool_directory, objects=stores.objects)
+        elif not _is_there(stores, copy):
+            return f"{copy.name} is not there or too short"
+    return None
+
+
+def _is_released(stores: Stores, copy: SealedCopy) -> bool:
+    return isinstance(copy.lies_in, Place) and not (stores.spool_directory / copy.lies_in.segment).exists()
+
+
+def _is_there(stores: Stores, copy: SealedCopy) -> bool:
+    match copy.lies_in:
+        case StoredObject(name=name):
+            return stores.objects.exists(name)
+        case Place(segment=segment, offset=offset, length=length):
+            path = stores.spool_directory / segment
+            return path.is_file() and path.stat().st_size >= offset + length
 
 
 def _lost_message_findings(stores: Stores, accepted_events: Collection[str]) -> Iterator[Finding]:

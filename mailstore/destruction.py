@@ -6,12 +6,12 @@ simply run again, with the same ids, and finds what is left to do.
 1. Read the rows: where the sealed bytes lie. No row and a tombstone: done before; only 2 and 7 are done again.
 2. Destroy the wrapped keys (``Keystore.destroy``). **The point of no return**: from here nobody can read the
    messages, their columns included, in any copy of the data (NIST SP 800-88r2 section 3.2, cryptographic erase).
-3. Overwrite and punch out every copy of the sealed bytes in the spool, found by their headers: a promoted message's
-   bytes may still lie in a segment that is not released yet.
+3. Overwrite and punch out the sealed bytes in the spool: the row of a promoted message goes on naming its segment
+   until that is gone (``spool_release``), so no bytes are left there that no row knows of.
 4. Delete the objects, every version of them.
 5. Prove 3 and 4, while the rows still say where the bytes were.
-6. In one transaction: hold the places against the rows once more (a promotion may have moved a message since 1; then
-   begin again at 1), let the caller forget its own rows, remove ours, leave a tombstone each.
+6. In one transaction: hold the places against the rows once more (a message may have been promoted, or its segment
+   released, since 1; then begin again at 1), let the caller forget its own rows, remove ours, leave a tombstone each.
 7. Cut the journal of the row database to nothing, so that no older page stays in it.
 
 Whatever cannot be done or proved stops the run with an error; nothing is reported as destroyed that is not.
@@ -26,18 +26,16 @@ from sqlalchemy import Connection
 
 from mailstore import message_records, spool
 from mailstore.database import Database
-from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
+from mailstore.errors import NotFoundError, StorageUnavailableError
 from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, StoredMessage
 from mailstore.object_store import ObjectStore
-from mailstore.retrieval import place_of
-from mailstore.sealed_format import HEADER_BYTES
-from mailstore.spool import Place
+from mailstore.sealed_copies import place_of
 from mailstore.wall_clock import Clock
 
-_ROUNDS = 3
-"""A promotion moves a message once, so a second look is enough; a third says that something else is wrong."""
+_ROUNDS = 4
+"""A message is promoted once and released once, so a third look is enough; a fourth says that something is wrong."""
 
 Forget = Callable[[Connection, Sequence[MessageId]], None]
 """Removes the caller's own rows of the messages, and writes its audit entries, in the transaction it is given."""
@@ -115,43 +113,20 @@ class Destruction:
             return message_records.stored_many(connection, messages)
 
     def _erase_bytes(self, stored: Sequence[StoredMessage]) -> None:
-        for place in self._places(stored):
-            spool.erase_range(self._spool_directory, place)
+        for message in stored:
+            if (place := place_of(message)) is not None:
+                spool.erase_range(self._spool_directory, place)
         reached("destruction.after_spool")
         for message in stored:
             if message.object_name is not None:
                 self._objects.delete(message.object_name)
                 reached("destruction.after_object")
 
-    def _places(self, stored: Sequence[StoredMessage]) -> list[Place]:
-        """Where bytes of these messages lie in the spool: by the rows, and by the headers of promoted objects."""
-        recorded = [place_of(message) for message in stored if message.object_name is None]
-        lengths = {
-            head: message.sealed_length for message in stored if (head := self._object_head(message)) is not None
-        }
-        left_behind = [
-            Place(segment, offset, lengths[head])
-            for segment in spool.segments(self._spool_directory)
-            for head, offset in spool.find(self._spool_directory, segment, lengths).items()
-        ]
-        return recorded + left_behind
-
-    def _object_head(self, stored: StoredMessage) -> bytes | None:
-        """The header of a promoted object. None when it is gone: then an earlier run has done with the spool."""
-        if stored.object_name is None:
-            return None
-        try:
-            return self._objects.get_range(stored.object_name, 0, HEADER_BYTES)
-        except (NotFoundError, TamperedError):
-            return None
-
     def _refuse_remains(self, stored: Sequence[StoredMessage]) -> None:
         for message in stored:
-            if message.object_name is not None:
-                remains = self._objects.exists(message.object_name)
-            else:
-                remains = not spool.is_erased(self._spool_directory, place_of(message))
-            if remains:
+            place = place_of(message)
+            is_in_spool = place is not None and not spool.is_erased(self._spool_directory, place)
+            if is_in_spool or (message.object_name is not None and self._objects.exists(message.object_name)):
                 raise StorageUnavailableError(f"the sealed bytes of message {message.id} are still there")
 
     def _rows_removed(

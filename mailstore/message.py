@@ -120,11 +120,21 @@ class RecipientPlan:
 
 
 @dataclass(frozen=True)
+class StoredObject:
+    """A sealed copy in the object store: its name, its length in bytes, and the SHA-256 of its bytes."""
+
+    name: str
+    length: int
+    digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class StoredMessage:
     """A message that is durably ours: the row, verified, without anything that needs the message key.
 
-    ``segment``/``offset`` say where the sealed bytes lie in the spool until ``object_name`` is set, which is
-    where they lie in the object store. ``sealed_digest`` is the SHA-256 of the sealed bytes.
+    ``segment``/``offset`` say where the copy in the spool lies, of ``sealed_length`` bytes with the SHA-256
+    ``sealed_digest``; ``segment`` is None once that copy was released. ``object`` is the copy in the object store,
+    None before ``promoted_at``. For a while a message has both (``sealed_copies``).
     """
 
     id: MessageId
@@ -140,6 +150,16 @@ class StoredMessage:
     sealed_digest: bytes = field(repr=False)
     object_name: str | None
     sealed_summary: bytes = field(repr=False)
+    object_length: int | None = None
+    object_digest: bytes | None = field(default=None, repr=False)
+    promoted_at: datetime | None = None
+
+    @property
+    def object(self) -> StoredObject | None:
+        """The copy in the object store."""
+        if self.object_name is None or self.object_length is None or self.object_digest is None:
+            return None
+        return StoredObject(self.object_name, self.object_length, self.object_digest)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ TamperedError for a row that is not what was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from mailstore.errors import DestroyedError, NotFoundError
-from mailstore.message import AccountId, MessageId, Origin, RecipientState, Route, StoredMessage
+from mailstore.message import (
+    AccountId,
+    MessageId,
+    Origin,
+    RecipientState,
+    Route,
+    StoredMessage,
+    StoredObject,
+)
 from mailstore.message_state import changed
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import mailbox_entries, messages, outbox, recipients, tombstones
@@ -116,22 +124,74 @@ def set_recipient(
     rows_of(connection).update(connection, recipients, where, {**changes, "changed_at": now})
 
 
-def set_locations(connection: Connection, object_names: Mapping[MessageId, str]) -> None:
-    """The sealed bytes lie in the object store now, by these names, ``AT_ONCE`` at most. Raises NotFoundError."""
-    sealed = rows_of(connection)
-    changed = sealed.update_each(
+def set_promoted(connection: Connection, placed: Mapping[MessageId, StoredObject], *, now: datetime) -> None:
+    """Copies lie in the object store now, ``AT_ONCE`` at most; those in the spool stay. Raises NotFoundError."""
+    _set_places(
         connection,
-        messages,
-        messages.c.id.in_(object_names),
-        lambda row: {"object_name": object_names[row["id"]], "segment": None, "offset": 0},
+        placed,
+        lambda message: {
+            "object_name": placed[message].name,
+            "object_length": placed[message].length,
+            "object_digest": placed[message].digest,
+            "promoted_at": now,
+        },
     )
-    if changed != len(object_names):
+
+
+def set_released(connection: Connection, ids: Collection[MessageId]) -> None:
+    """The copies in the spool are gone, ``AT_ONCE`` at most. Raises NotFoundError."""
+    _set_places(connection, ids, lambda _message: {"segment": None, "offset": 0})
+
+
+def set_withdrawn(connection: Connection, ids: Collection[MessageId]) -> None:
+    """The object store lost its copies, ``AT_ONCE`` at most: only the spool has them. Raises NotFoundError."""
+    nowhere = {"object_name": None, "object_length": None, "object_digest": None, "promoted_at": None}
+    _set_places(connection, ids, lambda _message: nowhere)
+
+
+def _set_places(
+    connection: Connection, ids: Collection[MessageId], places: Callable[[MessageId], Mapping[str, Any]]
+) -> None:
+    where = messages.c.id.in_(ids)
+    changed = rows_of(connection).update_each(connection, messages, where, lambda row: places(row["id"]))
+    if changed != len(ids):
         raise NotFoundError("no such message")
 
 
-def in_segment(connection: Connection, segment: str) -> list[StoredMessage]:
-    """The messages whose sealed bytes still lie in a spool segment."""
-    return _messages(connection, messages.c.segment == segment, order_by=messages.c.offset)
+def in_segment(
+    connection: Connection, segment: str, *, after: int = -1, limit: int | None = None
+) -> list[StoredMessage]:
+    """The messages with a copy in a spool segment, by their offsets, from beyond ``after``."""
+    where = (messages.c.segment == segment) & (messages.c.offset > after)
+    return _messages(connection, where, order_by=messages.c.offset, limit=limit)
+
+
+def waits_in_segment(connection: Connection, segment: str) -> bool:
+    """True when a message has its only copy in a spool segment. The rows are not verified."""
+    where = (messages.c.segment == segment) & messages.c.object_name.is_(None)
+    return connection.execute(select(messages.c.id).where(where).limit(1)).first() is not None
+
+
+def segments_named(connection: Connection) -> Iterator[str]:
+    """The spool segments that rows point into, by name. The rows are not verified."""
+    last = ""
+    while found := connection.execute(
+        select(func.min(messages.c.segment)).where(messages.c.segment > last)
+    ).scalar_one():
+        yield found
+        last = found
+
+
+def known_objects(connection: Connection, names: Collection[str]) -> set[str]:
+    """Those of these objects, ``AT_ONCE`` at most, that some message needs. The rows are not verified."""
+    asked = select(messages.c.object_name).where(messages.c.object_name.in_(names))
+    return set(connection.execute(asked).scalars())
+
+
+def known_ids(connection: Connection, ids: Collection[MessageId]) -> set[MessageId]:
+    """Those of these messages, ``AT_ONCE`` at most, that have a row. The rows are not verified."""
+    asked = select(messages.c.id).where(messages.c.id.in_(ids))
+    return {MessageId(each) for each in connection.execute(asked).scalars()}
 
 
 def object_names(connection: Connection) -> set[str]:
@@ -268,6 +328,9 @@ def _message_values(row: MessageRow) -> dict[str, Any]:
         "sealed_length": message.sealed_length,
         "sealed_digest": message.sealed_digest,
         "object_name": message.object_name,
+        "object_length": message.object_length,
+        "object_digest": message.object_digest,
+        "promoted_at": message.promoted_at,
         "sealed_summary": message.sealed_summary,
     }
 
@@ -301,6 +364,9 @@ def _stored_message(row: Mapping[str, Any]) -> StoredMessage:
         sealed_digest=row["sealed_digest"],
         object_name=row["object_name"],
         sealed_summary=row["sealed_summary"],
+        object_length=row["object_length"],
+        object_digest=row["object_digest"],
+        promoted_at=row["promoted_at"],
     )
 
 

@@ -11,6 +11,10 @@ from mailstore.errors import RefusedError
 from mailstore.message import ID_BYTES, identifier_from
 from mailstore.sealed_format import Randomness
 
+_ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
+FOLDERS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+"""What the name of every object begins with, in the order in which names are sorted."""
+
 _OBJECT = re.compile(r"[a-z2-7]{2}/[a-z2-7]{24}\Z")
 _SEGMENT = re.compile(r"[a-z2-7]{26}\.segment\Z")
 

@@ -40,6 +40,6 @@ class ObjectStore(Protocol):
         """True when the object, or any version of it, is there."""
         ...
 
-    def names(self) -> Iterator[str]:
-        """The name of every object, in no order."""
+    def names(self, folder: str | None = None) -> Iterator[str]:
+        """The name of every object, or of those in one of ``object_layout.FOLDERS``, in no order."""
         ...

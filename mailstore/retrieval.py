@@ -2,56 +2,29 @@
 
 Each open asks the keystore for the wrapped key anew, so that nothing opens after its destruction; only batch keys,
 which open nothing without it, are remembered for a while. Bytes are held against the digest in the sealed row
-before any key touches them.
+before any key touches them, and come from whichever copy is whole (``sealed_copies``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
-from mailstore import message_records, sealed_columns, spool
+from mailstore import message_records, sealed_columns, sealed_copies
 from mailstore.database import Database
-from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
+from mailstore.errors import DestroyedError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import BatchKey, KeyRing, MessageKey, unwrap_batch_key, unwrap_message_key
 from mailstore.keystore import Keystore, WrappedKey
 from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
 from mailstore.message_records import RecipientRow
 from mailstore.object_store import ObjectStore
 from mailstore.sealed_columns import RecipientDetail, content_context
+from mailstore.sealed_copies import SealedBytes
 from mailstore.sealed_format import NONCE_BYTES, Randomness, open_sealed
-from mailstore.spool import Place
 
 _BATCH_KEYS_KEPT = 256
-
-
-def sealed_bytes(stored: StoredMessage, *, spool_directory: Path, objects: ObjectStore) -> bytes:
-    """The sealed object of a message from wherever its row says it lies, held against the row's digest.
-
-    Raises ``TamperedError`` naming the object or segment when it is missing or not what was written.
-    """
-    name = _place_name(stored)
-    try:
-        if stored.object_name is not None:
-            sealed = objects.get(stored.object_name)
-        else:
-            sealed = spool.read(spool_directory, place_of(stored))
-    except NotFoundError:
-        raise TamperedError(f"{name} of message {stored.id} is missing") from None
-    if not hmac.compare_digest(hashlib.sha256(sealed).digest(), stored.sealed_digest):
-        raise TamperedError(f"{name} of message {stored.id} is not what was written")
-    return sealed
-
-
-def place_of(stored: StoredMessage) -> Place:
-    """Where a message lies in the spool. Only for one that is not in the object store yet."""
-    if stored.segment is None:
-        raise TamperedError(f"message {stored.id} is recorded nowhere")
-    return Place(stored.segment, stored.offset, stored.sealed_length)
 
 
 class Retrieval:
@@ -88,15 +61,15 @@ class Retrieval:
         """As ``content``, for whoever read the row just now."""
         key = self._key(stored.id)
         try:
-            sealed = self._sealed_bytes(stored)
+            found = self._sealed_bytes(stored)
         except TamperedError:
-            sealed = self._moved_meanwhile(stored)
+            found = self._moved_meanwhile(stored)
         try:
-            content = open_sealed(sealed, key=key, context=content_context(stored.id))
+            content = open_sealed(found.sealed, key=key, context=content_context(stored.id))
         except StrongroomError as error:
-            raise type(error)(f"{_place_name(stored)} of message {stored.id}: {error.message}") from error
+            raise type(error)(f"{found.copy.name} of message {stored.id}: {error.message}") from error
         if len(content) != stored.size_bytes:
-            raise TamperedError(f"{_place_name(stored)} of message {stored.id} is not as long as its row says")
+            raise TamperedError(f"{found.copy.name} of message {stored.id} is not as long as its row says")
         return content
 
     def prove_key(self, message: MessageId) -> None:
@@ -141,11 +114,11 @@ class Retrieval:
         with self._database.read() as connection:
             return message_records.stored(connection, message)
 
-    def _sealed_bytes(self, stored: StoredMessage) -> bytes:
-        return sealed_bytes(stored, spool_directory=self._spool_directory, objects=self._objects)
+    def _sealed_bytes(self, stored: StoredMessage) -> SealedBytes:
+        return sealed_copies.read_any(stored, spool_directory=self._spool_directory, objects=self._objects)
 
-    def _moved_meanwhile(self, before: StoredMessage) -> bytes:
-        """Between the row and the bytes the message may have been promoted or destroyed: look once more."""
+    def _moved_meanwhile(self, before: StoredMessage) -> SealedBytes:
+        """Between the row and the bytes the message may have been moved or destroyed: look once more."""
         stored = self._stored(before.id)
         self._key(before.id)
         return self._sealed_bytes(stored)
@@ -174,12 +147,6 @@ class Retrieval:
             while len(self._batch_keys) > _BATCH_KEYS_KEPT:
                 self._batch_keys.popitem(last=False)
         return key
-
-
-def _place_name(stored: StoredMessage) -> str:
-    if stored.object_name is not None:
-        return f"object {stored.object_name}"
-    return f"spool segment {stored.segment}"
 
 
 def _recipient(message: MessageId, row: RecipientRow, key: MessageKey) -> StoredRecipient:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import mmap
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,10 @@ from pathlib import Path
 from mailstore import durable_file
 from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
 from mailstore.object_layout import checked_segment_name, is_segment_name, new_segment_name
-from mailstore.sealed_format import HEADER_BYTES, MAGIC, Randomness
+from mailstore.sealed_format import Randomness
 
 _HEADER = b"SRSP\x01" + bytes(11)
 _SEGMENT_BYTES = 64 * 1024 * 1024
-_OBJECT_START = re.compile(re.escape(MAGIC))
 _ERASE_AT_ONCE = 1024 * 1024
 _FALLOC_FL_KEEP_SIZE = 0x01
 _FALLOC_FL_PUNCH_HOLE = 0x02
@@ -146,21 +143,6 @@ def erase_range(directory: Path, place: Place) -> None:
         os.fdatasync(descriptor)
         _punch_hole(descriptor, place.offset, place.length)
         os.fdatasync(descriptor)
-
-
-def find(directory: Path, segment: str, heads: Iterable[bytes]) -> dict[bytes, int]:
-    """Where sealed objects begin in a segment, told by their headers: header -> offset, for those that are there."""
-    wanted = set(heads)
-    found: dict[bytes, int] = {}
-    with suppress(NotFoundError), _opened(directory, segment, os.O_RDONLY) as descriptor:
-        if not wanted or os.fstat(descriptor).st_size == 0:
-            return found
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-            for match in _OBJECT_START.finditer(content):
-                head = content[match.start() : match.start() + HEADER_BYTES]
-                if head in wanted:
-                    found[head] = match.start()
-    return found
 
 
 def is_erased(directory: Path, place: Place) -> bool:

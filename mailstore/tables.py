@@ -102,11 +102,15 @@ messages = Table(
     Column("sealed_length", BigInteger, nullable=False),
     Column("sealed_digest", LargeBinary, nullable=False),
     Column("object_name", String(255), nullable=True),
+    Column("object_length", BigInteger, nullable=True),
+    Column("object_digest", LargeBinary, nullable=True),
+    Column("promoted_at", Instant, nullable=True),
     Column("sealed_summary", LargeBinary, nullable=False),
     seal_column(),
     Index("ix_messages_conversation", "conversation", "sequence"),
     Index("ix_messages_author", "author", "sequence", **where_set("author")),
     Index("ix_messages_segment", "segment", **where_set("segment")),
+    Index("ix_messages_object_name", "object_name", **where_set("object_name")),
 )
 
 recipients = Table(
@@ -234,3 +238,38 @@ scrub = Table(
     seal_column(),
 )
 """``last_read`` is the sequence of the message that the round has come to; ``bad`` counts what it found wrong."""
+
+shared_parts = Table(
+    "shared_parts",
+    METADATA,
+    id_column("id", primary_key=True),
+    Column("digest_index", LargeBinary, nullable=True, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("object_name", String(255), nullable=False),
+    Column("object_length", BigInteger, nullable=False),
+    Column("object_digest", LargeBinary, nullable=False),
+    Column("uses", Integer, nullable=False),
+    seal_column(),
+    Index("ix_shared_parts_object_name", "object_name"),
+    sqlite_with_rowid=False,
+)
+
+part_links = Table(
+    "part_links",
+    METADATA,
+    Column("message", ForeignKey("messages.id"), primary_key=True),
+    Column("sealed_parts", LargeBinary, nullable=False),
+    seal_column(),
+    sqlite_with_rowid=False,
+)
+
+mail_dictionaries = Table(
+    "mail_dictionaries",
+    METADATA,
+    number_column("number"),
+    Column("id", String(ID_LENGTH), nullable=False, unique=True),
+    Column("made_at", Instant, nullable=False),
+    Column("messages_then", BigInteger, nullable=False),
+    Column("sealed_dictionary", LargeBinary, nullable=False),
+    seal_column(),
+)

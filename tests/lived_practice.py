@@ -223,7 +223,6 @@ def promotion(appliance: Appliance) -> Promotion:
     """What moves messages from the spool to the objects."""
     return Promotion(
         appliance.database,
-        appliance.keystore,
         appliance.data.spool,
         appliance.objects,
         clock=appliance.clock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -31,10 +31,12 @@ from mailstore.message import (
     StoredMessage,
 )
 from mailstore.object_store_local import LocalObjectStore
+from mailstore.orphan_sweep import OrphanSweep, Swept
 from mailstore.outbox import Kind
 from mailstore.promotion import Promotion
 from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
+from mailstore.spool_release import Released, SpoolRelease
 from mailstore.time_witnesses import SetMachine
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import SetClock
@@ -58,7 +60,7 @@ class Vault:
         self.keystore = Keystore(path) if path.exists() else Keystore.create(path)
         self.database = Database(sqlite_url(self.directory / "rows.sqlite3"), self.ring.row_key)
         self.database.create_all()
-        self.objects = LocalObjectStore(self.directory / "objects")
+        self.objects = LocalObjectStore.made(self.directory / "objects")
         self.spool = self.directory / "spool"
         self.machine = SetMachine(self.clock)
         self.trusted_clock = TrustedClock(self.database, self.machine)
@@ -79,9 +81,21 @@ class Vault:
         )
 
     def promotion(self) -> Promotion:
-        return Promotion(
-            self.database, self.keystore, self.spool, self.objects, clock=self.clock, randomness=os.urandom
-        )
+        return Promotion(self.database, self.spool, self.objects, clock=self.clock, randomness=os.urandom)
+
+    def release(self, dwell: timedelta = timedelta(0)) -> Released:
+        return SpoolRelease(self.database, self.keystore, self.spool, self.objects, clock=self.clock, dwell=dwell).run()
+
+    def orphan_sweep(self) -> OrphanSweep:
+        return OrphanSweep(self.database, self.keystore, self.objects, clock=self.clock)
+
+    def tidy(self) -> Swept:
+        """All that the worker clears away, as if two hours passed between its two looks at the objects."""
+        self.release()
+        sweep = self.orphan_sweep()
+        sweep.run()
+        self.clock.advance(timedelta(hours=2))
+        return sweep.run()
 
     def destruction(self) -> Destruction:
         return Destruction(self.database, self.keystore, self.spool, self.objects, clock=self.clock)

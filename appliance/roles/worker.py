@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
+from itertools import count
 
-from appliance import archive_wiring, delivery_wiring
+from appliance import archive_wiring, delivery_wiring, store_wiring
 from appliance.data_directory import DataDirectory
-from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, settings_of
+from appliance.front_door_wiring import FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
 from archive.index_care import IndexCare
@@ -22,8 +23,11 @@ from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
 from mailstore.errors import StrongroomError
 from mailstore.key_hierarchy import KeyRing
+from mailstore.orphan_sweep import OrphanSweep
 from mailstore.outbox import Kind
 from mailstore.promotion import Promotion
+from mailstore.spool_release import SpoolRelease
+from mailstore.trusted_time import Frozen
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +49,13 @@ NICENESS = 5
 INDEX_CHECK_EVERY = timedelta(minutes=1)
 """How soon a damaged index is noticed. Files that have not changed since they were found whole are not read again."""
 
+RELEASE_EVERY = timedelta(minutes=5)
 SWEEP_EVERY = timedelta(hours=1)
+SWEEP_PARTS = 24
+"""A day for a full round, so that each sweep of a large practice is short."""
+
+TIME_KEPT_EVERY = timedelta(minutes=5)
+"""How much counted time a crash may lose. After a restart the trusted time goes on from what was kept last."""
 
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
@@ -63,7 +73,7 @@ def work(
 
 
 async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:
-    promotion = _promotion(appliance)
+    promotion = store_wiring.promotion(appliance)
     intake = archive_wiring.intake(appliance)
     kinds = {**_kinds(promotion, intake), **delivery_wiring.outbound(appliance, front).work()}
     worker = Worker(appliance.database, kinds, clock=appliance.clock)
@@ -72,8 +82,10 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     await asyncio.to_thread(_mend, appliance)
     duties = [
         asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
+        asyncio.create_task(_every(TIME_KEPT_EVERY, partial(_keep_time, appliance))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
-        asyncio.create_task(_every(SWEEP_EVERY, lambda: _sweep(promotion))),
+        asyncio.create_task(_every(RELEASE_EVERY, partial(_release, store_wiring.release(appliance)))),
+        asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, store_wiring.orphan_sweep(appliance), count()))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
     ]
     when_ready()
@@ -82,6 +94,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     for duty in duties:
         duty.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
+    _keep_time(appliance)
     _checkpoint(appliance, after=timedelta(0))
 
 
@@ -92,17 +105,6 @@ def _kinds(promotion: Promotion, intake: Intake) -> Mapping[Kind, BatchWork | Er
         Kind.CAPTURE: BatchWork(intake.capture_all, size=64, gather_seconds=CAPTURE_EVERY_SECONDS),
         Kind.INDEX: BatchWork(intake.index, size=INDEX_BATCH, gather_seconds=INDEX_EVERY_SECONDS),
     }
-
-
-def _promotion(appliance: Appliance) -> Promotion:
-    return Promotion(
-        appliance.database,
-        appliance.keystore,
-        appliance.data.spool,
-        appliance.objects,
-        clock=appliance.clock,
-        randomness=RANDOMNESS,
-    )
 
 
 async def _every(pause: timedelta, duty: Callable[[], None]) -> None:
@@ -141,21 +143,32 @@ def _checkpoint(appliance: Appliance, after: timedelta = CHECKPOINT_AFTER) -> No
     )
 
 
+def _keep_time(appliance: Appliance) -> None:
+    """Keep what is known of the time; while it is in doubt nothing expires (``mailstore.trusted_clock``)."""
+    judgement = appliance.trusted_clock.keep()
+    if isinstance(judgement, Frozen):
+        logger.warning("time in doubt", extra={"doubt": judgement.doubt.value, "since": judgement.since.isoformat()})
+
+
 def _reclassify(desk: RecordsDesk) -> None:
     """Give messages the categories of a schedule that was put in force since they were last looked at."""
     if count := desk.reclassification.run():
         logger.info("reclassified", extra={"messages": count})
 
 
-def _sweep(promotion: Promotion) -> None:
-    """Clear away what a crash left behind: empty segments, objects and keys without a message."""
-    swept = promotion.sweep()
+def _release(release: SpoolRelease) -> None:
+    """Let go of what has lain in the object store long enough."""
+    released = release.run()
+    if released.lost_objects:
+        logger.error("objects lost", extra={"objects": released.lost_objects})
+    if released.segments:
+        logger.info("spool released", extra={"segments": released.segments})
+
+
+def _sweep(sweep: OrphanSweep, turns: Iterator[int]) -> None:
+    """Clear away what a crash left behind: objects and keys without a message, a part of them at each turn."""
+    swept = sweep.run(part=next(turns) % SWEEP_PARTS, of=SWEEP_PARTS)
     logger.info(
         "swept",
-        extra={
-            "segments": swept.segments,
-            "objects": swept.objects,
-            "keys": swept.keys,
-            "unexplained_keys": swept.unexplained_keys,
-        },
+        extra={"objects": swept.objects, "keys": swept.keys, "unexplained_keys": swept.unexplained_keys},
     )

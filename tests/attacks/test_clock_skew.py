@@ -48,7 +48,8 @@ def test_jump_alone_destroys_and_releases_nothing(room: RecordsRoom, jump: timed
     hold = room.desk.holds.place(RECORDS, name="Adams", reason="counsel", query="litigated").id
     room.clock.advance(jump)
     room.desk.reclassification.run()
-    room.vault.promotion().sweep()
+    room.vault.release()
+    room.vault.orphan_sweep().run()
     assert room.is_alive(message)
     assert room.is_alive(held)
     assert room.desk.holds.show(RECORDS, hold).state is HoldState.ACTIVE

@@ -31,7 +31,7 @@ def send(name):
         os.write(1, message.encode() + b"\\n")
         if number % 5 == 0:
             promotion.promote(message)
-            promotion.sweep()
+            vault.release()
 for name in range(6):
     threading.Thread(target=send, args=(name,), daemon=True).start()
 threading.Event().wait()
@@ -62,7 +62,7 @@ def test_every_promise_survives_a_kill_in_mid_burst(tmp_path: Path, seed: int) -
         promised += killed_in_mid_burst(tmp_path / "data", chooser.uniform(0.05, 0.5))
     vault = Vault(tmp_path / "data")
     vault.clock.advance(timedelta(hours=2))
-    vault.promotion().sweep()
+    vault.tidy()
     with vault.database.read() as connection:
         present = message_records.all_ids(connection)
     assert set(promised) <= set(present)
@@ -72,6 +72,6 @@ def test_every_promise_survives_a_kill_in_mid_burst(tmp_path: Path, seed: int) -
     assert len({content.split(b" ", 3)[3] for content in contents}) == len(contents)
     assert list(vault.keystore.messages_keyed_before(vault.clock.now())) == sorted(present)
     vault.promotion().promote_all(present)
-    vault.promotion().sweep()
+    vault.tidy()
     assert {vault.stored(message).object_name for message in present} == set(vault.objects.names())
     assert not vault.files_hold(CANARY)

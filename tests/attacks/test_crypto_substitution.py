@@ -55,6 +55,7 @@ def test_aad_confusion_objects_of_two_messages_swapped(vault: Vault) -> None:
     first, second = vault.deposit(a_deposit(os.urandom(500)), a_deposit(os.urandom(500)))
     for message in (first, second):
         vault.promotion().promote(message)
+    vault.release()
     paths = [vault.directory / "objects" / str(vault.stored(message).object_name) for message in (first, second)]
     swapped = [paths[1].read_bytes(), paths[0].read_bytes()]
     for path, data in zip(paths, swapped, strict=True):
@@ -110,7 +111,7 @@ def test_shred_all_files_and_every_root_secret_do_not_bring_back_a_disposed_mess
     """Everything there was before, except the keystore, and the whole ring: the sealed object stays shut."""
     (message,) = vault.deposit(a_deposit(b"canary"))
     stored = vault.stored(message)
-    backup = vault.retrieval()._sealed_bytes(stored)
+    backup = vault.retrieval()._sealed_bytes(stored).sealed
     wrapped = vault.keystore.wrapped_key(message)
     vault.destroy([message])
     assert not vault.files_hold(wrapped.wrapped_message_key)

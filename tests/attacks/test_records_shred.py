@@ -21,7 +21,7 @@ from mailstore.key_hierarchy import unwrap_batch_key, unwrap_message_key
 from mailstore.keystore import WrappedKey
 from mailstore.message import MessageId
 from mailstore.object_store_local import LocalObjectStore
-from mailstore.retrieval import place_of, sealed_bytes
+from mailstore.sealed_copies import read_any
 from mailstore.sealed_columns import content_context
 from mailstore.sealed_format import open_sealed
 from tests import lived_practice
@@ -166,8 +166,7 @@ def every_living_key(appliance: Appliance) -> list[bytes]:
         living = message_records.all_ids(connection)
         stored = message_records.stored_many(connection, living)
     for each in stored:
-        place = place_of(each) if each.object_name is None else None
-        assert place or sealed_bytes(each, spool_directory=appliance.data.spool, objects=appliance.objects)
+        assert read_any(each, spool_directory=appliance.data.spool, objects=appliance.objects).sealed
     return [message_key(appliance, each, appliance.keystore.wrapped_key(each)) for each in living]
 
 

@@ -181,6 +181,9 @@ def upgrade() -> None:
         sa.Column("sealed_length", sa.BigInteger(), nullable=False),
         sa.Column("sealed_digest", sa.LargeBinary(), nullable=False),
         sa.Column("object_name", sa.String(length=255), nullable=True),
+        sa.Column("object_length", sa.BigInteger(), nullable=True),
+        sa.Column("object_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("promoted_at", sa.BigInteger(), nullable=True),
         sa.Column("sealed_summary", sa.LargeBinary(), nullable=False),
         sa.Column("seal", sa.LargeBinary(length=16), nullable=False),
         sa.PrimaryKeyConstraint("sequence"),
@@ -197,6 +200,14 @@ def upgrade() -> None:
     op.create_index("ix_messages_conversation", "messages", ["conversation", "sequence"], unique=False)
     op.create_index(op.f("ix_messages_header_id_index"), "messages", ["header_id_index"], unique=False)
     op.create_index(op.f("ix_messages_received_at"), "messages", ["received_at"], unique=False)
+    op.create_index(
+        "ix_messages_object_name",
+        "messages",
+        ["object_name"],
+        unique=False,
+        sqlite_where=sa.text("object_name IS NOT NULL"),
+        postgresql_where=sa.text("object_name IS NOT NULL"),
+    )
     op.create_index(
         "ix_messages_segment",
         "messages",

@@ -22,7 +22,7 @@ def vault(tmp_path: Path) -> Vault:
 
 
 def sealed_bytes(vault: Vault, message: MessageId) -> bytes:
-    return vault.retrieval()._sealed_bytes(vault.stored(message))
+    return vault.retrieval()._sealed_bytes(vault.stored(message)).sealed
 
 
 def test_destroyed_message_is_nowhere_and_its_neighbour_stays(vault: Vault) -> None:

@@ -11,7 +11,7 @@ from mailstore import mailboxes, message_records, outbox
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, DuplicateRowError, NotFoundError
 from mailstore.mailboxes import Folder
-from mailstore.message import AccountId, MessageId, RecipientState, Route
+from mailstore.message import AccountId, MessageId, RecipientState, Route, StoredObject
 from mailstore.message_records import MessageRow
 from mailstore.message_state import IllegalTransitionError
 from mailstore.outbox import Kind
@@ -99,22 +99,37 @@ def test_state_that_cannot_follow_is_refused(database: Database) -> None:
         message_records.set_recipient(connection, row.message.id, 0, state=RecipientState.QUEUED, now=LATER)
 
 
-def test_place_moves_from_the_spool_to_the_object_store(database: Database) -> None:
+def test_a_message_has_one_copy_then_two_then_one(database: Database) -> None:
     one, other = message(segment="a.segment", offset=500), message(segment="a.segment", offset=16)
     put(database, one, other)
+    kept = StoredObject("ab/cd", 77, b"d" * 32)
     with database.write() as connection:
-        assert [each.id for each in message_records.in_segment(connection, "a.segment")] == [
-            other.message.id,
-            one.message.id,
-        ]
-        message_records.set_locations(connection, {one.message.id: "ab/cd"})
+        found = message_records.in_segment(connection, "a.segment")
+        assert [each.id for each in found] == [other.message.id, one.message.id]
+        assert [each.offset for each in message_records.in_segment(connection, "a.segment", after=16)] == [500]
+        message_records.set_promoted(connection, {one.message.id: kept}, now=LATER)
+        stored = message_records.stored(connection, one.message.id)
+        assert (stored.object, stored.promoted_at, stored.segment) == (kept, LATER, "a.segment")
+        assert message_records.waits_in_segment(connection, "a.segment")
+        message_records.set_released(connection, [one.message.id])
     with database.read() as connection:
         stored = message_records.stored(connection, one.message.id)
-        assert (stored.object_name, stored.segment, stored.offset) == ("ab/cd", None, 0)
+        assert (stored.object, stored.segment, stored.offset) == (kept, None, 0)
         assert len(message_records.in_segment(connection, "a.segment")) == 1
-        assert message_records.object_names(connection) == {"ab/cd"}
+        assert message_records.known_objects(connection, {"ab/cd", "xy/z"}) == {"ab/cd"}
+        assert message_records.known_ids(connection, [one.message.id, MessageId(new_id())]) == {one.message.id}
+        assert list(message_records.segments_named(connection)) == ["a.segment"]
     with pytest.raises(NotFoundError), database.write() as connection:
-        message_records.set_locations(connection, {MessageId(new_id()): "ab/cd"})
+        message_records.set_promoted(connection, {MessageId(new_id()): kept}, now=LATER)
+
+
+def test_an_object_that_was_lost_leaves_the_message_where_it_was(database: Database) -> None:
+    one = message(segment="a.segment", offset=16)
+    put(database, one)
+    with database.write() as connection:
+        message_records.set_promoted(connection, {one.message.id: StoredObject("ab/cd", 7, bytes(32))}, now=LATER)
+        message_records.set_withdrawn(connection, [one.message.id])
+        assert message_records.stored(connection, one.message.id) == one.message
 
 
 def test_conversations_are_those_of_the_messages_named(database: Database) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mailstore import message_records, promotion, spool
-from mailstore.errors import StorageUnavailableError, TamperedError
+from mailstore.errors import ObjectStoreDownError, TamperedError
 from mailstore.message import MessageId
-from mailstore.object_layout import new_object_name
+from mailstore.promotion import Promotion, Repacked
 from tests.vault_room import Vault, a_deposit
 
 
@@ -21,21 +21,22 @@ def vault(tmp_path: Path) -> Vault:
     return Vault(tmp_path / "data")
 
 
-def test_promoted_message_is_opened_from_the_object_store(vault: Vault) -> None:
+def test_promoted_message_lies_in_both_places_and_after_release_in_the_store_alone(vault: Vault) -> None:
     (message,) = vault.deposit(a_deposit(b"moved"))
     before = vault.stored(message)
     vault.promotion().promote(message)
-    after = vault.stored(message)
-    assert after.segment is None
-    assert after.object_name is not None
-    assert message not in after.object_name.replace("/", "")
-    assert after.sealed_digest == before.sealed_digest
-    assert vault.promotion().sweep().segments == 1
+    both = vault.stored(message)
+    assert (both.segment, both.offset) == (before.segment, before.offset)
+    assert both.object is not None
+    assert (both.object.digest, both.object.length) == (before.sealed_digest, before.sealed_length)
+    assert message not in both.object.name.replace("/", "")
+    assert vault.release().segments == 1
     assert spool.segments(vault.spool) == []
+    assert vault.stored(message).segment is None
     assert vault.retrieval().content(message) == b"moved"
 
 
-def test_promotion_done_twice_moves_once(vault: Vault) -> None:
+def test_promotion_done_twice_puts_once(vault: Vault) -> None:
     (message,) = vault.deposit(a_deposit())
     vault.promotion().promote(message)
     vault.promotion().promote(message)
@@ -69,11 +70,12 @@ def test_store_that_gives_back_other_bytes_is_not_trusted(vault: Vault, monkeypa
             super().put_all({name: data[:-1] + b"\0" for name, data in objects.items()})
 
     monkeypatch.setattr(vault, "objects", Forgetful(vault.directory / "objects"))
-    (message,) = vault.deposit(a_deposit())
-    with pytest.raises(StorageUnavailableError):
+    (message,) = vault.deposit(a_deposit(b"mine"))
+    with pytest.raises(ObjectStoreDownError):
         vault.promotion().promote(message)
     assert vault.stored(message).object_name is None
-    assert vault.promotion().sweep().objects == 1
+    assert list(vault.objects.names()) == []
+    assert vault.retrieval().content(message) == b"mine"
 
 
 def test_messages_promoted_together_lie_in_one_folder_each_under_its_own_name(vault: Vault) -> None:
@@ -82,73 +84,49 @@ def test_messages_promoted_together_lie_in_one_folder_each_under_its_own_name(va
     vault.destroy(messages[:1])
     vault.promotion().promote(messages[1])
     vault.promotion().promote_all(messages)
+    vault.release()
     assert [vault.retrieval().content(message) for message in messages[1:]] == contents[1:]
     names = list(vault.objects.names())
     assert len(set(names)) == 9
     assert len({name[:2] for name in names}) <= 2
-    assert vault.promotion().sweep().segments == 1
 
 
-def test_segment_is_kept_while_one_message_needs_it(vault: Vault) -> None:
-    first, second = vault.deposit(a_deposit(b"1"), a_deposit(b"2"))
-    vault.promotion().promote(first)
-    assert vault.promotion().sweep().segments == 0
-    assert vault.retrieval().content(second) == b"2"
-    vault.promotion().promote(second)
-    assert vault.promotion().sweep().segments == 1
+def test_many_bytes_go_in_groups_so_that_memory_stays_flat(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    put: list[int] = []
+
+    class Counting(type(vault.objects)):  # type: ignore[misc] # a real store that says what it is given at once
+        def put_all(self, objects: Mapping[str, bytes]) -> None:
+            put.append(sum(map(len, objects.values())))
+            super().put_all(objects)
+
+    monkeypatch.setattr(promotion, "BYTES_AT_ONCE", 50_000)
+    monkeypatch.setattr(vault, "objects", Counting(vault.directory / "objects"))
+    messages = vault.deposit(*(a_deposit(os.urandom(size)) for size in (20_000, 20_000, 20_000, 90_000, 10_000)))
+    vault.promotion().promote_all(messages)
+    assert len(put) == 4
+    assert all(vault.stored(message).object_name for message in messages)
 
 
-def test_open_segment_is_never_released(vault: Vault) -> None:
-    depositor = vault.depositor()
-    message = depositor.deposit(a_deposit())
-    vault.promotion().promote(message)
-    assert vault.promotion().sweep().segments == 0
-    later = depositor.deposit(a_deposit(b"later"))
-    depositor.close()
-    assert vault.retrieval().content(later) == b"later"
-
-
-def test_object_without_a_row_is_swept_and_no_other(vault: Vault) -> None:
+def test_repacked_message_has_a_digest_for_each_copy(vault: Vault) -> None:
     (message,) = vault.deposit(a_deposit(b"mine"))
-    vault.promotion().promote(message)
-    vault.objects.put(new_object_name(os.urandom), b"orphan")
-    assert vault.promotion().sweep().objects == 1
+    moving = Promotion(
+        vault.database,
+        vault.spool,
+        vault.objects,
+        clock=vault.clock,
+        randomness=os.urandom,
+        repack=lambda _stored, sealed: Repacked(sealed + b"repacked"),
+    )
+    moving.promote(message)
+    stored = vault.stored(message)
+    assert stored.object is not None
+    assert stored.object.length == stored.sealed_length + 8
+    assert stored.object.digest != stored.sealed_digest
+    assert vault.objects.get(stored.object.name).endswith(b"repacked")
     assert vault.retrieval().content(message) == b"mine"
-
-
-def test_row_never_points_at_an_object_that_was_swept_away_before_it(vault: Vault) -> None:
-    (message,) = vault.deposit(a_deposit(b"mine"))
-    with pytest.raises(StorageUnavailableError):
-        vault.promotion()._places_set({new_object_name(os.urandom): vault.stored(message)})
-    assert vault.retrieval().content(message) == b"mine"
-
-
-def orphan_key(vault: Vault) -> MessageId:
-    depositor = vault.depositor()
-    waiting = depositor._sealed(a_deposit())
-    vault.keystore.add_batch(depositor._batch([waiting]))
-    depositor.close()
-    return waiting.message
-
-
-def test_key_without_a_row_is_swept_after_an_hour_and_no_other(vault: Vault) -> None:
-    (message,) = vault.deposit(a_deposit(b"mine"))
-    orphan = orphan_key(vault)
-    assert vault.promotion().sweep().keys == 0
-    vault.clock.advance(timedelta(minutes=61))
-    swept = vault.promotion().sweep()
-    assert (swept.keys, swept.unexplained_keys) == (1, 0)
-    assert vault.keystore.is_destroyed(orphan)
-    assert vault.retrieval().content(message) == b"mine"
-
-
-def test_too_many_keys_without_rows_are_left_alone(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promotion, "ORPHANS_EXPLAINED", 1)
-    orphans = [orphan_key(vault), orphan_key(vault)]
-    vault.clock.advance(timedelta(hours=2))
-    swept = vault.promotion().sweep()
-    assert (swept.keys, swept.unexplained_keys) == (0, 2)
-    assert vault.keystore.has_keys(orphans)
+    assert vault.release(timedelta(0)).segments == 1
+    vault.destroy([message])
+    assert not vault.files_hold(b"repacked")
 
 
 CHILD = """
@@ -157,11 +135,18 @@ from pathlib import Path
 from tests.vault_room import Vault
 vault = Vault(Path(sys.argv[1]))
 vault.promotion().promote(sys.argv[2])
-vault.promotion().sweep()
+vault.release()
 """
+STEPS = [
+    "promotion.after_put",
+    "promotion.after_read_back",
+    "promotion.after_rows",
+    "spool_release.after_removal",
+    "spool_release.after_rows",
+]
 
 
-@pytest.mark.parametrize("step", ["promotion.after_put", "promotion.after_rows", "promotion.after_release"])
+@pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_promotion_converges(vault: Vault, step: str) -> None:
     (message,) = vault.deposit(a_deposit(b"moved"))
     environment = {**os.environ, "STRONGROOM_FAILPOINT": f"{step}:kill", "PYTHONPATH": str(Path.cwd())}
@@ -171,9 +156,10 @@ def test_killed_at_any_step_promotion_converges(vault: Vault, step: str) -> None
     assert died.returncode == -9
     assert vault.retrieval().content(message) == b"moved"
     vault.promotion().promote(message)
-    vault.promotion().sweep()
+    vault.tidy()
     assert vault.retrieval().content(message) == b"moved"
     assert list(vault.objects.names()) == [vault.stored(message).object_name]
     assert spool.segments(vault.spool) == []
+    assert vault.stored(message).segment is None
     with vault.database.read() as connection:
         assert message_records.count(connection) == 1

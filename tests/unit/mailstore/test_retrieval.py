@@ -109,6 +109,7 @@ def test_every_changed_byte_of_the_spool_is_refused_and_named(vault: Vault, mess
 
 def test_changed_or_missing_object_is_refused_and_named(vault: Vault, message: MessageId) -> None:
     vault.promotion().promote(message)
+    vault.release()
     name = vault.stored(message).object_name
     assert name is not None
     flip(vault.directory / "objects" / name, 90)
@@ -121,6 +122,7 @@ def test_changed_or_missing_object_is_refused_and_named(vault: Vault, message: M
 
 def test_object_sealed_anew_under_the_same_key_is_not_the_one_that_was_stored(vault: Vault, message: MessageId) -> None:
     vault.promotion().promote(message)
+    vault.release()
     retrieval, name = vault.retrieval(), str(vault.stored(message).object_name)
     other = seal(b"evil" * 100, key=retrieval._key(message), context=("message", message, 1), randomness=os.urandom)
     (vault.directory / "objects" / name).write_bytes(other)
@@ -167,7 +169,7 @@ def test_destroyed_message_does_not_open_from_a_remembered_key(vault: Vault, mes
 def test_message_promoted_while_it_is_opened_is_found_again(vault: Vault, message: MessageId) -> None:
     before = vault.stored(message)
     vault.promotion().promote(message)
-    vault.promotion().sweep()
+    vault.release()
     retrieval = vault.retrieval()
     with pytest.raises(TamperedError):
         retrieval._sealed_bytes(before)

@@ -8,7 +8,6 @@ import pytest
 
 from mailstore import spool
 from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError, TamperedError
-from mailstore.sealed_format import HEADER_BYTES, seal
 from mailstore.spool import Place, SpoolWriter
 
 
@@ -134,17 +133,3 @@ def test_failed_sync_abandons_the_segment_for_ever(tmp_path: Path) -> None:
     (later,) = mine.append([b"later"])
     assert later.segment != kept.segment
     assert spool.read(tmp_path, later) == b"later"
-
-
-def test_objects_are_found_by_their_headers(tmp_path: Path) -> None:
-    first, second = (
-        seal(content, key=bytes(32), context=("message", "m", 1), randomness=os.urandom)
-        for content in (os.urandom(1000), b"SROB" * 100)
-    )
-    stranger = seal(b"x", key=bytes(32), context=("message", "m", 1), randomness=os.urandom)
-    places = writer(tmp_path).append([first, second])
-    heads = [sealed[:HEADER_BYTES] for sealed in (first, second, stranger)]
-    found = spool.find(tmp_path, places[0].segment, heads)
-    assert found == {heads[0]: places[0].offset, heads[1]: places[1].offset}
-    assert spool.find(tmp_path, places[0].segment, []) == {}
-    assert spool.find(tmp_path, "a" * 26 + ".segment", heads) == {}

@@ -1,0 +1,164 @@
+"""Lets go of spool segments once all their mail has lain in the object store for the dwell time, and still does.
+
+A store may lose what it acknowledged; within the dwell time that harms nobody. How a segment goes:
+
+1. It is closed: nobody will append to it. Every message in it was promoted, at least the dwell time ago.
+2. Every object is read once more and held against its digest. One that is missing or other is **withdrawn**: its row
+   says again that the spool alone has it, with the work of promoting it anew. Then the segment stays.
+3. Under the write lock the segment is removed, durably, if still no message has its only copy there.
+4. The rows are told, some at a time. A crash before that leaves rows that name a segment which is gone; they are told
+   first thing in the next run.
+
+As long as a row names a segment, ``destruction`` knows from the row alone where bytes of its message lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from mailstore import audit_trail, message_records, outbox, sealed_copies, spool
+from mailstore.audit_entry import AuditFact
+from mailstore.database import Database
+from mailstore.errors import NotFoundError, TamperedError
+from mailstore.failpoint import reached
+from mailstore.keystore import Keystore
+from mailstore.message import StoredMessage
+from mailstore.object_store import ObjectStore
+from mailstore.outbox import Kind
+from mailstore.promotion import READS_AT_ONCE
+from mailstore.wall_clock import Clock
+
+LOST_EVENT = "store.object_lost"
+"""The audit event of an object that the store no longer has as it was put."""
+
+_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Released:
+    """Segments that are gone, and messages whose object was lost and which wait to be promoted anew."""
+
+    segments: int
+    lost_objects: int
+
+
+class SpoolRelease:
+    """Releases spool segments. May run in several processes."""
+
+    def __init__(
+        self,
+        database: Database,
+        keystore: Keystore,
+        spool_directory: Path,
+        objects: ObjectStore,
+        *,
+        clock: Clock,
+        dwell: timedelta,
+    ) -> None:
+        self._database = database
+        self._keystore = keystore
+        self._spool_directory = spool_directory
+        self._objects = objects
+        self._clock = clock
+        self._dwell = dwell
+
+    def run(self) -> Released:
+        """Release what may go, as the module says. Raises ``StorageUnavailableError`` when the store is down."""
+        self._finish_interrupted()
+        released = lost = 0
+        for segment in spool.segments(self._spool_directory):
+            if not self._is_closed(segment) or not self._is_due(segment):
+                continue
+            missing = self._withdraw_lost(segment)
+            lost += missing
+            if not missing and self._is_removed(segment):
+                self._tell_rows(segment)
+                released += 1
+        return Released(released, lost)
+
+    def _finish_interrupted(self) -> None:
+        """A row without an object is left alone: its bytes are lost, and the consistency check says so."""
+        there = set(spool.segments(self._spool_directory))
+        with self._database.read() as connection:
+            named = list(message_records.segments_named(connection))
+        for segment in named:
+            if segment not in there:
+                self._tell_rows(segment)
+
+    def _is_closed(self, segment: str) -> bool:
+        try:
+            return spool.is_closed(self._spool_directory, segment)
+        except NotFoundError:
+            return False
+
+    def _is_due(self, segment: str) -> bool:
+        """True when every message in the segment was promoted long enough ago. Looks at few rows when it is not."""
+        before = self._clock.now() - self._dwell
+        return all(_was_promoted(message, before) for page in self._pages(segment) for message in page)
+
+    def _pages(self, segment: str) -> Iterator[list[StoredMessage]]:
+        after = -1
+        while page := self._page(segment, after):
+            yield page
+            after = page[-1].offset
+
+    def _page(self, segment: str, after: int) -> list[StoredMessage]:
+        with self._database.read() as connection:
+            return message_records.in_segment(connection, segment, after=after, limit=_PAGE)
+
+    def _withdraw_lost(self, segment: str) -> int:
+        lost = 0
+        with ThreadPoolExecutor(READS_AT_ONCE, "verify") as threads:
+            for page in self._pages(segment):
+                found = threads.map(self._is_in_store, page)
+                missing = [message for message, is_there in zip(page, found, strict=True) if not is_there]
+                lost += self._withdrawn(missing) if missing else 0
+        return lost
+
+    def _is_in_store(self, message: StoredMessage) -> bool:
+        copies = [copy for copy in sealed_copies.copies_of(message) if copy.is_in_store]
+        try:
+            for copy in copies:
+                sealed_copies.read_copy(copy, spool_directory=self._spool_directory, objects=self._objects)
+        except TamperedError:
+            return False
+        return bool(copies)
+
+    def _withdrawn(self, lost: Sequence[StoredMessage]) -> int:
+        """How many were withdrawn; not those that are being destroyed, whose objects go first."""
+        now = self._clock.now()
+        with self._database.write() as connection:
+            rows = message_records.stored_many(connection, [message.id for message in lost])
+            names = {message.id: message.object_name for message in lost}
+            mine = [row for row in rows if row.object_name == names[row.id] and self._keystore.has_key(row.id)]
+            message_records.set_withdrawn(connection, [row.id for row in mine])
+            outbox.add_many(connection, [outbox.NewItem(Kind.PROMOTE, row.id, now) for row in mine])
+            facts = [AuditFact(LOST_EVENT, "system", row.id, {"object": str(row.object_name)}) for row in mine]
+            audit_trail.append(connection, facts, now=now)
+        reached("spool_release.after_withdrawal")
+        return len(mine)
+
+    def _is_removed(self, segment: str) -> bool:
+        """Under the lock nobody withdraws a message between the look and the removal."""
+        with self._database.write() as connection:
+            if message_records.waits_in_segment(connection, segment):
+                return False
+            spool.release(self._spool_directory, segment)
+        reached("spool_release.after_removal")
+        return True
+
+    def _tell_rows(self, segment: str) -> None:
+        for page in self._pages(segment):
+            promoted = [message.id for message in page if message.object_name is not None]
+            with self._database.write() as connection:
+                there = [message.id for message in message_records.stored_many(connection, promoted)]
+                message_records.set_released(connection, there)
+            reached("spool_release.after_rows")
+
+
+def _was_promoted(message: StoredMessage, before: datetime) -> bool:
+    return message.promoted_at is not None and message.promoted_at <= before
