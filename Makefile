@@ -10,7 +10,7 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 RUN_PACKAGES := python3 python3-venv ca-certificates tzdata
 BENCH_PACKAGES := postfix dovecot-core dovecot-lmtpd notmuch python3-notmuch2 gcc libc6-dev libssl-dev openssl
-TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps
+TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps faketime
 
 .PHONY: help
 help: ## Show this help
@@ -40,6 +40,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q mailstore archive portal appliance
 	@touch $@
 
 $(VENV)/.test-installed: requirements-dev.lock $(VENV)/.installed

@@ -9,6 +9,7 @@ import signal
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 _PR_SET_NO_NEW_PRIVS = 38
 
 
@@ -27,7 +28,13 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _prctl(option: int, value: int) -> None:
+def be_called(name: str) -> None:
+    """What lists of processes call us; at most 15 characters count (``comm`` in proc(5))."""
+    _prctl(_PR_SET_NAME, name.encode())
+
+
+def _prctl(option: int, value: int | bytes) -> None:
     library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    told = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
+    if library.prctl(option, told, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option} was refused")

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance import role_life
 from appliance.role_charge import Charge, RoleName, opened
+from appliance.role_fork import ForkedRole
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+KILLED_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A role that lived this long starts its back-off anew."""
 
@@ -32,14 +35,26 @@ class RoleProcess:
     """A running role and our end of the pipe to it."""
 
     name: RoleName
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedRole
     pipe: socket.socket
     is_ready: bool = False
     _buffer: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def start(cls, name: RoleName, sockets: Mapping[str, socket.socket]) -> RoleProcess:
-        """Start the program of a role. It loads its modules and waits for its charge."""
+    def forked(cls, name: RoleName, sockets: Mapping[str, socket.socket]) -> RoleProcess:
+        """Start a role as a fork of this process, which may hold no key yet. It shares what is loaded already."""
+        ours, theirs = socket.socketpair()
+        parent = os.getpid()
+        with theirs:
+            process = ForkedRole.start(
+                lambda: role_life.live(name, theirs.detach(), parent),
+                keep=[theirs.fileno(), *(each.fileno() for each in sockets.values())],
+            )
+        return cls(name, process, ours)
+
+    @classmethod
+    def started(cls, name: RoleName, sockets: Mapping[str, socket.socket]) -> RoleProcess:
+        """Start a role as a program of its own, with nothing of our memory. It loads its modules first."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
@@ -84,6 +99,6 @@ class RoleProcess:
             code = self.process.wait(max(within_seconds, 0.0))
         except subprocess.TimeoutExpired:
             self.process.kill()
-            code = self.process.wait()
+            code = self.process.wait(KILLED_SECONDS)
         self.pipe.close()
         return code

@@ -1,12 +1,13 @@
 """The process tree of ``serve``: one parent that unlocks and listens, and three roles that work.
 
 The parent binds every port and hands the listening sockets down, so that a role can be started again without a
-client being refused. It starts the roles first, so that they load while it unlocks, and then hands each exactly
-the keys it needs.
+client being refused. It forks the roles first, while it has no key, so that they load while it unlocks, and then
+hands each exactly the keys it needs. A role that falls later is started again as a program of its own.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import selectors
 import signal
@@ -111,7 +112,8 @@ class Supervisor:
     _is_ending: bool = False
 
     def start(self) -> None:
-        """Start every role; they load while the keys are being unlocked."""
+        """Start every role; they load while the keys are being unlocked. What is loaded by now they share with us."""
+        gc.freeze()
         for name in RoleName:
             sockets = {word: self.sockets[word] for word in SOCKETS_OF[name]}
             self._places.append(_Place(name, sockets))
@@ -191,7 +193,8 @@ class Supervisor:
         return max(0.0, min([1.0, *waits]))
 
     def _start(self, place: _Place) -> None:
-        place.process = RoleProcess.start(place.name, place.sockets)
+        start = RoleProcess.forked if self._ring is None else RoleProcess.started
+        place.process = start(place.name, place.sockets)
         place.started_at = time.monotonic()
         self._selector.register(place.process.pipe, selectors.EVENT_READ, place)
 

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOMAIN = "clinic.example"
 PASSWORD = "seventeen brave otters"
 READY_SECONDS = 60.0
+ROLE_SUFFIX = "-role"
 LIGHT_HASHES = {"memory_kib = 65536": "memory_kib = 64", "passes = 3": "passes = 1"}
 
 
@@ -199,9 +200,9 @@ def children_of(process: int) -> dict[str, int]:
             continue
         try:
             status = (entry / "stat").read_text("utf-8")
-            words = (entry / "cmdline").read_bytes().split(b"\0")
+            called = (entry / "comm").read_text("utf-8").strip()
         except OSError:
             continue
-        if int(status.rsplit(")", 1)[1].split()[1]) == process and b"appliance.roles" in words:
-            found[words[words.index(b"appliance.roles") + 1].decode()] = int(entry.name)
+        if int(status.rsplit(")", 1)[1].split()[1]) == process and called.endswith(ROLE_SUFFIX):
+            found[called.removesuffix(ROLE_SUFFIX)] = int(entry.name)
     return found

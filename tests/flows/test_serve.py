@@ -16,6 +16,7 @@ import pytest
 
 from appliance.data_directory import DataDirectory
 from appliance.wiring import Appliance
+from mailstore.key_hierarchy import KeyRing
 from tests import running_practice
 from tests.running_practice import RunningPractice, children_of
 
@@ -62,6 +63,25 @@ def test_second_serve_on_one_directory_is_refused(practice: RunningPractice, ser
     assert str(serve) in error["message"]
 
 
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may look into another process's memory")
+
+
+@needs_root
+def test_role_facing_the_internet_holds_no_key_that_opens_mail(practice: RunningPractice, serve: int) -> None:
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        ring = appliance.ring
+    assert ring.capture_private in memory_of(children_of(serve)["worker"]), "the memory was not read"
+    holds_only_deposit_keys(children_of(serve)["smtp"], ring)
+
+
+def holds_only_deposit_keys(process: int, ring: KeyRing) -> None:
+    memory = memory_of(process)
+    assert ring.row_key in memory, "the memory was not read"
+    for key in (ring.capture_private, ring.account_key, ring.archive_key, ring.index_key, ring.audit_seed):
+        assert key not in memory
+        assert key.hex().encode() not in memory
+
+
 def test_role_that_died_is_started_again_and_logged(practice: RunningPractice, serve: int) -> None:
     before = children_of(serve)
     assert set(before) == {"smtp", "mail", "worker"}
@@ -71,20 +91,20 @@ def test_role_that_died_is_started_again_and_logged(practice: RunningPractice, s
     log = (practice.data / "log" / "supervisor.log").read_text("utf-8")
     fallen = [json.loads(line) for line in log.splitlines() if "fell" in line]
     assert [(line["fallen_role"], line["exit_code"]) for line in fallen] == [("smtp", -signal.SIGKILL)]
+    started_again = Path(f"/proc/{children_of(serve)['smtp']}/cmdline").read_bytes().split(b"\0")
+    assert b"appliance.roles" in started_again, "a fork of a process that has the keys"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may look into another process's memory")
-def test_role_facing_the_internet_holds_no_key_that_opens_mail(practice: RunningPractice, serve: int) -> None:
+@needs_root
+def test_role_started_again_by_a_parent_that_has_every_key_has_none_of_them(
+    practice: RunningPractice, serve: int
+) -> None:
+    before = children_of(serve)["smtp"]
+    os.kill(before, signal.SIGKILL)
+    practice.until(lambda: children_of(serve).get("smtp", before) != before)
+    practice.deliver(LETTER, sender="a@example.net", recipients=["ann@clinic.example"])
     with Appliance.opened(DataDirectory(practice.data)) as appliance:
-        ring = appliance.ring
-    secret = [ring.capture_private, ring.account_key, ring.archive_key, ring.index_key, ring.audit_seed]
-    roles = children_of(serve)
-    in_smtp, in_worker = memory_of(roles["smtp"]), memory_of(roles["worker"])
-    assert ring.row_key in in_smtp, "the memory was not read"
-    assert ring.capture_private in in_worker, "the memory was not read"
-    for key in secret:
-        assert key not in in_smtp
-        assert key.hex().encode() not in in_smtp
+        holds_only_deposit_keys(children_of(serve)["smtp"], appliance.ring)
 
 
 def test_keys_are_neither_in_arguments_nor_in_the_environment(practice: RunningPractice, serve: int) -> None:
