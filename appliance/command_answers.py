@@ -239,6 +239,20 @@ ANSWERS: Mapping[str, Fields] = {
         "first_bad.sequence?": "when false: the first entry that does not hold",
         "first_bad.problem?": "when false: what is wrong with it",
     },
+    "clock show": {
+        "state": "trusted or frozen; while it is frozen nothing is disposed of and no hold is released",
+        "trusted_now": "the time that is trusted; what has not passed by it has not passed",
+        "clock_now": "what this machine's clock says",
+        "doubt": "clock_ahead or clock_behind, or null",
+        "since": "since when it is frozen, or null",
+        "claimed_by": "the address of who has said that the clock is right and waits for an approver, or null",
+        "witnesses[].name": "who says the time beside the clock: kernel, while a time server keeps it",
+        "witnesses[].at": "what the witness says",
+    },
+    "clock confirm": {
+        "state": "trusted, or waiting for an approver who says the same",
+        "clock_now": "what this machine's clock says",
+    },
     "doctor": {
         **_items(
             {

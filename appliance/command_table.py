@@ -212,6 +212,13 @@ ENTRIES: tuple[Entry, ...] = (
         (_option("-n", "how many", type=int, default=20, metavar="N", dest="count"),),
     ),
     Entry(("audit", "verify"), "check the whole audit trail", "audit:verify"),
+    Entry(("clock", "show"), "whether the time is trusted, and by whom", "clock:show"),
+    Entry(
+        ("clock", "confirm"),
+        "say that this machine's clock is right (one person, then an approver)",
+        "clock:confirm",
+        is_in_name_of_person=True,
+    ),
     Entry(
         ("doctor",),
         "check the appliance and say what to mend",
@@ -241,4 +248,5 @@ GROUPS: Mapping[str, str] = {
     "disposal": "disposal of what is due",
     "certificate": "certificates of disposal",
     "audit": "the audit trail",
+    "clock": "the time by which records are decided about",
 }

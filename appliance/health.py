@@ -29,6 +29,8 @@ from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Stores, Weight
 from mailstore.errors import StrongroomError
 from mailstore.outbox import Kind
+from mailstore.trusted_clock import ClockInDoubtError
+from mailstore.trusted_time import Frozen
 
 MEBIBYTE = 1024 * 1024
 LEAST_FREE_MEBIBYTES = 512
@@ -184,17 +186,19 @@ def _port(settings: Settings, name: str) -> tuple[State, str, str]:
 
 
 def _clock(appliance: Appliance) -> tuple[State, str, str]:
-    """A clock behind the newest audit entry was set back: nothing would come due, and entries would lie."""
-    now = appliance.clock.now()
+    """A clock that jumped lets nothing expire until it is right again or confirmed; one set back makes entries lie."""
     with appliance.database.read() as connection:
         newest = audit_trail.tail(connection, 1)
+        found = appliance.trusted_clock.view(connection)
+    now, judgement = found.reading.wall, found.judgement
+    if isinstance(judgement, Frozen):
+        told = f"{now:%Y-%m-%d %H:%MZ}: {judgement.doubt.words} ({judgement.now:%Y-%m-%d %H:%MZ})"
+        return State.FAIL, f"{told}; no disposal and no release until it is confirmed", ClockInDoubtError.FIX
     if newest and newest[0].at - now > CLOCK_SLACK:
-        return (
-            State.FAIL,
-            f"the clock is behind the audit trail by {newest[0].at - now}",
-            "set the clock; use a time server",
-        )
-    return State.OK, f"{now:%Y-%m-%d %H:%M:%SZ}, not behind anything recorded", ""
+        behind = newest[0].at - now
+        return State.FAIL, f"the clock is behind the audit trail by {behind}", "set the clock; use a time server"
+    kept = "kept by a time server" if found.reading.witnesses else "no time server is seen to keep it"
+    return State.OK, f"{now:%Y-%m-%d %H:%M:%SZ}, not behind anything recorded; {kept}", ""
 
 
 def _certificate(appliance: Appliance) -> tuple[State, str, str]:

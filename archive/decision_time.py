@@ -7,7 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from archive.disposal_decision import Moment, Why
+from archive.two_persons import APPROVERS, KEEPERS, require_role
 from mailstore import audit_trail
+from mailstore.actor import Actor
 from mailstore.errors import RefusedError
 from mailstore.trusted_clock import ClockInDoubtError, TrustedClock
 
@@ -29,6 +31,15 @@ def required(connection: Connection, clock: TrustedClock) -> datetime:
     found = moment(connection, clock)
     refuse_doubt(found)
     return found.time.now
+
+
+def confirm(actor: Actor, clock: TrustedClock) -> bool:
+    """One person's word that the clock of this machine is right; an approver's, after somebody else's, makes it so.
+
+    True when the time is trusted now, False when another person still has to say the same.
+    """
+    require_role(actor, KEEPERS)
+    return clock.confirm(actor.account, may_complete=actor.role in APPROVERS)
 
 
 def refuse_doubt(found: Moment) -> None:

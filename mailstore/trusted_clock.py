@@ -6,6 +6,7 @@ the clock says. Every answer is made of a fresh reading of the machine; only ``k
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -39,6 +40,15 @@ class ClockInDoubtError(RefusedError):
 
     code = "clock_not_confirmed"
     FIX: ClassVar[str] = "Set the clock by a time server, or have two persons say: strongroom clock confirm."
+
+
+@dataclass(frozen=True)
+class ClockView:
+    """What the machine says, what is made of it, and who has said that it is right and waits for a second person."""
+
+    reading: Reading
+    judgement: Judgement
+    claimed_by: AccountId | None
 
 
 class TrustedClock:
@@ -108,11 +118,12 @@ class TrustedClock:
         reached("trusted_clock.after_confirm")
         return is_complete
 
-    def claimed_by(self, connection: Connection) -> AccountId | None:
-        """Who has said that the clock is right and waits for a second person."""
-        row = self._row(connection)
-        claim = None if row is None else _known_from(row).claim
-        return None if claim is None else AccountId(claim.by)
+    def view(self, connection: Connection) -> ClockView:
+        """What is known of the time, to be shown. Raises as ``judged`` does."""
+        reading = self._machine.reading()
+        known = self._known(connection, reading)
+        claim = trusted_time.kept(known, reading).claim
+        return ClockView(reading, trusted_time.judged(known, reading), AccountId(claim.by) if claim else None)
 
     def _known(self, connection: Connection, reading: Reading) -> Known:
         row = self._row(connection)

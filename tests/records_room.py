@@ -181,7 +181,8 @@ class RecordsRoom:
         if is_indexed and evidence.document is not None:
             self.index.add([evidence.document])
         with self.vault.database.write() as connection:
-            entry = ArchiveEntry(message, stored.received_at, now, UNCLASSIFIED, None, indexed_at=now)
+            captured_at = self.vault.trusted_clock.at_least(connection, now)
+            entry = ArchiveEntry(message, stored.received_at, captured_at, UNCLASSIFIED, None, indexed_at=now)
             archive_records.insert_entries(connection, [entry])
             self.desk.living_holds.join(connection, {message: evidence}, now=now)
 

@@ -83,6 +83,14 @@ def test_clock_behind_the_audit_trail_fails(appliance: Appliance) -> None:
     assert states(health.of_appliance(replace(appliance, clock=past)))["clock"] is State.FAIL
 
 
+def test_clock_that_jumped_ahead_fails_and_says_what_to_do(appliance: Appliance) -> None:
+    future = SetClock(SystemClock().now() + timedelta(days=10))
+    (found,) = [each for each in health.of_appliance(replace(appliance, clock=future)) if each.check == "clock"]
+    assert found.state is State.FAIL
+    assert "further ahead" in found.message
+    assert "clock confirm" in found.fix
+
+
 @pytest.mark.parametrize(("days", "state"), [(300, State.OK), (380, State.WARN), (400, State.FAIL)])
 def test_certificate_is_watched_until_its_end(appliance: Appliance, days: int, state: State) -> None:
     later = SetClock(SystemClock().now() + timedelta(days=days))
