@@ -34,6 +34,10 @@ def name() -> str:
     return new_object_name(os.urandom)
 
 
+def enforced(bucket: S3Bucket) -> S3ObjectGuard:
+    return S3ObjectGuard(bucket, is_enforced=lambda: True)
+
+
 def overwritten(bucket: S3Bucket, mine: str) -> None:
     """What somebody does who has the access key and another program."""
     bucket.request("PUT", mine, body=b"other bytes")
@@ -107,7 +111,7 @@ def test_server_that_does_not_refuse_a_taken_name_is_asked_first(bucket: S3Bucke
 
 
 def test_locked_object_is_not_removed_before_its_date_and_says_until_when(bucket: S3Bucket) -> None:
-    store, guard, mine = S3ObjectStore(bucket), S3ObjectGuard(bucket), name()
+    store, guard, mine = S3ObjectStore(bucket), enforced(bucket), name()
     store.put(mine, b"kept")
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=600)  # noqa: TID251 - the server has its own clock
     assert guard.retain_until(mine, until) == until
@@ -119,7 +123,7 @@ def test_locked_object_is_not_removed_before_its_date_and_says_until_when(bucket
 
 
 def test_held_object_is_not_removed_until_the_hold_ends(bucket: S3Bucket) -> None:
-    store, guard, mine = S3ObjectStore(bucket), S3ObjectGuard(bucket), name()
+    store, guard, mine = S3ObjectStore(bucket), enforced(bucket), name()
     store.put(mine, b"kept")
     for _ in range(2):
         guard.hold(mine)
@@ -134,7 +138,7 @@ def test_held_object_is_not_removed_until_the_hold_ends(bucket: S3Bucket) -> Non
 
 def test_guard_of_what_is_not_there_says_so(bucket: S3Bucket) -> None:
     """SeaweedFS answers 500 to a change of what is not there: never taken for "not found"."""
-    guard, mine = S3ObjectGuard(bucket), name()
+    guard, mine = enforced(bucket), name()
     soon = datetime.now(UTC) + timedelta(days=1)  # noqa: TID251 - the server has its own clock
     for call in (guard.guard_of, guard.hold, guard.release, lambda one: guard.retain_until(one, soon)):
         with pytest.raises((NotFoundError, StorageUnavailableError)):
@@ -142,7 +146,7 @@ def test_guard_of_what_is_not_there_says_so(bucket: S3Bucket) -> None:
 
 
 def test_guard_that_is_not_enforced_says_nothing_to_the_server(bucket: S3Bucket) -> None:
-    store, guard, mine = S3ObjectStore(bucket), S3ObjectGuard(bucket, is_enforced=False), name()
+    store, guard, mine = S3ObjectStore(bucket), S3ObjectGuard(bucket, is_enforced=lambda: False), name()
     store.put(mine, b"free")
     guard.hold(mine)
     assert guard.retain_until(mine, datetime(2099, 1, 1, tzinfo=UTC)) is None
