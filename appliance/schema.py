@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_trusted_time_and_scrub"
+HEAD = "20261122_shared_parts"
 """The newest step in ``migrations/versions``."""
 
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from mailstore.addresses import Address
 from mailstore.errors import TamperedError, WrongKeyError
 from mailstore.message import MessageId
-from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES
+from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, derive
 
 MessageKey = NewType("MessageKey", bytes)
 """32 random bytes: opens one message's body and columns. Never derived, so that it can be destroyed."""
@@ -36,6 +36,8 @@ FINGERPRINT_BYTES = 16
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _BATCH_INFO = b"strongroom/batch-key/v1"
 _MESSAGE_INFO = b"strongroom/message-key/v1"
+_PART_DIGEST_INFO = b"strongroom/shared-part/v1/digest"
+_PART_LINKS_INFO = b"strongroom/shared-part/v1/links"
 _RING_MAGIC = b"SRKR\x01"
 _DEPOSIT_MAGIC = b"SRDK\x01"
 
@@ -151,6 +153,16 @@ def blind_index(lookup_key: bytes, purpose: str, text: str) -> bytes:
     name = purpose.encode()
     told = struct.pack(">I", len(name)) + name + text.encode("utf-8", "surrogatepass")
     return hmac.digest(lookup_key, told, "sha256")[:BLIND_INDEX_BYTES]
+
+
+def part_digest(archive_key: bytes, content: bytes) -> bytes:
+    """32 bytes by which equal content is known again, and by nobody else: taking mail in needs no archive key."""
+    return hmac.digest(derive(archive_key, info=_PART_DIGEST_INFO), content, "sha256")
+
+
+def part_links_key(archive_key: bytes) -> bytes:
+    """The key of the column that says which parts a message needs."""
+    return derive(archive_key, info=_PART_LINKS_INFO)
 
 
 def address_index(lookup_key: bytes, address: Address) -> bytes:

@@ -121,11 +121,15 @@ class RecipientPlan:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """A sealed copy in the object store: its name, its length in bytes, and the SHA-256 of its bytes."""
+    """A sealed copy in the object store: its name, its length in bytes, and the SHA-256 of its bytes.
+
+    ``dictionary`` is the number of the one without which it does not open, if there is one.
+    """
 
     name: str
     length: int
     digest: bytes = field(repr=False)
+    dictionary: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,13 +157,14 @@ class StoredMessage:
     object_length: int | None = None
     object_digest: bytes | None = field(default=None, repr=False)
     promoted_at: datetime | None = None
+    object_dictionary: int | None = None
 
     @property
     def object(self) -> StoredObject | None:
         """The copy in the object store."""
         if self.object_name is None or self.object_length is None or self.object_digest is None:
             return None
-        return StoredObject(self.object_name, self.object_length, self.object_digest)
+        return StoredObject(self.object_name, self.object_length, self.object_digest, self.object_dictionary)
 
 
 @dataclass(frozen=True)

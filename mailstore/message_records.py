@@ -133,6 +133,7 @@ def set_promoted(connection: Connection, placed: Mapping[MessageId, StoredObject
             "object_name": placed[message].name,
             "object_length": placed[message].length,
             "object_digest": placed[message].digest,
+            "object_dictionary": placed[message].dictionary,
             "promoted_at": now,
         },
     )
@@ -145,7 +146,7 @@ def set_released(connection: Connection, ids: Collection[MessageId]) -> None:
 
 def set_withdrawn(connection: Connection, ids: Collection[MessageId]) -> None:
     """The object store lost its copies, ``AT_ONCE`` at most: only the spool has them. Raises NotFoundError."""
-    nowhere = {"object_name": None, "object_length": None, "object_digest": None, "promoted_at": None}
+    nowhere = dict.fromkeys(("object_name", "object_length", "object_digest", "object_dictionary", "promoted_at"))
     _set_places(connection, ids, lambda _message: nowhere)
 
 
@@ -330,6 +331,7 @@ def _message_values(row: MessageRow) -> dict[str, Any]:
         "object_name": message.object_name,
         "object_length": message.object_length,
         "object_digest": message.object_digest,
+        "object_dictionary": message.object_dictionary,
         "promoted_at": message.promoted_at,
         "sealed_summary": message.sealed_summary,
     }
@@ -366,6 +368,7 @@ def _stored_message(row: Mapping[str, Any]) -> StoredMessage:
         sealed_summary=row["sealed_summary"],
         object_length=row["object_length"],
         object_digest=row["object_digest"],
+        object_dictionary=row["object_dictionary"],
         promoted_at=row["promoted_at"],
     )
 

@@ -104,6 +104,7 @@ messages = Table(
     Column("object_name", String(255), nullable=True),
     Column("object_length", BigInteger, nullable=True),
     Column("object_digest", LargeBinary, nullable=True),
+    Column("object_dictionary", BigInteger, nullable=True),
     Column("promoted_at", Instant, nullable=True),
     Column("sealed_summary", LargeBinary, nullable=False),
     seal_column(),

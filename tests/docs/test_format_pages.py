@@ -72,6 +72,8 @@ def test_key_hierarchy() -> None:
     labels = (
         key_hierarchy._BATCH_INFO,
         key_hierarchy._MESSAGE_INFO,
+        key_hierarchy._PART_DIGEST_INFO,
+        key_hierarchy._PART_LINKS_INFO,
         key_hierarchy._RING_MAGIC[:4],
         key_hierarchy._DEPOSIT_MAGIC[:4],
         key_custody._KEY_FILE_INFO,

@@ -183,6 +183,7 @@ def upgrade() -> None:
         sa.Column("object_name", sa.String(length=255), nullable=True),
         sa.Column("object_length", sa.BigInteger(), nullable=True),
         sa.Column("object_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("object_dictionary", sa.BigInteger(), nullable=True),
         sa.Column("promoted_at", sa.BigInteger(), nullable=True),
         sa.Column("sealed_summary", sa.LargeBinary(), nullable=False),
         sa.Column("seal", sa.LargeBinary(length=16), nullable=False),
