@@ -48,6 +48,16 @@ class DataDirectory:
         return self.path / "keystore.sqlite3"
 
     @property
+    def database_password(self) -> Path:
+        """The password of the row database, when that is on a server and ``init`` was told one."""
+        return self.keys / "database-password"
+
+    @property
+    def keystore_password(self) -> Path:
+        """The password of the keystore, likewise."""
+        return self.keys / "keystore-password"
+
+    @property
     def spool(self) -> Path:
         """Sealed messages that were just taken in."""
         return self.path / "spool"
@@ -56,6 +66,16 @@ class DataDirectory:
     def objects(self) -> Path:
         """The local object store."""
         return self.path / "objects"
+
+    @property
+    def object_store_credentials(self) -> Path:
+        """Access key and secret of the object store, when that is a server."""
+        return self.keys / "object-store"
+
+    @property
+    def object_store_probe(self) -> Path:
+        """What that server was last seen to enforce."""
+        return self.run / "object-store.json"
 
     @property
     def index(self) -> Path:

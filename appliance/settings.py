@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailstore import object_store_url
 from mailstore.addresses import BadAddressError, parse_mailbox
 
 COOLING_OFF_DEFAULT_HOURS = 168
@@ -89,6 +90,12 @@ def mail_address(value: str) -> str:
     except BadAddressError:
         return "must be an address, for example desk@clinic.example"
     return ""
+
+
+def postgresql_url_or_empty(value: str) -> str:
+    """A URL of PostgreSQL, or nothing for a file in the data directory. It is not quoted: it may hold a password."""
+    schemes = ("postgresql://", "postgresql+psycopg://", "postgres://")
+    return "" if not value or value.startswith(schemes) else "must be empty or begin with postgresql://"
 
 
 def time_zone(value: str) -> str:
@@ -198,6 +205,45 @@ class SpoolSettings:
 
 
 @dataclass(frozen=True)
+class ObjectStoreSettings:
+    """Where sealed messages lie for good: below objects/ on this disk, or on a server that speaks S3."""
+
+    url: str = setting(
+        "",
+        "The bucket, as s3+https://HOST:PORT/BUCKET?prefix=NAME (s3+http on loopback only); empty means objects/.",
+        object_store_url.problem,
+    )
+    region: str = setting("us-east-1", "The region that requests are signed for.", text_up_to(63))
+    ca_file: str = setting("", "The authority that signed the store's certificate; empty means the system's.")
+    connections: int = setting(8, "Requests of one process at a time.", between(1, 64))
+    silence_seconds: int = setting(10, "The store counts as away when it is silent for this time.", between(1, 120))
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """Where rows are kept: everything about messages but their bytes, people, holds, the audit log."""
+
+    url: str = setting(
+        "",
+        "A PostgreSQL database, as postgresql://USER@HOST/DATABASE; empty means the file rows.sqlite3 here.",
+        postgresql_url_or_empty,
+    )
+    password_file: str = setting("", "A file whose first line is the password; empty means ~/.pgpass or none.")
+
+
+@dataclass(frozen=True)
+class KeystoreSettings:
+    """Where message keys are kept, wrapped. Never in one database or one backup with the rows."""
+
+    url: str = setting(
+        "",
+        "A PostgreSQL database, as postgresql://USER@HOST/DATABASE; empty means the file keystore.sqlite3 here.",
+        postgresql_url_or_empty,
+    )
+    password_file: str = setting("", "A file whose first line is the password; empty means ~/.pgpass or none.")
+
+
+@dataclass(frozen=True)
 class RouteSettings:
     """A fixed way for one domain, as transport maps do elsewhere."""
 
@@ -281,6 +327,9 @@ class Settings:
     portal: PortalSettings = field(default_factory=PortalSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     spool: SpoolSettings = field(default_factory=SpoolSettings)
+    object_store: ObjectStoreSettings = field(default_factory=ObjectStoreSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    keystore: KeystoreSettings = field(default_factory=KeystoreSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)

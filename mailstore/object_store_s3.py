@@ -14,6 +14,7 @@ from mailstore.errors import NotFoundError, RefusedError, TamperedError
 from mailstore.object_layout import checked_object_name, is_object_name
 from mailstore.s3_bucket import RefusedByStore, S3Bucket
 from mailstore.s3_removal import remove_all
+from mailstore.store_claim import StoreClaim
 
 PUTS_AT_A_TIME = 8
 """Measured on MinIO with 7.6 KB objects: 1 / 4 / 8 threads put 234 / 560 / 659 a second."""
@@ -24,8 +25,9 @@ _TAKEN = 412
 class S3ObjectStore:
     """Sealed objects in a bucket, below its prefix. Safe to use from many threads of one process."""
 
-    def __init__(self, bucket: S3Bucket, *, refuses_taken_names: bool = True) -> None:
+    def __init__(self, bucket: S3Bucket, *, claim: StoreClaim | None = None, refuses_taken_names: bool = True) -> None:
         self._bucket = bucket
+        self._claim = claim
         self._refuses_taken_names = refuses_taken_names
 
     def put(self, name: str, data: bytes) -> None:
@@ -35,7 +37,7 @@ class S3ObjectStore:
             raise RefusedError(f"object {name} is there already")
         headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
         try:
-            self._bucket.request("PUT", name, body=data, headers=headers, expects=(_TAKEN,))
+            self._ours.request("PUT", name, body=data, headers=headers, expects=(_TAKEN,))
         except RefusedByStore as refusal:
             if refusal.is_first_answer or self.get(name) != data:
                 raise RefusedError(f"object {name} is there already") from None
@@ -77,20 +79,27 @@ class S3ObjectStore:
         Raises ``ObjectLockedError`` when the server keeps a version until a date or for a hold.
         """
         checked_object_name(name)
-        remove_all(self._bucket, name)
+        remove_all(self._ours, name)
 
     def exists(self, name: str) -> bool:
         """True when any version or delete marker of the object is there."""
-        return bool(self._bucket.versions(checked_object_name(name)))
+        return bool(self._ours.versions(checked_object_name(name)))
 
     def names(self, folder: str | None = None) -> Iterator[str]:
         """The name of every object of which any version is there, or of those in one folder, in no order."""
-        return filter(is_object_name, self._bucket.names(f"{folder}/" if folder else ""))
+        return filter(is_object_name, self._ours.names(f"{folder}/" if folder else ""))
+
+    @property
+    def _ours(self) -> S3Bucket:
+        """The bucket, as soon as it was seen to be ours."""
+        if self._claim is not None:
+            self._claim.prove()
+        return self._bucket
 
     def _got(self, name: str, headers: Mapping[str, str], *, expects: tuple[int, ...] = ()) -> bytes:
         """The body of a GET. Not found only when the server says so of the object itself."""
         try:
-            return self._bucket.request("GET", name, headers=headers, expects=(404, *expects)).body
+            return self._ours.request("GET", name, headers=headers, expects=(404, *expects)).body
         except RefusedByStore as refusal:
             if refusal.fault.status in expects:
                 raise

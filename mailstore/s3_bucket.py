@@ -148,8 +148,14 @@ class S3Bucket:
         return [upload for upload_key, upload in found if upload_key == key]
 
     def exists(self) -> bool:
-        """True when the bucket is there and we may use it."""
-        return self.attempted(lambda: self._client.bucket_exists(self.url.bucket))
+        """True when the bucket is there and we may use it. A GET, because the answer to a HEAD does not say why."""
+        try:
+            self.request("GET", None, query={"location": ""}, expects=(404,))
+        except RefusedByStore as refusal:
+            if refusal.fault.code == "NoSuchBucket":
+                return False
+            raise refusal.fault.as_error() from refusal
+        return True
 
     def make(self) -> bool:
         """Make the bucket with versions and object lock; without lock where the server has none. False: it is there."""
