@@ -56,6 +56,16 @@ ENTRIES: tuple[Entry, ...] = (
                 type=int,
                 metavar="BASE",
             ),
+            _option(
+                "--database",
+                "where rows are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
+                metavar="URL",
+            ),
+            _option(
+                "--keystore",
+                "where message keys are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
+                metavar="URL",
+            ),
         ),
     ),
     Entry(("serve",), "run the appliance until it is told to end", "serve:run"),

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from appliance import birth_record, config
+from appliance import birth_record, config, database_wiring
 from appliance.acceptance import Acceptance
 from appliance.data_directory import DataDirectory
 from appliance.directory import Directory
 from appliance.settings import Settings
 from appliance.smtp_acceptance import AcceptanceLimits
-from mailstore.database import Database, sqlite_url
+from mailstore.database import Database
 from mailstore.deposit import Depositor
 from mailstore.key_hierarchy import DepositKeys
 from mailstore.keystore import Keystore
@@ -45,14 +45,11 @@ def opened(data: DataDirectory, keys: DepositKeys) -> Iterator[FrontDoorParts]:
     """Open a data directory for depositing; what is waiting is stored before everything is closed."""
     birth_record.verify(data.birth_record, row_key=keys.row_key)
     settings = settings_of(data)
-    database = Database(sqlite_url(data.rows), keys.row_key)
-    keystore = Keystore(data.keystore)
-    try:
-        with depositing(data, settings, keys, database, keystore) as parts:
-            yield parts
-    finally:
-        keystore.close()
-        database.dispose()
+    with (
+        database_wiring.opened(data, settings, keys.row_key) as (database, keystore),
+        depositing(data, settings, keys, database, keystore) as parts,
+    ):
+        yield parts
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance import birth_record, schema
+from appliance import birth_record, database_wiring, schema
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
 from appliance.settings import Settings
 from mailstore import key_custody
-from mailstore.database import Database, sqlite_url
-from mailstore.errors import NotFoundError, RefusedError
+from mailstore.database import Database
+from mailstore.errors import RefusedError
 from mailstore.key_custody import KeyFile, PassphraseFile, Secret
 from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
@@ -79,24 +79,14 @@ class Appliance:
     def with_ring(cls, data: DataDirectory, settings: Settings, ring: KeyRing) -> Iterator[Appliance]:
         """Open a data directory with a key ring that was handed over."""
         prove(data, ring)
-        database = Database(sqlite_url(data.rows), ring.row_key)
-        with database.read() as connection:
-            schema.require(connection)
-        keystore = Keystore(data.keystore)
-        try:
+        with database_wiring.opened(data, settings, ring.row_key) as (database, keystore):
+            with database.read() as connection:
+                schema.require(connection)
             yield cls(data, settings, ring, database, keystore, SystemClock())
-        finally:
-            keystore.close()
-            database.dispose()
 
 
 def prove(data: DataDirectory, ring: KeyRing) -> None:
-    """``TamperedError`` when the directory was not made as its birth record says, ``NotFoundError`` without its rows.
-
-    A lost row database is never made anew: mail, holds and the audit log would be gone without a word.
-    """
-    if not data.rows.exists():
-        raise NotFoundError(f"{data.rows.name} is not there", fix="restore it from a backup")
+    """``TamperedError`` when the directory was not made as its birth record says."""
     birth_record.verify(data.birth_record, row_key=ring.row_key)
 
 

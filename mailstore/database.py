@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import URL, Connection, Engine, MetaData, make_url
+from sqlalchemy import URL, Connection, Engine, MetaData, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -47,6 +47,9 @@ class DatabaseEngine(Protocol):
 
     def problems(self, connection: Connection) -> list[str]:
         """What the engine itself finds wrong with its files and with references between tables."""
+
+    def shortcomings(self, connection: Connection) -> list[str]:
+        """How it is kept worse than it should be, in plain words."""
 
     def foreign_programs(self, connection: Connection) -> list[str]:
         """Names of triggers, views and the like, which would run in our name."""
@@ -99,8 +102,17 @@ class Database:
     def create_all(self, *metadatas: MetaData) -> None:
         """Create the tables that are missing: those of the ground floor and of the floors given."""
         with self.write() as connection:
+            there = set(inspect(connection).get_table_names())
             for metadata in dict.fromkeys((METADATA, *metadatas)):
-                metadata.create_all(connection)
+                missing = [table for table in metadata.sorted_tables if table.name not in there]
+                metadata.create_all(connection, tables=missing, checkfirst=False)
+
+    def drop_all(self, *metadatas: MetaData) -> None:
+        """Remove the tables of these floors and what steps were taken: for a beginning that failed."""
+        with self.write() as connection:
+            for metadata in reversed(metadatas):
+                metadata.drop_all(connection)
+            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
 
     def truncate_journal(self) -> None:
         """Rid the database of older versions of its rows, as far as its engine can, so that no remnant stays in it.
@@ -117,6 +129,11 @@ class Database:
         """What the engine itself finds wrong with its file: pages, indexes, references between tables."""
         with self.read() as connection:
             return self._engine.problems(connection)
+
+    def shortcomings(self) -> list[str]:
+        """What its server must be set to and is not; nothing, when all is well."""
+        with self.read() as connection:
+            return self._engine.shortcomings(connection)
 
     def dispose(self) -> None:
         """Close every connection. Called once, when the process ends."""

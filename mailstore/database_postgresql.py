@@ -111,6 +111,11 @@ class PostgresqlEngine:
         """Rows that name rows which are not there, failed page checksums, and what amcheck finds where it is there."""
         return [*_lost_references(connection), *_failed_checksums(connection), *_bad_indexes(connection)]
 
+    def shortcomings(self, connection: Connection) -> list[str]:
+        """Settings without which a commit that was answered can be lost with the server's power."""
+        asked = "SELECT name FROM pg_settings WHERE setting = 'off' AND name IN ('fsync', 'full_page_writes')"
+        return sorted(f"its server has {name} = off" for name in connection.exec_driver_sql(asked).scalars())
+
     def foreign_programs(self, connection: Connection) -> list[str]:
         """Whatever the server would run in our name."""
         return list(connection.exec_driver_sql(PROGRAMS).scalars())
@@ -200,15 +205,17 @@ def _refuse_dead(connection: psycopg.Connection[Any], record: object, fairy: obj
 def _refuse_unfit(engine: Engine, what: str) -> None:
     asked = (
         "SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit'),"
-        " current_setting('server_encoding'), pg_is_in_recovery()"
+        " current_setting('server_encoding'), pg_is_in_recovery(), datcollate FROM pg_database"
+        " WHERE datname = current_database()"
     )
     with engine.connect() as connection, connection.begin():
-        version, commit, encoding, is_replica = connection.exec_driver_sql(asked).one()
+        version, commit, encoding, is_replica, collation = connection.exec_driver_sql(asked).one()
     problem = {
         "its release is older than 15": version < OLDEST_SERVER,
         "its commits do not wait for the disk": commit != "on",
         f"its encoding is {encoding}, not UTF8": encoding not in {"UTF8", "SQL_ASCII"},
         "it is a replica that cannot be written": is_replica,
+        f"its database sorts by {collation}, not C": collation.partition(".")[0] not in {"C", "POSIX"},
     }
     for sentence, is_so in problem.items():
         if is_so:

@@ -76,6 +76,11 @@ class SqliteEngine:
         lost = {f"a row of {row[0]} names a row of {row[2]} that is not there" for row in references}
         return [each for each in pages if each != "ok"] + sorted(lost)
 
+    def shortcomings(self, connection: Connection) -> list[str]:
+        """None: what a file needs is set by every connection."""
+        del connection
+        return []
+
     def foreign_programs(self, connection: Connection) -> list[str]:
         """Triggers and views."""
         asked = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"

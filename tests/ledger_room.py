@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailstore.database import Database, sqlite_url
+from mailstore.database import Database
 from mailstore.message import AccountId, MessageId, Origin, RecipientState, Route, StoredMessage, identifier_from
 from mailstore.message_records import MessageRow, RecipientRow
+from tests import database_room
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 ROW_KEY = b"r" * 32
-FILE_NAME = "rows.sqlite3"
+FILE_NAME = database_room.ROWS
 
 
 def opened(directory: Path, *, row_key: bytes = ROW_KEY, patience_seconds: float = 30) -> Database:
-    return Database(sqlite_url(directory / FILE_NAME), row_key, patience_seconds=patience_seconds)
+    return Database(database_room.rows_url(directory), row_key, patience_seconds=patience_seconds)
 
 
 def created(directory: Path, *, patience_seconds: float = 30) -> Database:

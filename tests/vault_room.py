@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from mailstore import mailboxes, message_records
 from mailstore.addresses import parse_mailbox
 from mailstore.audit_entry import AuditFact
-from mailstore.database import Database, sqlite_url
+from mailstore.database import Database
 from mailstore.deposit import Deposit, Depositor, FollowUp
 from mailstore.destruction import Destruction
 from mailstore.key_hierarchy import KeyRing, address_index
@@ -40,6 +40,7 @@ from mailstore.spool_release import Released, SpoolRelease
 from mailstore.time_witnesses import SetMachine
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import SetClock
+from tests import database_room
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC)
 RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
@@ -56,9 +57,8 @@ class Vault:
 
     def __post_init__(self) -> None:
         self.directory.mkdir(exist_ok=True)
-        path = self.directory / "keystore.sqlite3"
-        self.keystore = Keystore(path) if path.exists() else Keystore.create(path)
-        self.database = Database(sqlite_url(self.directory / "rows.sqlite3"), self.ring.row_key)
+        self.keystore = database_room.keystore_of(self.directory)
+        self.database = Database(database_room.rows_url(self.directory), self.ring.row_key)
         self.database.create_all()
         self.objects = LocalObjectStore.made(self.directory / "objects")
         self.spool = self.directory / "spool"

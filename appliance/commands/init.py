@@ -15,6 +15,7 @@ from appliance.data_directory import DataDirectory
 from appliance.settings import PracticeSettings, Settings, domain_name, text_up_to
 from mailstore import durable_file
 from mailstore.errors import RefusedError, StorageUnavailableError
+from mailstore.key_hierarchy import KeyRing
 
 LOOPBACK = "127.0.0.1"
 HIGHEST_BASE = 65_535 - 587
@@ -25,12 +26,16 @@ def run(call: Call) -> Outcome:
     """Make the directory. ``RefusedError`` when something is there already or an argument makes no sense."""
     arguments = call.arguments
     settings = settings_for(arguments.practice, arguments.domain.lower(), arguments.loopback)
+    database, keystore = foundation.database_settings(arguments.database, arguments.keystore)
+    settings = replace(settings, database=database, keystore=keystore)
     birth = BirthRecord.of(now=call.clock.now(), loopback_base=arguments.loopback)
     data = call.data
     _claim(data)
     try:
-        _fill(DataDirectory(data.unfinished), call, settings, birth)
-        _put_in_place(data)
+        place = DataDirectory(data.unfinished)
+        settings, ring = _fill(place, call, settings, birth)
+        with foundation.databases_made(place, settings, ring, call.clock):
+            _put_in_place(data)
     except OSError as error:
         _withdraw(data)
         raise StorageUnavailableError(
@@ -85,7 +90,7 @@ def _claim(data: DataDirectory) -> None:
         ) from error
 
 
-def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthRecord) -> None:
+def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthRecord) -> tuple[Settings, KeyRing]:
     for folder in place.folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ring = foundation.make_keys(place, passphrase_file=call.passphrase_file, key_file=call.key_file)
@@ -93,9 +98,10 @@ def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthReco
         practice=settings.practice.name, domain=settings.practice.domain, now=call.clock.now()
     )
     tls_certificates.write(place.tls, made)
-    foundation.make_databases(place, ring, call.clock)
+    settings = foundation.with_password_files(place, settings)
     durable_file.write_new(place.birth_record, birth_record.to_text(birth, row_key=ring.row_key).encode())
     durable_file.write_new(place.settings, config.sample(settings).encode())
+    return settings, ring
 
 
 def _put_in_place(data: DataDirectory) -> None:

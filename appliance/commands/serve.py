@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 import sys
 
-from appliance import front_door_wiring, log_setup, process_file, process_hardening, schema, supervisor, wiring
+from appliance import (
+    database_wiring,
+    front_door_wiring,
+    log_setup,
+    process_file,
+    process_hardening,
+    schema,
+    supervisor,
+    wiring,
+)
 from appliance.command_call import Call, Outcome
 from appliance.data_directory import DataDirectory
+from appliance.settings import Settings
 from mailstore import key_custody
 from mailstore.database import Database, sqlite_url
 from mailstore.errors import TamperedError
@@ -27,7 +37,7 @@ def run(call: Call) -> Outcome:
             tree.start()
             ring = key_custody.unlock(data.keys, secret)
             wiring.prove(data, ring)
-            _bring_up_to_date(data, ring)
+            _bring_up_to_date(data, settings, ring)
             tree.run(ring, when_ready=lambda: _say_ready(settings.ports))
         finally:
             tree.end()
@@ -39,17 +49,14 @@ def _say_ready(ports: dict[str, int]) -> None:
     sys.stdout.flush()
 
 
-def _bring_up_to_date(data: DataDirectory, ring: KeyRing) -> None:
+def _bring_up_to_date(data: DataDirectory, settings: Settings, ring: KeyRing) -> None:
     """Take the steps of the row database that a new release brought, before any role opens it."""
-    database = Database(sqlite_url(data.rows), ring.row_key)
-    try:
+    with database_wiring.rows(data, settings, ring.row_key) as database:
         with database.read() as connection:
             found = schema.revision(connection)
         if found is None:
-            raise TamperedError(f"{data.rows.name} holds no tables", fix="restore it from a backup")
+            raise TamperedError("the row database holds no tables", fix="restore it from a backup")
         if found != schema.HEAD:
             from appliance import migration  # noqa: PLC0415 - alembic is loaded only when there is a step to take
 
             migration.upgrade(database)
-    finally:
-        database.dispose()

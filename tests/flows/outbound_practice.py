@@ -28,7 +28,7 @@ from appliance.smtp_outbound import ClientSettings
 from mailstore import audit_trail, mailboxes, message_records, outbox
 from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
-from mailstore.database import Database, sqlite_url
+from mailstore.database import Database
 from mailstore.deposit import Depositor
 from mailstore.key_hierarchy import KeyRing, address_index
 from mailstore.keystore import Keystore
@@ -39,6 +39,7 @@ from mailstore.outbox import Kind
 from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
 from mailstore.wall_clock import SetClock
+from tests import database_room
 from portal.front_door import Accepted
 
 DOCTOR = "doctor@clinic.example"
@@ -174,10 +175,8 @@ def doctor(_connection: Connection) -> AccountId:
 def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> Iterator[OutboundPractice]:
     """Open a practice in a folder; ``make`` it first, or find it as an earlier one left it."""
     ring = RING
-    if make:
-        Keystore.create(folder / "keystore.sqlite3").close()
-    keystore = Keystore(folder / "keystore.sqlite3")
-    database = Database(sqlite_url(folder / "rows.sqlite3"), ring.row_key)
+    keystore = database_room.keystore_of(folder)
+    database = Database(database_room.rows_url(folder), ring.row_key)
     if make:
         _create(database, ring)
     clock = SetClock(at)

@@ -9,16 +9,17 @@ from sqlalchemy import text
 
 from archive import archive_records, tables
 from archive.archive_records import ArchiveCounts, ArchiveEntry
-from mailstore.database import Database, sqlite_url
+from mailstore.database import Database
 from mailstore.errors import TamperedError
 from mailstore.message import MessageId, identifier_from
+from tests import database_room
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    database = Database(sqlite_url(tmp_path / "rows.sqlite3"), b"r" * 32)
+    database = Database(database_room.rows_url(tmp_path), b"r" * 32)
     database.create_all(tables.METADATA)
     return database
 

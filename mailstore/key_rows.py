@@ -1,0 +1,191 @@
+"""What the rows of every keystore are asked, whatever engine keeps them.
+
+``batches``: one row for every group commit. ``message_keys``: which messages have a key, of which batch. ``destroyed``:
+a tombstone for every key that died. Questions are written once, with ``?`` for each value.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from mailstore.errors import DestroyedError, NotFoundError, RefusedError, TamperedError
+from mailstore.instants import instant_of, microseconds
+from mailstore.keystore import BEYOND_ALL_IDS, BatchOfKeys, Destroyed, KeptKey, WrappedKey
+from mailstore.message import MessageId
+
+AT_ONCE: Final = 500
+
+Found = list[tuple[Any, ...]]
+
+
+class KeyTransaction(Protocol):
+    """One durable transaction, alone among the writers."""
+
+    def ask(self, question: str, values: Sequence[object] = ()) -> Found:
+        """Run one statement; what it finds, if it asks for anything."""
+
+    def run_each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
+        """Run one statement for each of many values."""
+
+
+class KeyRows(ABC):
+    """A keystore's contract as far as it is the same everywhere."""
+
+    @abstractmethod
+    def _ask(self, question: str, values: Sequence[object] = ()) -> Found:
+        """What the newest committed rows answer."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[KeyTransaction]:
+        """Begin a transaction; it is durable at the end of the block, undone by an exception."""
+
+    @abstractmethod
+    def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
+        """Batch, fingerprint, wrapped batch key or None, wrapped message key; None for a message without a key."""
+
+    @abstractmethod
+    def _insert_keys(self, transaction: KeyTransaction, keys: Sequence[KeptKey]) -> None:
+        """Add keys whose batches are there and whose messages have none."""
+
+    @abstractmethod
+    def _page_of_keys(self, after: str) -> list[KeptKey]:
+        """The first keys behind an id, in the order of ids, ``AT_ONCE`` at most."""
+
+    def add_batch(self, wrapped: BatchOfKeys) -> None:
+        """As the port says."""
+        with self._writing() as transaction:
+            _refuse_destroyed(transaction, [message for message, _ in wrapped.message_keys])
+            transaction.ask(
+                "INSERT INTO batches (batch, made_at, sealed_for, wrapped) VALUES (?, ?, ?, ?)",
+                (wrapped.batch, microseconds(wrapped.made_at), wrapped.sealed_for, wrapped.wrapped),
+            )
+            keys = [KeptKey(message, wrapped.batch, key) for message, key in wrapped.message_keys]
+            self._insert_keys(transaction, keys)
+
+    def wrapped_key(self, message: MessageId) -> WrappedKey:
+        """As the port says."""
+        row = self._wrapped(message)
+        if row is None and self.is_destroyed(message):
+            raise DestroyedError(f"message {message} was disposed of", fix=DestroyedError.SEE)
+        if row is None:
+            raise NotFoundError(f"there is no key for message {message}")
+        if row[2] is None or row[3] is None:
+            raise TamperedError(f"keystore row message_keys/{message} names a batch that is not there")
+        return WrappedKey(message, *row)
+
+    def has_key(self, message: MessageId) -> bool:
+        """As the port says."""
+        return bool(self._ask("SELECT 1 FROM message_keys WHERE message = ?", (message,)))
+
+    def has_keys(self, messages: Sequence[MessageId]) -> bool:
+        """As the port says."""
+        marks = ",".join("?" * len(messages))
+        question = f"SELECT count(*) FROM message_keys WHERE message IN ({marks})"  # noqa: S608 -- only question marks
+        return bool(self._ask(question, tuple(messages))[0][0] == len(messages))
+
+    def is_destroyed(self, message: MessageId) -> bool:
+        """As the port says."""
+        return bool(self._ask("SELECT 1 FROM destroyed WHERE message = ?", (message,)))
+
+    def destroyed(self) -> Iterator[MessageId]:
+        """As the port says."""
+        return (mark.message for mark in self.marks())
+
+    def destroyed_at(self, message: MessageId) -> datetime | None:
+        """As the port says."""
+        found = self._ask("SELECT at FROM destroyed WHERE message = ?", (message,))
+        return instant_of(found[0][0]) if found else None
+
+    def messages_keyed_before(
+        self, instant: datetime, *, since: str = "", until: str = BEYOND_ALL_IDS
+    ) -> Iterator[MessageId]:
+        """As the port says."""
+        after = since
+        while page := self._ask(
+            "SELECT k.message FROM message_keys k JOIN batches b USING (batch)"
+            " WHERE k.message > ? AND k.message < ? AND b.made_at < ? ORDER BY k.message LIMIT ?",
+            (after, until, microseconds(instant), AT_ONCE),
+        ):
+            yield from (MessageId(row[0]) for row in page)
+            after = page[-1][0]
+
+    def batches(self) -> Iterator[BatchOfKeys]:
+        """As the port says."""
+        after = b""
+        question = "SELECT batch, made_at, sealed_for, wrapped FROM batches WHERE batch > ? ORDER BY batch LIMIT ?"
+        while page := self._ask(question, (after, AT_ONCE)):
+            for batch, made_at, sealed_for, wrapped in page:
+                yield BatchOfKeys(batch, instant_of(made_at), sealed_for, wrapped, ())
+            after = page[-1][0]
+
+    def kept_keys(self) -> Iterator[KeptKey]:
+        """As the port says."""
+        after = ""
+        while page := self._page_of_keys(after):
+            yield from page
+            after = page[-1].message
+
+    def marks(self) -> Iterator[Destroyed]:
+        """As the port says."""
+        after = ""
+        question = "SELECT message, at, is_proved FROM destroyed WHERE message > ? ORDER BY message LIMIT ?"
+        while page := self._ask(question, (after, AT_ONCE)):
+            yield from (Destroyed(MessageId(row[0]), instant_of(row[1]), bool(row[2])) for row in page)
+            after = page[-1][0]
+
+    def adopt(
+        self,
+        *,
+        batches: Sequence[BatchOfKeys] = (),
+        kept_keys: Sequence[KeptKey] = (),
+        marks: Sequence[Destroyed] = (),
+    ) -> None:
+        """As the port says."""
+        with self._writing() as transaction:
+            transaction.run_each(
+                "INSERT INTO batches (batch, made_at, sealed_for, wrapped) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [(each.batch, microseconds(each.made_at), each.sealed_for, each.wrapped) for each in batches],
+            )
+            transaction.run_each(
+                "INSERT INTO destroyed (message, at, is_proved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(mark.message, microseconds(mark.at), int(mark.is_proved)) for mark in marks],
+            )
+            question = "SELECT 1 FROM message_keys WHERE message = ?"
+            self._insert_keys(transaction, [key for key in kept_keys if not transaction.ask(question, (key.message,))])
+
+
+def not_proved(transaction: KeyTransaction, messages: Sequence[MessageId]) -> list[MessageId]:
+    """Those of which it is not known yet that their key is gone for good.
+
+    A key that was destroyed and proved to be, and is back, was brought back by an older file.
+    """
+    question = (
+        "SELECT 1 FROM destroyed d WHERE d.message = ? AND d.is_proved = 1"
+        " AND NOT EXISTS (SELECT 1 FROM message_keys k WHERE k.message = d.message)"
+    )
+    return [message for message in messages if not transaction.ask(question, (message,))]
+
+
+def bury(transaction: KeyTransaction, messages: Sequence[MessageId], *, at: datetime) -> None:
+    """Delete the rows of messages, and leave a tombstone each."""
+    transaction.run_each("DELETE FROM message_keys WHERE message = ?", [(message,) for message in messages])
+    transaction.run_each(
+        "INSERT INTO destroyed (message, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        [(message, microseconds(at)) for message in messages],
+    )
+
+
+def mark_proved(transaction: KeyTransaction, messages: Sequence[MessageId]) -> None:
+    """A run for these has nothing to do any more."""
+    transaction.run_each("UPDATE destroyed SET is_proved = 1 WHERE message = ?", [(message,) for message in messages])
+
+
+def _refuse_destroyed(transaction: KeyTransaction, messages: Sequence[MessageId]) -> None:
+    marks = ",".join("?" * len(messages))
+    question = f"SELECT message FROM destroyed WHERE message IN ({marks})"  # noqa: S608 -- only question marks go in
+    if messages and transaction.ask(question, messages):
+        raise RefusedError("a destroyed message takes no new key")

@@ -1,0 +1,171 @@
+"""One contract for every keystore: what depositing, opening and destroying rely on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailstore.errors import DestroyedError, NotFoundError, RefusedError, StorageUnavailableError, TamperedError
+from mailstore.keystore import BatchOfKeys, Destroyed, Keystore
+from mailstore.message import MessageId, identifier_from
+from tests import database_room
+from tests.database_room import ENGINES, Engine
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+
+def batch(count: int = 1, *, made_at: datetime = NOW) -> BatchOfKeys:
+    keys = tuple((MessageId(identifier_from(os.urandom(16))), os.urandom(60)) for _ in range(count))
+    return BatchOfKeys(os.urandom(16), made_at, os.urandom(16), os.urandom(80), keys)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    found: Engine = request.param
+    return found
+
+
+@pytest.fixture
+def keystore(tmp_path: Path, engine: Engine) -> Iterator[Keystore]:
+    made = database_room.made_keystore(tmp_path, engine=engine)
+    yield made
+    made.close()
+
+
+def test_keys_are_found_again_after_a_restart(keystore: Keystore, tmp_path: Path, engine: Engine) -> None:
+    kept = batch(3)
+    keystore.add_batch(kept)
+    keystore.close()
+    again = database_room.opened_keystore(tmp_path, engine=engine)
+    for message, key in kept.message_keys:
+        found = again.wrapped_key(message)
+        assert (found.batch, found.sealed_for, found.wrapped_batch_key) == (kept.batch, kept.sealed_for, kept.wrapped)
+        assert found.wrapped_message_key == key
+        assert again.has_key(message)
+        assert not again.is_destroyed(message)
+    again.close()
+
+
+def test_missing_keystore_is_never_replaced_by_an_empty_one(tmp_path: Path, engine: Engine) -> None:
+    for _ in range(2):
+        with pytest.raises(NotFoundError):
+            database_room.opened_keystore(tmp_path, engine=engine)
+
+
+@pytest.mark.usefixtures("keystore")
+def test_existing_keystore_is_not_made_again(tmp_path: Path, engine: Engine) -> None:
+    with pytest.raises(RefusedError):
+        database_room.made_keystore(tmp_path, engine=engine)
+
+
+def test_unknown_message_has_no_key(keystore: Keystore) -> None:
+    with pytest.raises(NotFoundError):
+        keystore.wrapped_key(MessageId("x" * 26))
+    assert not keystore.has_key(MessageId("x" * 26))
+    assert not keystore.has_keys([MessageId("x" * 26)])
+
+
+def test_destroyed_key_is_gone_and_the_others_stay(keystore: Keystore) -> None:
+    batches = [batch(64) for _ in range(5)]
+    for kept in batches:
+        keystore.add_batch(kept)
+    doomed = [pair for kept in batches for pair in kept.message_keys[::3]]
+    assert keystore.remnants([doomed[0][1]])
+    keystore.destroy([message for message, _ in doomed], at=NOW)
+    assert not keystore.remnants([key for _, key in doomed])
+    for message, _ in doomed:
+        with pytest.raises(DestroyedError):
+            keystore.wrapped_key(message)
+        assert keystore.destroyed_at(message) == NOW
+    assert list(keystore.destroyed()) == sorted(message for message, _ in doomed)
+    survivors = [pair for kept in batches for at, pair in enumerate(kept.message_keys) if at % 3]
+    for message, key in survivors:
+        assert keystore.wrapped_key(message).wrapped_message_key == key
+
+
+def test_destruction_run_again_converges(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    message = kept.message_keys[0][0]
+    keystore.destroy([message], at=NOW)
+    keystore.destroy([message], at=NOW + timedelta(days=1))
+    assert keystore.destroyed_at(message) == NOW
+    assert keystore.wrapped_key(kept.message_keys[1][0]).wrapped_message_key == kept.message_keys[1][1]
+
+
+def test_destroyed_message_takes_no_new_key(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    message = kept.message_keys[0][0]
+    keystore.destroy([message], at=NOW)
+    again = BatchOfKeys(os.urandom(16), NOW, os.urandom(16), os.urandom(80), kept.message_keys[:1])
+    with pytest.raises(RefusedError):
+        keystore.add_batch(again)
+    assert not keystore.has_key(message)
+
+
+def test_batch_is_kept_whole_or_not_at_all(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    fresh = batch(1)
+    clash = BatchOfKeys(fresh.batch, NOW, b"", b"", (*fresh.message_keys, kept.message_keys[0]))
+    with pytest.raises(StorageUnavailableError):
+        keystore.add_batch(clash)
+    assert not keystore.has_key(fresh.message_keys[0][0])
+    keystore.add_batch(fresh)
+
+
+def test_key_whose_batch_is_gone_is_named(keystore: Keystore, tmp_path: Path, engine: Engine) -> None:
+    kept = batch()
+    keystore.add_batch(kept)
+    database_room.attack(tmp_path / database_room.KEYSTORE, "DELETE FROM batches", engine=engine)
+    with pytest.raises(TamperedError, match=f"message_keys/{kept.message_keys[0][0]}"):
+        keystore.wrapped_key(kept.message_keys[0][0])
+
+
+def test_keys_are_listed_by_age(keystore: Keystore) -> None:
+    old, young = batch(700, made_at=NOW - timedelta(hours=2)), batch(3)
+    keystore.add_batch(old)
+    keystore.add_batch(young)
+    listed = list(keystore.messages_keyed_before(NOW - timedelta(hours=1)))
+    assert listed == sorted(message for message, _ in old.message_keys)
+    middle = listed[350]
+    assert list(keystore.messages_keyed_before(NOW - timedelta(hours=1), until=middle)) == listed[:350]
+    assert list(keystore.messages_keyed_before(NOW - timedelta(hours=1), since=middle)) == listed[351:]
+
+
+def test_many_threads_keep_and_find_keys_together(keystore: Keystore) -> None:
+    batches = [batch(5) for _ in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(keystore.add_batch, batches))
+        messages = [message for kept in batches for message, _ in kept.message_keys]
+        assert all(pool.map(keystore.has_key, messages))
+    assert keystore.has_keys(messages)
+
+
+def test_keystore_that_was_copied_piece_by_piece_says_the_same(
+    keystore: Keystore, tmp_path: Path, engine: Engine
+) -> None:
+    for _ in range(3):
+        keystore.add_batch(batch(4))
+    messages = [key.message for key in keystore.kept_keys()]
+    keystore.destroy(messages[:2], at=NOW)
+    (tmp_path / "copy").mkdir()
+    copy = database_room.made_keystore(tmp_path / "copy", engine=engine)
+    for _ in range(2):  # what is there already stays as it is
+        copy.adopt(batches=list(keystore.batches()))
+        copy.adopt(kept_keys=list(keystore.kept_keys()), marks=list(keystore.marks()))
+    assert [copy.wrapped_key(message) for message in messages[2:]] == [
+        keystore.wrapped_key(message) for message in messages[2:]
+    ]
+    assert list(copy.marks()) == [Destroyed(message, NOW, is_proved=True) for message in sorted(messages[:2])]
+    copy.close()
+
+
+def test_nothing_stands_in_the_way_of_destruction(keystore: Keystore) -> None:
+    assert keystore.shortcomings() == []
