@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -205,6 +206,7 @@ class S3Bucket:
     def _read(self, answer: BaseHTTPResponse) -> bytes:
         """The whole body. The connection goes back to the pool only after that."""
         try:
+            _refuse_cut_headers(answer)
             body = b"".join(_bounded(answer, ends=time.monotonic() + self.limits.call_seconds))
         except BaseException:
             answer.close()
@@ -242,6 +244,16 @@ class _Client(Minio):
         """Key and id of each upload in parts that was not finished."""
         found = self._list_multipart_uploads(bucket, prefix=prefix)
         return [(upload.object_name, upload.upload_id or "") for upload in found.uploads]
+
+
+def _refuse_cut_headers(answer: BaseHTTPResponse) -> None:
+    """An answer that broke off within its headers looks like an empty one: whole ones say how long they are.
+
+    RFC 9112 section 6.3 lets a server leave the length out and close the connection; no S3 server does.
+    """
+    is_chunked = "Transfer-Encoding" in answer.headers
+    if answer.status != HTTPStatus.NO_CONTENT and not is_chunked and "Content-Length" not in answer.headers:
+        raise ConnectionError("the answer broke off within its headers")
 
 
 def _bounded(answer: BaseHTTPResponse, *, ends: float) -> Iterator[bytes]:
