@@ -1,0 +1,80 @@
+"""Which scenario meets which fault in which cycle: a fixed spread, so that a cycle is known by its number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tests.torture import bad_clock, bad_disk, burst, fault, rivals
+from tests.torture.scenario import SCENARIOS, Scenario
+from tests.torture.trial import Trial
+
+FAULTS: Mapping[str, Callable[[Trial], None]] = {
+    each.__name__: each
+    for each in (
+        fault.kill,
+        fault.kill_twice,
+        fault.error,
+        fault.full,
+        fault.moment,
+        rivals.pause,
+        rivals.beside,
+        bad_disk.sync_error,
+        bad_disk.sync_slow,
+        bad_disk.no_room,
+        bad_clock.clock,
+        burst.role_killed,
+    )
+}
+"""Every fault by its name. One more function is one more kind."""
+
+OF_ONE = frozenset({"role_killed"})
+"""Faults that suit only the scenarios that name them."""
+
+TWICE = frozenset({"kill", "kill_twice"})
+"""Faults that have two turns with each scenario in one round, the others one."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One place in the round. ``number`` counts the turns of this pair, so that failpoints can take turns too."""
+
+    scenario: Scenario
+    fault: str
+    number: int = 0
+
+    @property
+    def kind(self) -> str:
+        """As ``KIND=`` names it."""
+        return f"{self.scenario.name}/{self.fault}"
+
+
+def often(name: str) -> int:
+    """How many turns a fault has with each scenario in one round."""
+    return 2 if name in TWICE else 1
+
+
+def suits(scenario: Scenario, name: str) -> bool:
+    """True when the fault can disturb the scenario."""
+    return name in scenario.faults if scenario.faults else name not in OF_ONE
+
+
+def round_of(kind: str = "") -> list[Turn]:
+    """All turns, the scenarios alternating; with ``kind`` only those of a scenario, of a fault, or of a pair."""
+    turns = [
+        Turn(scenario, name, number)
+        for number in range(max(map(often, FAULTS)))
+        for name in FAULTS
+        for scenario in SCENARIOS
+        if number < often(name) and suits(scenario, name)
+    ]
+    return [turn for turn in turns if kind in {"", turn.scenario.name, turn.fault, turn.kind}]
+
+
+def turn_of(cycle: int, kind: str = "") -> Turn:
+    """The turn of a cycle. Each round goes on with the failpoints where the last one ended."""
+    turns = round_of(kind)
+    if not turns:
+        raise ValueError(f"there is no kind {kind!r}")
+    turn = turns[cycle % len(turns)]
+    return Turn(turn.scenario, turn.fault, cycle // len(turns) * often(turn.fault) + turn.number)

@@ -1,0 +1,85 @@
+"""Plays cycle after cycle and reports: ``make torture N=100 SEED=7``, or ``python -m tests.torture.rehearsal``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.torture import world
+from tests.torture.oracle import Found
+from tests.torture.programme import FAULTS, turn_of
+from tests.torture.report import Report
+from tests.torture.trial import Trial
+from tests.torture.world import World
+
+Told = Callable[[str], None]
+
+
+def rehearse(place: Path, *, cycles: int, seed: int, kind: str = "", at: str = "", tell: Told | None = None) -> Report:
+    """Play ``cycles`` cycles. The number of the first is the seed: a cycle is the same whenever it is played."""
+    report, begun = Report(seed), time.monotonic()
+    with world.opened(place) as theatre:
+        for number in range(seed, seed + cycles):
+            _cycle(theatre, report, number, kind=kind, at=at)
+            if tell:
+                tell(f"{report.cycles} cycles, {len(report.failures)} failed, {time.monotonic() - begun:.0f} s")
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def _cycle(theatre: World, report: Report, number: int, *, kind: str, at: str) -> None:
+    turn = turn_of(number, kind)
+    name, chance = f"c{number}", random.Random(number)  # noqa: S311 - a rehearsal that can be repeated
+    directory, oracle = theatre.begun(turn.scenario.before, name)
+    trial = Trial(theatre, turn.scenario, directory, oracle, chance, turn.number, at)
+    FAULTS[turn.fault](trial)
+    trial.mend()
+    found = trial.judged()
+    command = f"make torture N=1 SEED={number}" + (f" KIND={kind}" if kind else "") + (f" AT={at}" if at else "")
+    report.count(turn.kind, command, struck=trial.injected, acknowledged=len(oracle.promised), found=found)
+    _clear(directory, found)
+
+
+def _clear(directory: Path, found: list[Found]) -> None:
+    """What broke a promise is left where it is, to be looked at."""
+    if not found:
+        shutil.rmtree(directory)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"\r{line}")
+
+
+def main() -> int:
+    """The rehearsal as a program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cycles", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--kind", default="", help="a scenario, a fault, or both: dispose, kill, dispose/kill")
+    parser.add_argument("--at", default="", help="the failpoint, as STRONGROOM_FAILPOINT names it")
+    parser.add_argument("--place", type=Path, help="where to play; kept afterwards")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with TemporaryDirectory(prefix="strongroom-torture-") as own:
+        place = asked.place or Path(own)
+        report = rehearse(
+            place,
+            cycles=asked.cycles,
+            seed=asked.seed,
+            kind=asked.kind,
+            at=asked.at,
+            tell=None if asked.json else _tell,
+        )
+    sys.stdout.write(json.dumps(report.told()) + "\n" if asked.json else "\n" + "\n".join(report.lines()) + "\n")
+    return 0 if report.is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Which step of the appliance's life is disturbed, and what has happened before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.torture.letter import Letter
+
+
+@dataclass(frozen=True)
+class Act:
+    """One scene. ``letters`` are taken in by it, of every sort in turn; ``told`` is what else it is told.
+
+    ``failpoint`` is for what happened before: the past of a practice may hold a crash that nobody has mended.
+    """
+
+    scene: str
+    letters: int = 0
+    told: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    failpoint: str = ""
+
+    def written(self, sheaf: str) -> list[Letter]:
+        """Its letters, each with a name of its own."""
+        return [letter_of(f"letter-{sheaf}-{number}", number) for number in range(self.letters)]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``before`` happens in peace, ``act`` is disturbed, ``after`` happens in peace when all is mended.
+
+    ``faults`` are the only ones that suit it; none named: all that suit an act.
+    """
+
+    name: str
+    act: Act
+    before: tuple[Act, ...] = ()
+    after: tuple[Act, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def letter_of(name: str, number: int) -> Letter:
+    """Small ones and large ones, due at once or not, under the hold or not, to Ann or out of the house."""
+    return Letter(
+        name,
+        characters=(300, 3_000, 90_000, 7_000)[number % 4],
+        is_doomed=number % 2 == 0,
+        is_litigated=number % 3 == 0,
+        is_outbound=number % 5 == 4,
+    )
+
+
+MAIL = Act("accept", letters=10)
+SOME_MAIL = Act("accept", letters=6)
+CUT_OFF_MAIL = Act("accept", letters=3, failpoint="deposit.after_keystore:kill")
+WORK = Act("work")
+CUT_OFF_PROMOTION = Act("work", told={"kinds": ("promote",)}, failpoint="promotion.after_put:kill")
+DISPOSE = Act("dispose")
+HOLD = Act("hold")
+
+SCENARIOS = (
+    Scenario("accept", MAIL),
+    Scenario("promote", Act("work", told={"kinds": ("promote",)}), before=(SOME_MAIL,)),
+    Scenario("archive", Act("work", told={"kinds": ("capture", "index")}), before=(SOME_MAIL,)),
+    Scenario("deliver", Act("work", told={"kinds": ("deliver",)}), before=(MAIL,)),
+    Scenario("release_spool", Act("duties"), before=(SOME_MAIL, WORK)),
+    Scenario("release_after_loss", Act("duties"), before=(SOME_MAIL, WORK, Act("lose"))),
+    Scenario("sweep", Act("duties"), before=(CUT_OFF_MAIL, SOME_MAIL, CUT_OFF_PROMOTION)),
+    Scenario("hold", HOLD, before=(SOME_MAIL, WORK), after=(DISPOSE,)),
+    Scenario("release", Act("release"), before=(SOME_MAIL, WORK, HOLD), after=(DISPOSE,)),
+    Scenario("dispose", DISPOSE, before=(SOME_MAIL, WORK)),
+    Scenario("dispose_of_spool", DISPOSE, before=(SOME_MAIL, Act("work", told={"kinds": ("capture", "index")}))),
+    Scenario("dispose_held", DISPOSE, before=(SOME_MAIL, WORK, HOLD)),
+    Scenario("reschedule", Act("reschedule"), before=(SOME_MAIL, WORK), after=(DISPOSE,)),
+    Scenario("rebuild", Act("rebuild"), before=(SOME_MAIL, WORK)),
+    Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
+)
+"""Every step that must be durable. One more line adds a step."""

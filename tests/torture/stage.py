@@ -1,0 +1,118 @@
+"""The process in which scenes are played: it loads the product once and forks a child for every scene.
+
+A child opens the data directory, does one job of the appliance, and tells every event on the way, one JSON line each.
+It may be killed at any moment: what it told before stays told, as a client keeps the 250 that it got.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from appliance import process_hardening
+from appliance.data_directory import DataDirectory
+from mailstore import failpoint
+from mailstore.errors import StrongroomError
+from tests.torture import founding, inspection, scenes
+
+Say = Callable[..., None]
+SCENES: Mapping[str, Callable[[scenes.House], None]] = {
+    scene.__name__: scene
+    for scene in (
+        founding.found,
+        inspection.inspect,
+        scenes.accept,
+        scenes.work,
+        scenes.rebuild,
+        scenes.hold,
+        scenes.release,
+        scenes.reschedule,
+        scenes.dispose,
+        scenes.recover,
+        scenes.duties,
+        scenes.lose,
+    )
+}
+LOADED_LATE = ("archive.certificate_pdf", "appliance.commands.doctor", "appliance.commands.init")
+"""What the product loads when it is first needed: loaded here once, not in every child."""
+
+REFUSED, FAILED = 3, 4
+"""How a child ends that was refused in the product's own words, and one that fell over something else."""
+
+
+def main() -> None:
+    """Play what is asked for, one scene after the other, until the line is closed."""
+    for name in LOADED_LATE:
+        importlib.import_module(name)
+    out = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin:
+        call = json.loads(line)
+        child = os.fork()
+        if not child:
+            _play(call, out)
+        _, status = os.waitpid(child, 0)
+        _write(out, {"event": "ended", "code": os.waitstatus_to_exitcode(status)})
+
+
+def _play(call: dict[str, Any], out: int) -> NoReturn:
+    process_hardening.die_with_parent(os.getppid())
+    writing = threading.Lock()
+
+    def say(event: str, **facts: Any) -> None:
+        with writing:
+            _write(out, {"event": event, **facts})
+
+    os.umask(0o077)
+    _log_into(Path(call["log"]))
+    os.environ.update(call["environment"])
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    say("began", process=os.getpid())
+    if call["waits"]:
+        signal.sigwait({signal.SIGUSR1})
+    failpoint.rehearse(call["failpoint"], lambda name: say("reached", name=name))
+    os._exit(_played(call, say))
+
+
+def _played(call: dict[str, Any], say: Say) -> int:
+    house = scenes.House(DataDirectory(Path(call["data"])), call["told"], say)
+    try:
+        SCENES[call["scene"]](house)
+    except StrongroomError as error:
+        say("stopped", code=error.code, message=error.message)
+        logging.getLogger("torture").exception("refused")
+        return REFUSED
+    except BaseException as error:  # noqa: BLE001 - the child must tell what it fell over, whatever it was
+        say("stopped", code=type(error).__name__, message=str(error), trace=traceback.format_exc())
+        return FAILED
+    return 0
+
+
+def _log_into(path: Path) -> None:
+    """What the product logs goes beside the data directory; nothing is written to the pipe but events."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, sys.stderr.fileno())
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
+
+
+def _write(out: int, told: dict[str, Any]) -> None:
+    """One line. It begins with a line end, in case a killed child left half of one."""
+    data = b"\n" + json.dumps(told).encode() + b"\n"
+    while data:
+        data = data[os.write(out, data) :]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    main()

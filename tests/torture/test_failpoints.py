@@ -1,0 +1,24 @@
+"""Every failpoint in the source is come by in some scenario, so that every one of them is struck in turn."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.torture import failpoint_names, world
+from tests.torture.scenario import SCENARIOS
+from tests.torture.trial import Trial
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_failpoint_is_come_by(tmp_path: Path) -> None:
+    met: set[str] = set()
+    with world.opened(tmp_path) as theatre:
+        for number, scenario in enumerate(each for each in SCENARIOS if not each.faults):
+            directory, oracle = theatre.begun(scenario.before, f"c{number}")
+            trial = Trial(theatre, scenario, directory, oracle, random.Random(number))  # noqa: S311 - no secret
+            met |= trial.passes().keys()
+    assert sorted(failpoint_names.all_names() - met) == []
