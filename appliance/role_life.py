@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from appliance import log_setup, process_hardening
+from appliance import log_setup, process_hardening, process_memory
 from appliance.data_directory import DataDirectory
 from appliance.role_charge import Charge, RoleName, frame, opened
 from mailstore.errors import StrongroomError
@@ -25,6 +25,7 @@ def live(name: RoleName, descriptor: int, parent: int) -> int:
     ``descriptor`` is our end of the pipe. Everything else, the keys first of all, comes through it.
     """
     os.chdir("/")
+    process_memory.give_back()
     process_hardening.harden()
     process_hardening.be_called(f"{name}-role")
     process_hardening.die_with_parent(parent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct, pack, unpack_from
 from typing import Protocol
@@ -22,6 +22,7 @@ _LEVEL = 1  # zlib; higher levels cost more processor time than all the rest of 
 _ENTRY = Struct("<HI")
 _PLACE_IN_FILE = Struct("<QI")
 _FOOTER = Struct("<QI")
+_COUNT = Struct("<I")
 _NUMBER_BYTES = 4
 _SMALL, _LARGE = b"H", b"I"
 _SMALL_PLACES = 65_536
@@ -76,6 +77,12 @@ class Postings:
             yield self.packed[position : position + length]
             position += length
 
+    def renumbered(self, numbers: Mapping[int, int]) -> bytes:
+        """Packed again with the documents that have a new number, under it; nothing when none has."""
+        pairs = zip(self.documents, self.values(), strict=True)
+        kept = [each for old, value in pairs if old in numbers for each in (numbers[old], value)]
+        return packed_postings(kept) if kept else b""
+
     def places(self, wanted: frozenset[int]) -> dict[int, frozenset[int]]:
         """The places in each of the wanted documents."""
         pairs = zip(self.documents, self.values(), strict=True)
@@ -93,6 +100,24 @@ def packed_postings(found: list[int | bytes]) -> bytes:
     lengths = [len(value) for value in values]  # type: ignore[arg-type]  # every second one is bytes
     head = pack(f"<{1 + 2 * len(numbers)}I", len(numbers), *numbers, *lengths)
     return head + b"".join(values)  # type: ignore[arg-type]  # as above
+
+
+Piece = tuple[bytes, int, bytes]
+"""A term, the number from which its source counts its documents on, and the term's packed postings there."""
+
+
+def joined(pieces: Sequence[Piece]) -> bytes:
+    """The postings of one term from several sources, which follow each other, as one."""
+    numbers: list[int] = []
+    lengths: list[int] = []
+    values: list[bytes] = []
+    for _, first, packed in pieces:
+        (count,) = _COUNT.unpack_from(packed)
+        found = unpack_from(f"<{2 * count}I", packed, _NUMBER_BYTES)
+        numbers += found[:count] if not first else [first + number for number in found[:count]]
+        lengths += found[count:]
+        values.append(packed[_NUMBER_BYTES * (1 + 2 * count) :])
+    return pack(f"<{1 + 2 * len(numbers)}I", len(numbers), *numbers, *lengths) + b"".join(values)
 
 
 def write_postings(file: WritableFile, terms: Iterable[tuple[bytes, bytes]]) -> None:
@@ -149,6 +174,11 @@ class PostingFile:
                     yield term, Postings(packed)
                 elif term > start:
                     return
+
+    def all(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every term in order with its packed postings, read once and not kept."""
+        for place in self._places:
+            yield from _entries(zlib.decompress(self._file.get(*place)))
 
     def _block(self, number: int) -> dict[bytes, bytes]:
         kept = self._kept.get(number)

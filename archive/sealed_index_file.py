@@ -84,9 +84,10 @@ def seal(file: SealedFile, plain: bytes, key: bytes) -> bytes:
 
 
 class ChunkMemory:
-    """The chunks that were opened last."""
+    """The chunks that were opened last, so many at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def find(self, file: SealedFile, number: int) -> bytes | None:
@@ -99,7 +100,7 @@ class ChunkMemory:
     def keep(self, file: SealedFile, number: int, chunk: bytes) -> None:
         """Remember a chunk and forget the one not used for longest."""
         self._chunks[file.id, number] = chunk
-        if len(self._chunks) > KEPT_CHUNKS:
+        if len(self._chunks) > self._most:
             self._chunks.popitem(last=False)
 
     def keep_only(self, ids: set[str]) -> None:

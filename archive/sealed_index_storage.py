@@ -22,7 +22,16 @@ from cryptography.exceptions import InvalidTag
 from whoosh.filedb.filestore import RamStorage, Storage
 from whoosh.filedb.structfile import StructFile
 
-from archive.sealed_index_file import ChunkMemory, OpenedFile, SealedFile, cipher_for, nonce, seal, tampered
+from archive.sealed_index_file import (
+    KEPT_CHUNKS,
+    ChunkMemory,
+    OpenedFile,
+    SealedFile,
+    cipher_for,
+    nonce,
+    seal,
+    tampered,
+)
 from mailstore import durable_file
 from mailstore.errors import StorageUnavailableError
 from mailstore.failpoint import reached
@@ -34,6 +43,7 @@ _HEAD_BYTES = len(_MAGIC) + _SALT_BYTES
 _MANIFEST = "manifest.sealed"
 _LOCK = "lock"
 _LOCK_PAUSE_SECONDS = 0.02
+_CHUNKS_OF_A_WRITER = 16
 
 
 class _SealedStruct(StructFile):  # type: ignore[misc]  # whoosh carries no types
@@ -98,12 +108,12 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
     supports_mmap = False
     readonly = False
 
-    def __init__(self, directory: Path, key: bytes, *, words: str) -> None:
+    def __init__(self, directory: Path, key: bytes, *, words: str, kept_chunks: int = KEPT_CHUNKS) -> None:
         self.folder = str(directory)
         self._directory = directory
         self._key = key
         self._words = words
-        self._memory = ChunkMemory()
+        self._memory = ChunkMemory(kept_chunks)
         self._files: dict[str, SealedFile] = {}
         self._seen = b""
         self.commit_number = 0
@@ -114,9 +124,12 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
         durable_file.make_directory(self._directory)
         return self
 
-    def another_view(self) -> SealedIndexStorage:
-        """The same index with a state of its own: one to write, one to read meanwhile."""
-        return SealedIndexStorage(self._directory, self._key, words=self._words)
+    def writing_view(self) -> SealedIndexStorage:
+        """The same index with a state of its own, to write while this one is read.
+
+        A writer reads each file once from beginning to end, so it keeps hardly any of it.
+        """
+        return SealedIndexStorage(self._directory, self._key, words=self._words, kept_chunks=_CHUNKS_OF_A_WRITER)
 
     @property
     def state(self) -> bytes:

@@ -35,7 +35,7 @@ class WhooshIndex:
 
     def __init__(self, storage: SealedIndexStorage) -> None:
         self._reading = storage
-        self._writing = storage.another_view()
+        self._writing = storage.writing_view()
         self._lock = threading.Lock()
         self._opened: object = None
         self._segments: dict[str, IndexSegment] = {}
@@ -60,7 +60,7 @@ class WhooshIndex:
 
     def document_count(self) -> int:
         """How many messages the index holds."""
-        return self._ask(lambda segments: sum(len(segment.ids) for segment in segments))
+        return self._ask(lambda segments: sum(segment.count for segment in segments))
 
     def clear(self) -> None:
         """Remove everything, also what is damaged or outdated."""

@@ -15,7 +15,8 @@ from archive.index_document import Field, IndexDocument
 from archive.posting_file import packed_places
 from archive.words import fold
 
-ID_COLUMN = FixedBytesColumn(26)
+ID_BYTES = 26
+ID_COLUMN = FixedBytesColumn(ID_BYTES)
 RECEIVED_COLUMN = NumericColumn("q")
 """Microseconds since 1970."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from typing import assert_never
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import assert_never, overload
 
 from whoosh.codec.whoosh3 import W3Segment
 
 from archive.index_document import Field
-from archive.posting_file import PostingFile, Postings
+from archive.posting_file import PostingFile
 from archive.query_conditions import (
     AddressIs,
     AllOf,
@@ -31,6 +33,7 @@ from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import QueryTooWideError
 from archive.whoosh_schema import (
     HAS_ATTACHMENT,
+    ID_BYTES,
     ID_COLUMN,
     RECEIVED_COLUMN,
     address_term,
@@ -64,6 +67,42 @@ class Deadline:
             )
 
 
+class MessageIds(Sequence[MessageId]):
+    """The ids of a segment's messages by document number, found again by id; 30 bytes each, however many there are."""
+
+    def __init__(self, ids: Iterable[bytes]) -> None:
+        self._ids = b"".join(ids)
+        self._in_order = array("I", sorted(range(len(self)), key=self._at))
+
+    def __len__(self) -> int:
+        return len(self._ids) // ID_BYTES
+
+    @overload
+    def __getitem__(self, number: int) -> MessageId: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[MessageId]: ...
+    def __getitem__(self, number: int | slice) -> MessageId | list[MessageId]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return MessageId(self._at(number).decode())
+
+    def number_of(self, message: MessageId) -> int | None:
+        """The document of a message; None when it is not here."""
+        wanted = message.encode()
+        place = bisect_left(self._in_order, wanted, key=self._at)
+        if place == len(self) or self._at(self._in_order[place]) != wanted:
+            return None
+        return self._in_order[place]
+
+    def __iter__(self) -> Iterator[MessageId]:
+        return map(self.__getitem__, range(len(self)))
+
+    def _at(self, number: int) -> bytes:
+        return self._ids[number * ID_BYTES : (number + 1) * ID_BYTES]
+
+
 class IndexSegment:
     """A segment that is open, with its ids and dates by document number."""
 
@@ -73,11 +112,18 @@ class IndexSegment:
         self._file = storage.open_file(name)
         self._postings = PostingFile(self._file, storage.file_length(name))
         columns = segment.codec().per_document_reader(storage, segment)
-        self.ids: list[MessageId] = [MessageId(v.decode()) for v in columns.column_reader("id", ID_COLUMN)]
-        self.received: list[int] = list(columns.column_reader("received_at", RECEIVED_COLUMN))
+        self.ids = MessageIds(columns.column_reader("id", ID_COLUMN))
+        self.received = array("q", columns.column_reader("received_at", RECEIVED_COLUMN))
         columns.close()
-        self.numbers: dict[MessageId, int] = {message: number for number, message in enumerate(self.ids)}
-        self._all: Documents = frozenset(range(len(self.ids)))
+
+    @property
+    def count(self) -> int:
+        """How many messages it holds."""
+        return len(self.ids)
+
+    @property
+    def _all(self) -> Documents:
+        return frozenset(range(self.count))
 
     def close(self) -> None:
         """Let go of its files."""
@@ -85,11 +131,11 @@ class IndexSegment:
 
     def holds(self, messages: Collection[MessageId]) -> bool:
         """True when any of these messages is in it."""
-        return not self.numbers.keys().isdisjoint(messages)
+        return any(self.ids.number_of(message) is not None for message in messages)
 
-    def all_postings(self) -> Iterator[tuple[bytes, Postings]]:
-        """Everything it holds, term by term in order."""
-        return self._postings.beginning_with(b"")
+    def all_postings(self) -> Iterator[tuple[bytes, bytes]]:
+        """Everything it holds, packed, term by term in order."""
+        return self._postings.all()
 
     def matching(self, query: Query, deadline: Deadline) -> Documents:
         """The documents that the query asks for."""
@@ -129,7 +175,8 @@ class IndexSegment:
     def _with_fact(self, condition: FactCondition) -> Documents:
         match condition:
             case IdIs(message):
-                return frozenset({self.numbers[message]} if message in self.numbers else ())
+                number = self.ids.number_of(message)
+                return frozenset() if number is None else frozenset({number})
             case CategoryIs(category):
                 return self._having(category_term(category))
             case HasAttachment():
@@ -142,7 +189,7 @@ class IndexSegment:
                 assert_never(condition)
 
     def _received(self, fits: Callable[[int], bool]) -> Documents:
-        return frozenset(number for number in self._all if fits(self.received[number]))
+        return frozenset(number for number, received in enumerate(self.received) if fits(received))
 
     def _with_words(self, name: Field, words: tuple[str, ...], deadline: Deadline) -> Documents:
         distinct = {word: self._postings.find(word_term(name, word)) for word in words}

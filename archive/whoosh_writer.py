@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 
 from whoosh.codec.whoosh3 import W3Codec, W3Segment
 from whoosh.index import TOC, EmptyIndexError, clean_files
 
 from archive.index_document import IndexDocument
-from archive.posting_file import packed_postings, write_postings
+from archive.posting_file import Piece, Postings, joined, packed_postings, write_postings
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.whoosh_schema import ID_COLUMN, RECEIVED_COLUMN, SCHEMA, terms_of
 from archive.whoosh_segment import POSTINGS, IndexSegment
@@ -43,7 +46,6 @@ class IndexWriter:
         self._codec = W3Codec()
         self._segment = self._codec.new_segment(storage, _NAME)
         self._columns = self._codec.per_document_writer(storage, self._segment)
-        self._terms: defaultdict[bytes, list[int | bytes]] = defaultdict(list)
         self._count = 0
         self._removed: set[MessageId] = set()
 
@@ -51,26 +53,31 @@ class IndexWriter:
         """Leave these out: whatever segment holds one of them is rewritten in this commit."""
         self._removed |= set(messages)
 
-    def _add(self, document: IndexDocument) -> None:
-        number = self._next_document(document.id.encode(), microseconds(document.received_at))
-        for term, places in terms_of(document):
-            self._terms[term] += (number, places)
-
     def commit(self, holding: Collection[str], added: Iterable[IndexDocument]) -> None:
         """Write everything. ``holding``: the names of the segments that hold removed messages."""
-        for document in added:
-            self._add(document)
+        fresh = self._terms_of(added)
         segments: list[W3Segment] = self._table.segments
         rewritten = [each for each in segments if each.segment_id() in holding]
         merged = rewritten + _small_ones([each for each in segments if each not in rewritten])
-        for segment in merged:
-            self._absorb(IndexSegment(self._storage, segment))
+        opened = [IndexSegment(self._storage, segment) for segment in merged]
+        terms = [fresh, *map(self._taken_over, opened)]
         staying = [each for each in segments if each not in merged]
         if self._count:
-            staying.append(self._finished())
+            staying.append(self._finished(terms))
+        for segment in opened:
+            segment.close()
         table = TOC(SCHEMA, staying, self._table.generation + 1)
         table.write(self._storage, _NAME)
         clean_files(self._storage, _NAME, table.generation, staying)
+
+    def _terms_of(self, documents: Iterable[IndexDocument]) -> Iterator[Piece]:
+        """Take new documents in; their terms in order."""
+        terms: defaultdict[bytes, list[int | bytes]] = defaultdict(list)
+        for document in documents:
+            number = self._next_document(document.id.encode(), microseconds(document.received_at))
+            for term, places in terms_of(document):
+                terms[term] += (number, places)
+        return ((term, 0, packed_postings(terms[term])) for term in sorted(terms))
 
     def _next_document(self, message: bytes, received: int) -> int:
         number = self._count
@@ -81,24 +88,24 @@ class IndexWriter:
         self._count += 1
         return number
 
-    def _absorb(self, segment: IndexSegment) -> None:
-        """Take over what a segment holds, except what is removed."""
-        renumbered = {
-            number: self._next_document(message.encode(), segment.received[number])
-            for number, message in enumerate(segment.ids)
-            if message not in self._removed
-        }
-        for term, postings in segment.all_postings():
-            pairs = zip(postings.documents, postings.values(), strict=True)
-            kept = [(renumbered[number], places) for number, places in pairs if number in renumbered]
-            for number, places in kept:
-                self._terms[term] += (number, places)
-        segment.close()
+    def _taken_over(self, segment: IndexSegment) -> Iterator[Piece]:
+        """Take over what a segment holds, except what is removed; its terms in order."""
+        first = self._count
+        staying = [number for number, message in enumerate(segment.ids) if message not in self._removed]
+        for number in staying:
+            self._next_document(segment.ids[number].encode(), segment.received[number])
+        if len(staying) == segment.count:
+            return ((term, first, packed) for term, packed in segment.all_postings())
+        numbers = {old: new for new, old in enumerate(staying)}
+        kept = ((term, first, Postings(packed).renumbered(numbers)) for term, packed in segment.all_postings())
+        return (piece for piece in kept if piece[2])
 
-    def _finished(self) -> W3Segment:
+    def _finished(self, sources: Iterable[Iterator[Piece]]) -> W3Segment:
+        """Write the terms of all sources, which count their documents on from each other: one term at a time."""
         self._columns.close()
+        in_order = groupby(heapq.merge(*sources), key=itemgetter(0))
         with self._segment.create_file(self._storage, POSTINGS) as file:
-            write_postings(file, ((term, packed_postings(self._terms[term])) for term in sorted(self._terms)))
+            write_postings(file, ((term, joined(list(pieces))) for term, pieces in in_order))
         self._segment.set_doc_count(self._count)
         return self._segment
 
