@@ -16,6 +16,7 @@ and ``promotion.sweep`` clears them away. A crash after 3 leaves a whole message
 from __future__ import annotations
 
 import hashlib
+import io
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,7 @@ from mailstore.message import (
 )
 from mailstore.message_records import MessageRow, RecipientRow
 from mailstore.outbox import Kind, NewItem
-from mailstore.sealed_columns import RecipientDetail, content_context, seal_detail, seal_summary
+from mailstore.sealed_columns import ColumnSealer, RecipientDetail, content_context
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, Randomness, seal
 from mailstore.spool import Place, SpoolWriter
 from mailstore.wall_clock import Clock
@@ -156,10 +157,11 @@ class Depositor:
         self._spool.close()
 
     def _sealed(self, deposit: Deposit) -> _Sealed:
-        message = MessageId(identifier_from(self._randomness(ID_BYTES)))
-        key = MessageKey(self._randomness(KEY_BYTES))
+        drawn = io.BytesIO(self._randomness(ID_BYTES + KEY_BYTES + NONCE_BYTES * (1 + len(deposit.recipients))))
+        message = MessageId(identifier_from(drawn.read(ID_BYTES)))
+        key = MessageKey(drawn.read(KEY_BYTES))
+        columns = ColumnSealer(key, message)
         sealed = seal(deposit.received.content, key=key, context=content_context(message), randomness=self._randomness)
-        details = (RecipientDetail(plan.address.text, plan.reasons) for plan in deposit.recipients)
         return _Sealed(
             future=Future(),
             deposit=deposit,
@@ -167,10 +169,12 @@ class Depositor:
             sealed=sealed,
             digest=hashlib.sha256(sealed).digest(),
             message=message,
-            sealed_summary=seal_summary(deposit.summary, key=key, message=message, nonce=self._randomness(NONCE_BYTES)),
+            sealed_summary=columns.summary(deposit.summary, nonce=drawn.read(NONCE_BYTES)),
             sealed_details=tuple(
-                seal_detail(detail, key=key, message=message, position=position, nonce=self._randomness(NONCE_BYTES))
-                for position, detail in enumerate(details)
+                columns.detail(
+                    RecipientDetail(plan.address.text, plan.reasons), position=position, nonce=drawn.read(NONCE_BYTES)
+                )
+                for position, plan in enumerate(deposit.recipients)
             ),
         )
 

@@ -11,6 +11,7 @@ import hmac
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import NewType
 
 from cryptography.exceptions import InvalidTag
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from mailstore.addresses import Address
 from mailstore.errors import TamperedError, WrongKeyError
+from mailstore.keyed_digest import KeyedDigest
 from mailstore.message import MessageId
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, derive
 
@@ -152,7 +154,13 @@ def blind_index(lookup_key: bytes, purpose: str, text: str) -> bytes:
     """16 bytes by which a value can be found and not read. ``purpose`` keeps different columns apart."""
     name = purpose.encode()
     told = struct.pack(">I", len(name)) + name + text.encode("utf-8", "surrogatepass")
-    return hmac.digest(lookup_key, told, "sha256")[:BLIND_INDEX_BYTES]
+    return _keyed(lookup_key).over(told)[:BLIND_INDEX_BYTES]
+
+
+@lru_cache(maxsize=4)
+def _keyed(lookup_key: bytes) -> KeyedDigest:
+    """A process has one lookup key; tests have a few."""
+    return KeyedDigest(lookup_key)
 
 
 def part_digest(archive_key: bytes, content: bytes) -> bytes:

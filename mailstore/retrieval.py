@@ -106,9 +106,7 @@ class Retrieval:
     def seal_detail(self, message: MessageId, position: int, detail: RecipientDetail) -> bytes:
         """The ``sealed_detail`` column for a recipient of whom more is known now."""
         nonce = self._randomness(NONCE_BYTES)
-        return sealed_columns.seal_detail(
-            detail, key=self._key(message), message=message, position=position, nonce=nonce
-        )
+        return sealed_columns.ColumnSealer(self._key(message), message).detail(detail, position=position, nonce=nonce)
 
     def _stored(self, message: MessageId) -> StoredMessage:
         with self._database.read() as connection:

@@ -6,7 +6,9 @@ This runs for every row that is written or read, so it works on plain lists in s
 from __future__ import annotations
 
 import hmac
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ from sqlalchemy.types import UserDefinedType
 
 from mailstore.errors import TamperedError
 from mailstore.instants import instant_of, microseconds
+from mailstore.keyed_digest import KeyedDigest
 from mailstore.tables import SEAL_BYTES, Instant
 
 DOMAIN: Final = "strongroom row 1"
@@ -66,33 +69,40 @@ def encoded(values: Iterable[object]) -> bytes:
     None ``n``, integers ``i<decimal>;`` (truth is 1 and 0), bytes ``b<length>:<bytes>``, text
     ``s<length>:<UTF-8>``. Anything else is a TypeError: there is no canonical form for it.
     """
-    parts: list[bytes] = []
-    for value in values:
-        if isinstance(value, str):
-            text = value.encode("utf-8", "surrogatepass")
-            parts += (b"s%d:" % len(text), text)
-        elif value is None:
-            parts.append(b"n")
-        elif isinstance(value, bytes):
-            parts += (b"b%d:" % len(value), value)
-        elif isinstance(value, int):
-            parts.append(b"i%d;" % value)
-        else:
-            raise TypeError(f"no canonical form for {type(value).__name__}")
-    return b"".join(parts)
+    return b"".join([_ENCODINGS.get(type(value), _odd)(value) for value in values])
+
+
+def _encoded_text(value: str) -> bytes:
+    text = value.encode("utf-8", "surrogatepass")
+    return b"s%d:%b" % (len(text), text)
+
+
+def _odd(value: object) -> bytes:
+    """A value of a derived type, such as an enumeration's, or of none that has a form."""
+    for kind in (str, bytes, int):
+        if isinstance(value, kind):
+            return _ENCODINGS[kind](value)
+    raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+_ENCODINGS: Final[Mapping[type, Callable[[Any], bytes]]] = {
+    str: _encoded_text,
+    bytes: lambda value: b"b%d:%b" % (len(value), value),
+    int: lambda value: b"i%d;" % value,
+    bool: lambda value: b"i1;" if value else b"i0;",
+    type(None): lambda _value: b"n",
+}
 
 
 class RowSeal:
     """HMAC-SHA256 (RFC 2104) under the row key, cut to 128 bits."""
 
     def __init__(self, row_key: bytes) -> None:
-        self._keyed = hmac.new(row_key, digestmod="sha256")
+        self._keyed = KeyedDigest(row_key)
 
     def over(self, text: bytes) -> bytes:
         """The seal over a row's encoding."""
-        keyed = self._keyed.copy()
-        keyed.update(text)
-        return keyed.digest()[:SEAL_BYTES]
+        return self._keyed.over(text)[:SEAL_BYTES]
 
 
 class RowForm:
@@ -108,8 +118,8 @@ class RowForm:
         self.primary_key = tuple(column.name for column in table.primary_key.columns)
         self.number = None if table.autoincrement_column is None else table.autoincrement_column.name
         self.prefix = encoded((DOMAIN, table.name, len(self.names), *self.names))
-        self._defaults = [(column.name, _default(column)) for column in columns]
         self._kinds = [_kind(column) for column in columns]
+        self._columns = [(column.name, _default(column), _given_kind(column)) for column in columns]
         self._compiled: dict[tuple[str, str], Bound] = {}
 
     @cached_property
@@ -147,17 +157,17 @@ class RowForm:
 
     def stored(self, values: Mapping[str, Any]) -> Stored:
         """The whole row as stored, defaults filled in. Unknown or missing columns: ValueError."""
-        row = [values.get(name, default) for name, default in self._defaults]
-        if MISSING in row or not values.keys() <= self.known:
-            missing = {name for name, value in zip(self.names, row, strict=True) if value is MISSING}
-            odd = sorted(missing | (values.keys() - self.known))
-            raise ValueError(f"{self.table.name}: unknown or missing columns {odd}")
+        row: Stored = []
+        for name, default, kind in self._columns:
+            value = values.get(name, default)
+            if value is not None and type(value) is not kind:
+                value = self._plain(name, kind, value)
+            row.append(value)
+        if not self.known.issuperset(values):
+            raise ValueError(f"{self.table.name}: unknown or missing columns {sorted(values.keys() - self.known)}")
         for at in self.instants:
             if row[at] is not None:
                 row[at] = microseconds(row[at])
-        for at, (value, kind) in enumerate(zip(row, self._kinds, strict=True)):
-            if type(value) is not kind and value is not None:
-                row[at] = self._plain(at, value)
         return row
 
     def changed(self, row: Stored, changes: Mapping[str, Any]) -> Stored:
@@ -189,17 +199,20 @@ class RowForm:
                 row[at] = bool(row[at])
         return dict(zip(self.names, row, strict=True))
 
-    def _plain(self, at: int, value: object) -> object:
+    def _plain(self, name: str, kind: type, value: object) -> object:
         """The built-in value behind a subclass: an enumeration's text, a buffer's bytes.
 
         A value of another kind than its column would come back from the database changed, and break the seal.
         """
-        kind = self._kinds[at]
+        if value is MISSING:
+            raise ValueError(f"{self.table.name}: unknown or missing columns ['{name}']")
         if kind is str and isinstance(value, str):
             return str(value)
         if kind is bytes and isinstance(value, (bytearray, memoryview)):
             return bytes(value)
-        raise TypeError(f"{self.table.name}.{self.names[at]} does not take a {type(value).__name__}")
+        if kind is datetime and isinstance(value, datetime):
+            return value
+        raise TypeError(f"{self.table.name}.{name} does not take a {type(value).__name__}")
 
     def name_of(self, row: Sequence[Any]) -> str:
         """Table and primary key in words: ``recipients(message=..., position=0)``."""
@@ -214,6 +227,11 @@ def _kind(column: Column[Any]) -> type:
     raise TypeError(f"no canonical form for a column of type {column.type!r}")
 
 
+def _given_kind(column: Column[Any]) -> type:
+    """What Python code gives for a column: what is kept, but an instant as a datetime."""
+    return datetime if isinstance(column.type, Instant) else _kind(column)
+
+
 def _default(column: Column[Any]) -> object:
     """What a column holds that nobody names: its constant default, or NULL where that is allowed."""
     if column.default is not None and column.default.is_scalar:
@@ -226,10 +244,17 @@ def _bound(compiled: Compiled, names: tuple[str, ...]) -> Bound:
     places = {**{name: at for at, name in enumerate(names)}, **{KEY + name: at for at, name in enumerate(names)}}
     order = getattr(compiled, "positiontup", None)
     if order is not None:
-        wanted = [places[name] for name in order]
-        return str(compiled), lambda row: tuple([row[at] for at in wanted])
+        return str(compiled), _picking([places[name] for name in order])
     named = {name: places[name] for name in compiled.params}
     return str(compiled), lambda row: {name: row[at] for name, at in named.items()}
+
+
+def _picking(wanted: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
+    """Picks values by their places into a tuple, which ``itemgetter`` makes of two places or more."""
+    if len(wanted) == 1:
+        (only,) = wanted
+        return lambda row: (row[only],)
+    return operator.itemgetter(*wanted)
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from mailstore.errors import TamperedError
 from mailstore.key_hierarchy import MessageKey
 from mailstore.message import MessageId, MessageSummary
-from mailstore.sealed_format import Context, open_field, seal_field
+from mailstore.sealed_format import Context, FieldSealer, open_field
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SUMMARY_LISTS = ("references", "recipients")
@@ -38,10 +38,22 @@ def content_context(message: MessageId) -> Context:
     return ("message", message, 1)
 
 
-def seal_summary(summary: MessageSummary, *, key: MessageKey, message: MessageId, nonce: bytes) -> bytes:
-    """The summary column. Fields that say nothing are left out. ``nonce``: 12 fresh random bytes."""
-    told = {name: value for name in _SUMMARY_FIELDS if (value := getattr(summary, name))}
-    return seal_field(_json(told), key=key, context=("summary", message, 1), nonce=nonce)
+class ColumnSealer:
+    """Seals the columns of one message. A ``nonce`` is 12 fresh random bytes. Fields that say nothing are left out."""
+
+    def __init__(self, key: MessageKey, message: MessageId) -> None:
+        self._sealer = FieldSealer(key)
+        self._message = message
+
+    def summary(self, summary: MessageSummary, *, nonce: bytes) -> bytes:
+        """The summary column."""
+        told = {name: value for name in _SUMMARY_FIELDS if (value := getattr(summary, name))}
+        return self._sealer.seal(_json(told), context=("summary", self._message, 1), nonce=nonce)
+
+    def detail(self, detail: RecipientDetail, *, position: int, nonce: bytes) -> bytes:
+        """The detail column of a recipient row."""
+        told = {name: value for name in _DETAIL_FIELDS if (value := getattr(detail, name))}
+        return self._sealer.seal(_json(told), context=_recipient_context(self._message, position), nonce=nonce)
 
 
 def open_summary(sealed: bytes, *, key: MessageKey, message: MessageId) -> MessageSummary:
@@ -50,12 +62,6 @@ def open_summary(sealed: bytes, *, key: MessageKey, message: MessageId) -> Messa
     for name in _SUMMARY_LISTS:
         told[name] = tuple(told.get(name, ()))
     return MessageSummary(**{name: told[name] for name in _SUMMARY_FIELDS if name in told})
-
-
-def seal_detail(detail: RecipientDetail, *, key: MessageKey, message: MessageId, position: int, nonce: bytes) -> bytes:
-    """The detail column of a recipient row. ``nonce``: 12 fresh random bytes."""
-    told = {name: value for name in _DETAIL_FIELDS if (value := getattr(detail, name))}
-    return seal_field(_json(told), key=key, context=_recipient_context(message, position), nonce=nonce)
 
 
 def open_detail(sealed: bytes, *, key: MessageKey, message: MessageId, position: int) -> RecipientDetail:

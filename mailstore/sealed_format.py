@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mailstore.errors import LimitExceededError, TamperedError, WrongKeyError
+from mailstore.keyed_digest import KeyedDigest, keyed_digest
 
 Context = tuple[str, str, int]
 """Kind, identity and version of the thing sealed, as the reader's own row tells them."""
@@ -38,7 +39,7 @@ _VERSION = 1
 _PLAIN, _ZSTD = 0, 1
 _CHUNK_LOG2 = 16
 _CHUNK_LOG2_RANGE = range(12, 25)
-QUICK = 3
+QUICK = 1
 """The zstd level on the way in, where the sender waits. Higher levels are for whoever has time."""
 
 _CODECS_KEPT = 4
@@ -46,13 +47,15 @@ _Place = TypeVar("_Place")
 _Codec = TypeVar("_Codec")
 _FIXED = struct.Struct(">4sBBBBIQ16s32s")
 _CHECK_BYTES = 4
+_LENGTH = struct.Struct(">I")
+_VERSION_PART = struct.Struct(">IQ")
 HEADER_BYTES = _FIXED.size + _CHECK_BYTES
 
 _COMMITMENT_INFO = b"strongroom/sealed-object/v1/commitment"
 _CHUNKS_INFO = b"strongroom/sealed-object/v1/chunks"
 _FIELD_INFO = b"strongroom/sealed-field/v1"
 _FIELD_VERSION = b"\x01"
-_NO_SALT = bytes(32)
+_UNSALTED = KeyedDigest(bytes(32))
 _FIRST_BLOCK = b"\x01"
 
 
@@ -149,10 +152,17 @@ _codecs = _Codecs()
 def derive(key: bytes, *, info: bytes, salt: bytes | None = None) -> bytes:
     """32 bytes of HKDF-SHA256 (RFC 5869) of a 32-byte key.
 
-    One block of output is two HMACs; as such it costs a tenth of the library's HKDF, four times a message.
+    One block of output is two HMACs; as such it costs a fraction of the library's HKDF.
     """
-    extracted = hmac.digest(_NO_SALT if salt is None else salt, _whole_key(key), "sha256")
-    return hmac.digest(extracted, info + _FIRST_BLOCK, "sha256")
+    return _expanded(_extracted(key, salt), info)
+
+
+def _extracted(key: bytes, salt: bytes | None) -> bytes:
+    return _UNSALTED.over(_whole_key(key)) if salt is None else keyed_digest(salt, _whole_key(key))
+
+
+def _expanded(extracted: bytes, info: bytes) -> bytes:
+    return keyed_digest(extracted, info + _FIRST_BLOCK)
 
 
 def seal(
@@ -173,21 +183,20 @@ def seal(
     packed = _codecs.compressor(level, dictionary).compress(content)
     compression = _ZSTD if len(packed) < len(content) else _PLAIN
     salt = randomness(SALT_BYTES)
+    extracted = _extracted(key, salt)
     header = _Header(
         compression=compression,
         chunk_log2=_CHUNK_LOG2,
         dictionary=_number(dictionary) if compression == _ZSTD else 0,
         plain_size=len(content),
         salt=salt,
-        commitment=derive(key, info=_COMMITMENT_INFO, salt=salt),
+        commitment=_expanded(extracted, _COMMITMENT_INFO),
     ).packed()
-    chunk_key = derive(key, info=_CHUNKS_INFO + _context_bytes(context), salt=salt)
+    chunk_key = _expanded(extracted, _CHUNKS_INFO + _context_bytes(context))
     return header + _seal_chunks(packed if compression == _ZSTD else content, AESGCM(chunk_key), header)
 
 
-def open_sealed(
-    sealed: bytes, *, key: bytes, context: Context, dictionaries: Dictionaries = no_dictionaries
-) -> bytes:
+def open_sealed(sealed: bytes, *, key: bytes, context: Context, dictionaries: Dictionaries = no_dictionaries) -> bytes:
     """The content of a sealed object, whole and verified.
 
     Raises ``TamperedError`` when anything but the key is not as it was written (the context included),
@@ -208,10 +217,20 @@ def dictionary_of(sealed: bytes) -> int:
 
 def seal_field(data: bytes, *, key: bytes, context: Context, nonce: bytes) -> bytes:
     """The sealed field of a column's value. ``nonce``: 12 fresh random bytes; at most 2^32 values a key."""
-    if len(nonce) != NONCE_BYTES:
-        raise ValueError("a nonce is 12 bytes")
-    cipher = AESGCM(derive(key, info=_FIELD_INFO))
-    return _FIELD_VERSION + nonce + cipher.encrypt(nonce, data, _FIELD_VERSION + _context_bytes(context))
+    return FieldSealer(key).seal(data, context=context, nonce=nonce)
+
+
+class FieldSealer:
+    """Seals several fields under one key, whose cipher is made once."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(derive(key, info=_FIELD_INFO))
+
+    def seal(self, data: bytes, *, context: Context, nonce: bytes) -> bytes:
+        """As ``seal_field``."""
+        if len(nonce) != NONCE_BYTES:
+            raise ValueError("a nonce is 12 bytes")
+        return _FIELD_VERSION + nonce + self._cipher.encrypt(nonce, data, _FIELD_VERSION + _context_bytes(context))
 
 
 def open_field(sealed: bytes, *, key: bytes, context: Context) -> bytes:
@@ -234,8 +253,14 @@ def _whole_key(key: bytes) -> bytes:
 
 
 def _context_bytes(context: Context) -> bytes:
-    kind, identity, version = context[0].encode(), context[1].encode(), struct.pack(">Q", context[2])
-    return b"".join(struct.pack(">I", len(part)) + part for part in (kind, identity, version))
+    kind, identity = context[0].encode(), context[1].encode()
+    return b"%b%b%b%b%b" % (
+        _LENGTH.pack(len(kind)),
+        kind,
+        _LENGTH.pack(len(identity)),
+        identity,
+        _VERSION_PART.pack(8, context[2]),
+    )
 
 
 def _nonce(number: int, *, last: bool) -> bytes:
