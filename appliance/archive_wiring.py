@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance import account_wiring
+from appliance import account_wiring, object_store_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive import records_desk
@@ -48,6 +48,8 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
         clock=appliance.clock,
         trusted_clock=appliance.trusted_clock,
         randomness=RANDOMNESS,
+        guard=appliance.guard,
+        guard_work=object_store_wiring.guard_work(appliance.settings),
     )
     issuer = Issuer(
         practice=appliance.settings.practice.name,
@@ -82,6 +84,7 @@ def intake(appliance: Appliance) -> Intake:
         evidence=records.evidence,
         clock=appliance.clock,
         trusted_clock=appliance.trusted_clock,
+        guard_work=object_store_wiring.guard_work(appliance.settings),
     )
 
 

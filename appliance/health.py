@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from appliance import archive_wiring, process_file, schema, tls_certificates
+from appliance import archive_wiring, check_wiring, object_store_wiring, process_file, tls_certificates
 from appliance.data_directory import DataDirectory
 from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
@@ -87,6 +87,8 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield Finding("unlock", *_unlock(appliance.data))
     yield _guarded("clock", lambda: _clock(appliance))
     yield _guarded("certificate", lambda: _certificate(appliance))
+    if appliance.settings.object_store.url:
+        yield _guarded("object lock", lambda: _object_lock(appliance))
     yield from _stores(appliance, reads_objects=reads_objects)
     yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
     yield _guarded("audit checkpoints", lambda: _checkpoints(appliance))
@@ -256,6 +258,30 @@ def _checkpoints(appliance: Appliance) -> tuple[State, str, str]:
             f"{told}; {count} entries wait for one since {since:%Y-%m-%d %H:%MZ}",
             "is serve running? look into log/worker.log",
         )
+
+
+def _object_lock(appliance: Appliance) -> tuple[State, str, str]:
+    """The second guard of what must be kept, held against the schedule."""
+    words = object_store_wiring.enforced(appliance.data, appliance.settings, now=appliance.clock.now())
+    if not appliance.guard.is_enforced:
+        told = (
+            f"the object store was seen to enforce {', '.join(words) or 'nothing'}: the rows alone keep what must stay"
+        )
+        return (
+            State.WARN,
+            told,
+            "use a store with versions, retention and legal hold, in a bucket made with object lock",
+        )
+    long = archive_wiring.desk(appliance).guarding.longer_than_scheduled()
+    if not long:
+        return State.OK, f"the object store enforces {', '.join(words)}", ""
+    first = long[0]
+    told = f"{len(long)} locks outlast the schedule, of {first.object_name} until {first.locked_until:%Y-%m-%d}"
+    return (
+        State.WARN,
+        told,
+        f"its record is due on {first.due_at:%Y-%m-%d}: let whoever runs the object store end the lock",
+    )
     return State.OK, told, ""
 
 

@@ -11,6 +11,7 @@ from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from mailstore import object_store_url
 from mailstore.errors import StorageUnavailableError
+from mailstore.guard_work import GuardWork
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
@@ -44,6 +45,11 @@ def guard(data: DataDirectory, settings: Settings) -> ObjectGuard:
     from mailstore.object_guard_s3 import S3ObjectGuard  # noqa: PLC0415 - half a second that a local store does not pay
 
     return S3ObjectGuard(bucket(data, settings), is_enforced=lambda: _has_second_guard(data, settings))
+
+
+def guard_work(settings: Settings) -> GuardWork:
+    """Whether a change of schedule or holds is work for the store. A server may yet learn to lock, a disk may not."""
+    return GuardWork(is_wanted=bool(settings.object_store.url))
 
 
 def bucket(data: DataDirectory, settings: Settings) -> S3Bucket:
@@ -93,6 +99,16 @@ def look(data: DataDirectory, settings: Settings, *, now: datetime) -> Probe:
     found = store_probe.probe(bucket(data, settings), now=now, randomness=RANDOMNESS)
     store_probe.remember(data.object_store_probe, found)
     return found
+
+
+def look_anew(data: DataDirectory, settings: Settings, *, now: datetime) -> bool:
+    """As ``look``, and clear away what earlier looks left. True when the store locks what it did not lock before."""
+    from mailstore import store_probe  # noqa: PLC0415 - half a second that a local store does not pay
+
+    before = remembered(data, settings)
+    found = look(data, settings, now=now)
+    store_probe.clear(bucket(data, settings))
+    return found.has_second_guard and not (before is not None and before.has_second_guard)
 
 
 def _has_second_guard(data: DataDirectory, settings: Settings) -> bool:

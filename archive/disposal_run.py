@@ -14,7 +14,7 @@ every record that died is on exactly one certificate.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState
 from archive.disposals import APPROVED, WrongDisposalStateError
 from archive.due_records import DueRecords, Rules
 from archive.legal_hold import Evidence
+from archive.object_guarding import ObjectGuarding
 from archive.query_conditions import AnyOf, IdIs
 from archive.search_index import SearchIndex
 from archive.two_persons import KEEPERS, require_role
@@ -38,7 +39,7 @@ from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.destruction import Destruction
-from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
+from mailstore.errors import ObjectLockedError, RefusedError, StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
 from mailstore.message import ID_BYTES, MessageId, StoredMessage, identifier_from
@@ -97,6 +98,7 @@ class DisposalRun:
         due_records: DueRecords,
         certification: Certification,
         clock: Clock,
+        guarding: ObjectGuarding,
         trusted_clock: TrustedClock,
         randomness: Randomness,
     ) -> None:
@@ -107,6 +109,7 @@ class DisposalRun:
         self._due_records = due_records
         self._certification = certification
         self._clock = clock
+        self._guarding = guarding
         self._trusted_clock = trusted_clock
         self._randomness = randomness
 
@@ -167,17 +170,20 @@ class DisposalRun:
         open_items = [item for item in items if item.state in OPEN]
         done = len(items) - len(open_items)
         for some in _batches(open_items):
-            self._destroy_some(actor, record, some)
+            locked.update(self._destroy_some(actor, record, some))
+        locked: dict[MessageId, str] = {}
             done += len(some)
             if progress:
                 progress(done, len(items))
         self._prove_absent(record)
 
     def _destroy_some(self, actor: Actor, record: DisposalRecord, items: Sequence[DisposalItem]) -> None:
+        self._refuse_locked(record, locked)
         mine = self._intended(record, items)
         reached("disposal_run.after_intent")
         evidence = self._evidence_of(mine)
-        doomed = self._keys_destroyed(record, mine, evidence)
+        locked = self._guarding.locked(stored for stored, _ in evidence.values())
+        doomed = self._keys_destroyed(record, mine, evidence, locked)
         reached("disposal_run.after_keys")
         self._destruction.destroy(doomed, certificate=str(record.certificate), forget=self._forgetting(actor, record))
         reached("disposal_run.after_rows")
@@ -188,6 +194,16 @@ class DisposalRun:
         """Mark what this disposal is about to destroy; what another one has begun with is left to it."""
         mine = []
         with self._database.write() as connection:
+        return locked
+
+    def _refuse_locked(self, record: DisposalRecord, locked: Mapping[MessageId, str]) -> None:
+        """A record that the store keeps stays open: the run is not complete before it could be destroyed whole."""
+        waiting = [item.message for item in self._items(record) if item.state in OPEN and item.message in locked]
+        if waiting:
+            raise ObjectLockedError(
+                f"{len(waiting)} records cannot be destroyed yet: {locked[waiting[0]]}",
+                fix="Run the disposal again after that day, or let whoever runs the object store end the lock.",
+            )
             for item in self._still_open(connection, record, items):
                 if self._is_anothers(connection, record, item.message):
                     self._keep(connection, record, item.message, Keep(Why.GONE))
@@ -225,6 +241,7 @@ class DisposalRun:
         with self._database.write() as connection:
             rules = self._due_records.rules(connection)
             doomed = []
+        locked: Mapping[MessageId, str],
             for item in self._still_open(connection, record, items):
                 decision = self._decision(connection, record, rules, item, evidence.get(item.message))
                 match decision:
@@ -235,6 +252,8 @@ class DisposalRun:
                         doomed.append(item.message)
             if doomed:
                 self._keystore.destroy(doomed, at=self._clock.now())
+                    case Dispose() if item.message in locked:
+                        continue
             reached("disposal_run.before_lock_is_given_up")
         return doomed
 

@@ -26,6 +26,7 @@ from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.errors import RefusedError
 from mailstore.failpoint import reached
+from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import ID_BYTES, AccountId, MessageId, StoredMessage, identifier_from
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
@@ -125,6 +126,7 @@ class Holds:
         clock: Clock,
         trusted_clock: TrustedClock,
         randomness: Randomness,
+        guard_work: GuardWork = NO_GUARD_WORK,
     ) -> None:
         self._database = database
         self._details = details
@@ -135,6 +137,7 @@ class Holds:
         self._clock = clock
         self._trusted_clock = trusted_clock
         self._randomness = randomness
+        self._guard_work = guard_work
 
     def place(
         self,
@@ -279,6 +282,8 @@ class Holds:
             require_other_person(actor, record.release_requested_by)
             decision_time.required(connection, self._trusted_clock)
             hold_records.release(connection, hold, by=actor.account, now=now)
+            freed = [held.message for held in hold_records.messages_of(connection, hold)]
+            self._guard_work.add(connection, freed, now=now)
             detail: Detail = {"due": len(preview.due), "set_hash": preview.set_hash.hex()}
             audit_trail.append(connection, [AuditFact(RELEASED, actor.account, hold, detail)], now=now)
         reached("holds.after_release")
@@ -309,6 +314,7 @@ class Holds:
                 hold_records.join(
                     connection, hold.id, covered, now=self._clock.now(), at_placement=True, is_certain=is_certain
                 )
+                self._guard_work.add(connection, covered, now=self._clock.now())
 
     def _counts(self, hold: str) -> HeldCounts:
         with self._database.read() as connection:

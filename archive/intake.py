@@ -30,6 +30,7 @@ from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, TamperedError, WrongKeyError
 from mailstore.failpoint import reached
+from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import MessageId, StoredMessage
 from mailstore.outbox import Kind, NewItem
 from mailstore.trusted_clock import TrustedClock
@@ -67,6 +68,7 @@ class Intake:
         evidence: EvidenceReader,
         clock: Clock,
         trusted_clock: TrustedClock,
+        guard_work: GuardWork = NO_GUARD_WORK,
     ) -> None:
         self._database = database
         self._documents = documents
@@ -76,6 +78,7 @@ class Intake:
         self._evidence = evidence
         self._clock = clock
         self._trusted_clock = trusted_clock
+        self._guard_work = guard_work
         self._fresh: OrderedDict[MessageId, ReadDocument] = OrderedDict()
 
     def capture(self, message: MessageId) -> None:
@@ -149,6 +152,7 @@ class Intake:
             holds = self._living_holds.join(connection, evidence, now=now)
             facts = [_captured(entry, len(holds[message])) for message, entry in new.items()]
             audit_trail.append(connection, facts, now=now)
+            self._guard_work.add(connection, new, now=now)
             readable = [each for each in fresh if each.read is not None]
             outbox.add_many(connection, [NewItem(Kind.INDEX, each.stored.id, now) for each in readable])
         reached("intake.after_rows")

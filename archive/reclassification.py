@@ -17,6 +17,7 @@ from archive.search_index import SearchIndex
 from mailstore import message_records
 from mailstore.database import Database
 from mailstore.failpoint import reached
+from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import StoredMessage
 
 AT_ONCE = 50
@@ -27,13 +28,22 @@ class Reclassification:
     """Brings rows and index up to the schedule in force. May be called at any time, again and again."""
 
     def __init__(
-        self, *, database: Database, schedules: Schedules, evidence: EvidenceReader, index: SearchIndex
+        self,
+        *,
+        database: Database,
+        schedules: Schedules,
+        evidence: EvidenceReader,
+        index: SearchIndex,
+        clock: Clock,
+        guard_work: GuardWork = NO_GUARD_WORK,
     ) -> None:
         self._database = database
         self._schedules = schedules
         self._evidence = evidence
         self._index = index
 
+        self._clock = clock
+        self._guard_work = guard_work
     def run(self) -> int:
         """Classify everything that was last classified by another version; answers how many messages those were."""
         done = 0
@@ -56,6 +66,7 @@ class Reclassification:
                 archive_records.set_category(connection, entry.message, category=category, schedule=schedule.version)
             living = {entry.message for entry in archive_records.entries(connection, [e.message for e in stale])}
         reached("reclassification.after_rows")
+            self._guard_work.add(connection, living, now=self._clock.now())
         self._index.remove([entry.message for entry in stale if entry.message not in living])
         return len(stale)
 

@@ -13,14 +13,17 @@ from archive.due_records import DueRecords
 from archive.evidence import DocumentSource, EvidenceReader, own_mailboxes_of
 from archive.holds import Holds
 from archive.living_holds import LivingHolds
+from archive.object_guarding import ObjectGuarding
 from archive.reclassification import Reclassification
 from archive.record_fate import RecordFates
 from archive.schedules import Schedules
 from archive.sealed_details import SealedDetails
 from archive.search_index import SearchIndex
 from mailstore.database import Database
+from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
+from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
@@ -42,6 +45,8 @@ class ArchiveParts:
     trusted_clock: TrustedClock
     randomness: Randomness
 
+    guard: ObjectGuard = field(default_factory=NoGuard)
+    guard_work: GuardWork = NO_GUARD_WORK
 
 @dataclass(frozen=True)
 class RecordsDesk:
@@ -59,6 +64,7 @@ class RecordsDesk:
     fates: RecordFates
     reclassification: Reclassification
 
+    guarding: ObjectGuarding
 
 def open_desk(
     parts: ArchiveParts,
@@ -77,6 +83,7 @@ def open_desk(
     schedules = Schedules(database=database, details=details, evidence=evidence, clock=clock, randomness=randomness)
     due_records = DueRecords(database=database, schedules=schedules, living=living, evidence=evidence, clock=trusted)
     certification = Certification(
+    guarding = ObjectGuarding(database=database, schedules=schedules, guard=parts.guard, clock=clock)
         database=database,
         schedules=schedules,
         issuer=issuer,
@@ -97,6 +104,7 @@ def open_desk(
             trusted_clock=trusted,
             randomness=randomness,
         ),
+            guard_work=parts.guard_work,
         living_holds=living,
         evidence=evidence,
         due_records=due_records,
@@ -118,11 +126,20 @@ def open_desk(
             due_records=due_records,
             certification=certification,
             clock=clock,
+            guarding=guarding,
             trusted_clock=trusted,
             randomness=randomness,
         ),
         certification=certification,
         certificates=Certificates(database=database, certificate_seed=issuer.certificate_seed),
         fates=RecordFates(database=database, due_records=due_records),
-        reclassification=Reclassification(database=database, schedules=schedules, evidence=evidence, index=parts.index),
+        reclassification=Reclassification(
+            database=database,
+            schedules=schedules,
+            evidence=evidence,
+            index=parts.index,
+            clock=clock,
+            guard_work=parts.guard_work,
+        ),
+        guarding=guarding,
     )

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     NOTIFY = "notify"  # tell a recipient that something waits in the portal
     REPORT = "report"  # tell the sender of a delay or failure
     BOUNCE = "bounce"  # find out which notice came back
+    GUARD = "guard"  # tell the object store how long it must keep what it has
 
 
 @dataclass(frozen=True)

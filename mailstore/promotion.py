@@ -16,6 +16,7 @@ from mailstore import message_records, sealed_copies
 from mailstore.database import Database
 from mailstore.errors import ObjectStoreDownError, StorageUnavailableError
 from mailstore.failpoint import reached
+from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import MessageId, StoredMessage, StoredObject
 from mailstore.object_layout import new_object_names
 from mailstore.object_store import ObjectStore
@@ -60,6 +61,7 @@ class Promotion:
         self,
         database: Database,
         spool_directory: Path,
+        guard_work: GuardWork = NO_GUARD_WORK,
         objects: ObjectStore,
         *,
         clock: Clock,
@@ -67,6 +69,7 @@ class Promotion:
         repack: Repack | None = None,
     ) -> None:
         self._database = database
+        self._guard_work = guard_work
         self._spool_directory = spool_directory
         self._objects = objects
         self._clock = clock
@@ -145,6 +148,11 @@ class Promotion:
         with self._database.write() as connection:
             stored = message_records.stored_many(connection, [each.stored.id for each in moving])
             waiting = {now.id for now in stored if now.object_name is None}
+            self._guard_work.add(connection, placed, now=self._clock.now())
+            if self._repack is not None:
+                self._repack.record(
+                    connection, {each.stored.id: each.repacked for each in moving if each.stored.id in placed}
+                )
             placed = {each.stored.id: each.object for each in moving if each.stored.id in waiting}
             message_records.set_promoted(connection, placed, now=self._clock.now())
         return set(placed)

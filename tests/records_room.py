@@ -23,6 +23,7 @@ from mailstore.addresses import parse_mailbox
 from mailstore.audit_entry import AuditFact
 from mailstore.deposit import Deposit
 from mailstore.errors import TamperedError
+from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import (
     AccountId,
     Envelope,
@@ -35,6 +36,8 @@ from mailstore.message import (
     StoredMessage,
 )
 from mailstore.message_parts import parse, summary_of
+from mailstore.object_guard import NoGuard, ObjectGuard
+from mailstore.object_store import ObjectStore
 from mailstore.retrieval import Retrieval
 from tests.vault_room import Vault
 
@@ -106,6 +109,9 @@ class RecordsRoom:
 
     directory: Path
     cooling_off: timedelta = COOLING_OFF
+    objects: ObjectStore | None = None
+    guard: ObjectGuard = field(default_factory=NoGuard)
+    guard_work: GuardWork = NO_GUARD_WORK
     vault: Vault = field(init=False)
     index: WhooshIndex = field(init=False)
     desk: RecordsDesk = field(init=False)
@@ -113,6 +119,7 @@ class RecordsRoom:
     def __post_init__(self) -> None:
         self.vault = Vault(self.directory)
         self.clock = self.vault.clock
+        self.vault.objects = self.objects or self.vault.objects
         self.vault.database.create_all(tables.METADATA)
         with self.vault.database.write() as connection:
             self.vault.trusted_clock.begin(connection)
@@ -137,6 +144,8 @@ class RecordsRoom:
             clock=self.clock,
             trusted_clock=self.vault.trusted_clock,
             randomness=os.urandom,
+            guard=self.guard,
+            guard_work=self.guard_work,
         )
         self.desk = open_desk(
             parts,

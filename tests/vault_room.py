@@ -30,6 +30,7 @@ from mailstore.message import (
     Route,
     StoredMessage,
 )
+from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.orphan_sweep import OrphanSweep, Swept
 from mailstore.outbox import Kind
@@ -60,7 +61,7 @@ class Vault:
         self.keystore = database_room.keystore_of(self.directory)
         self.database = Database(database_room.rows_url(self.directory), self.ring.row_key)
         self.database.create_all()
-        self.objects = LocalObjectStore.made(self.directory / "objects")
+        self.objects: ObjectStore = LocalObjectStore.made(self.directory / "objects")
         self.spool = self.directory / "spool"
         self.machine = SetMachine(self.clock)
         self.trusted_clock = TrustedClock(self.database, self.machine)

@@ -12,13 +12,14 @@ from datetime import timedelta
 from functools import partial
 from itertools import count
 
-from appliance import archive_wiring, delivery_wiring, store_wiring
+from appliance import archive_wiring, delivery_wiring, object_store_wiring, store_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
 from archive.index_care import IndexCare
 from archive.intake import Intake
+from archive.object_guarding import ObjectGuarding
 from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
 from mailstore.errors import StrongroomError
@@ -57,6 +58,9 @@ SWEEP_PARTS = 24
 TIME_KEPT_EVERY = timedelta(minutes=5)
 """How much counted time a crash may lose. After a restart the trusted time goes on from what was kept last."""
 
+PROBE_EVERY = timedelta(days=1)
+"""How often the object store is asked what it enforces: at every start, and should somebody change it meanwhile."""
+
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
@@ -75,7 +79,8 @@ def work(
 async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:
     promotion = store_wiring.promotion(appliance)
     intake = archive_wiring.intake(appliance)
-    kinds = {**_kinds(promotion, intake), **delivery_wiring.outbound(appliance, front).work()}
+    guarding = archive_wiring.desk(appliance).guarding
+    kinds = {**_kinds(promotion, intake, guarding), **delivery_wiring.outbound(appliance, front).work()}
     worker = Worker(appliance.database, kinds, clock=appliance.clock)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     care = archive_wiring.index_care(appliance, intake)
@@ -87,6 +92,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(RELEASE_EVERY, partial(_release, store_wiring.release(appliance)))),
         asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, store_wiring.orphan_sweep(appliance), count()))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
+        asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
     ]
     when_ready()
     await worker.run()
@@ -98,12 +104,13 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     _checkpoint(appliance, after=timedelta(0))
 
 
-def _kinds(promotion: Promotion, intake: Intake) -> Mapping[Kind, BatchWork | ErrandWork]:
+def _kinds(promotion: Promotion, intake: Intake, guarding: ObjectGuarding) -> Mapping[Kind, BatchWork | ErrandWork]:
     """Which work is done by whom."""
     return {
         Kind.PROMOTE: BatchWork(promotion.promote_all, size=64, gather_seconds=PROMOTE_EVERY_SECONDS),
         Kind.CAPTURE: BatchWork(intake.capture_all, size=64, gather_seconds=CAPTURE_EVERY_SECONDS),
         Kind.INDEX: BatchWork(intake.index, size=INDEX_BATCH, gather_seconds=INDEX_EVERY_SECONDS),
+        Kind.GUARD: BatchWork(guarding.tell, size=64, gather_seconds=PROMOTE_EVERY_SECONDS),
     }
 
 
@@ -154,6 +161,16 @@ def _reclassify(desk: RecordsDesk) -> None:
     """Give messages the categories of a schedule that was put in force since they were last looked at."""
     if count := desk.reclassification.run():
         logger.info("reclassified", extra={"messages": count})
+
+
+def _probe(appliance: Appliance) -> None:
+    """Try out what the object store enforces. One that has just learned to lock is told about everything."""
+    if not appliance.settings.object_store.url:
+        return
+    if object_store_wiring.look_anew(appliance.data, appliance.settings, now=appliance.clock.now()):
+        work = object_store_wiring.guard_work(appliance.settings)
+        told = archive_wiring.desk(appliance).guarding.tell_of_all(work)
+        logger.info("object store locks", extra={"messages": told})
 
 
 def _release(release: SpoolRelease) -> None:
