@@ -9,13 +9,13 @@ from tests.torture.trial import Trial
 
 JUMPS = ("+3653d", "-3653d", "+8d", "-26h", "+45d")
 """Letters that are not due at once fall due after 30 days."""
-BY_THE_CLOCK = frozenset({"clock_went_back", "clock_not_confirmed", "cooling_off"})
-"""Refusals that are right as long as nobody has vouched for the time."""
+BY_THE_CLOCK = frozenset({"clock_went_back", "clock_not_confirmed", "cooling_off", "clock", "trusted time"})
+"""Refusals, and checks of the doctor, that are right as long as nobody has vouched for the time."""
 
 
 def clock(trial: Trial) -> None:
     """The clock is set, the act is played, and the clock is set right again."""
-    jump = JUMPS[trial.turn % len(JUMPS)]
+    jump = trial.chance.choice(JUMPS)
     trial.play(trial.scenario.act, environment={"FAKETIME": jump}, stage=trial.world.false_clock)
     trial.struck.append("clock:ahead" if jump.startswith("+") else "clock:behind")
     trial.tolerated |= BY_THE_CLOCK

@@ -68,7 +68,7 @@ def _wait_for_tracer(process: int, tracer: subprocess.Popen[bytes]) -> None:
 
 def no_room(trial: Trial) -> None:
     """A directory lies on a disk of its own that fills up in the middle of the act."""
-    directory = trial.place / "data" / SMALL_DISKS[trial.turn % len(SMALL_DISKS)]
+    directory = trial.place / "data" / trial.chance.choice(SMALL_DISKS)
     with small_disk(directory) as disk:
         ballast = disk / "ballast"
         _fill(ballast, but=trial.chance.randrange(MOST_ROOM))

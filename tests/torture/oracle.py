@@ -88,8 +88,11 @@ class Oracle:
             case "disposed" if event["certificate"]:
                 self.certified.add(event["certificate"])
 
-    def judge(self, inspected: Played, place: Path) -> list[Found]:
-        """Everything that does not hold, when nothing is under way any more."""
+    def judge(self, inspected: Played, places: Sequence[tuple[Path, bool]]) -> list[Found]:
+        """Everything that does not hold, when nothing is under way any more.
+
+        ``places`` are the directories that may hold bytes; True where only keys are looked for.
+        """
         if inspected.problem or inspected.code:
             return [Found(Breach.NOT_SOUND, f"cannot be inspected: {inspected.problem or inspected.code}")]
         told = {event["event"]: event for event in inspected.events}
@@ -100,7 +103,7 @@ class Oracle:
             *self._of_messages(there, dead),
             *self._of_mailbox(told["mailbox"], there),
             *_of_index(told["index"], there),
-            *self._of_dead(dead, place),
+            *self._of_dead(dead, places),
             *self._of_deliveries(there),
             *self._of_log(told["audit"], there, dead),
             *(Found(Breach.NOT_SOUND, problem) for problem in told["doctor"]["problems"]),
@@ -144,13 +147,13 @@ class Oracle:
     def _is_outbound(self, name: str) -> bool | None:
         return self.letters[name].is_outbound if name in self.letters else None
 
-    def _of_dead(self, dead: Mapping[str, Sequence[str]], place: Path) -> Iterator[Found]:
+    def _of_dead(self, dead: Mapping[str, Sequence[str]], places: Sequence[tuple[Path, bool]]) -> Iterator[Found]:
         """A destroyed message is nowhere: not in rows, keys, index, nor in any byte of any file."""
         for id_, left in dead.items():
             yield from (Found(Breach.RESURRECTED, f"{id_}: {what}") for what in left)
-        wanted = {probe: id_ for id_ in dead for probe in self.probes.get(id_, ())}
-        for path in sorted(place.rglob("*")) if wanted else ():
-            if path.is_file():
+        for place, is_for_keys in places:
+            wanted = {probe: id_ for id_ in dead for probe in self.probes.get(id_, ())[-1 if is_for_keys else 0 :]}
+            for path in sorted(place.rglob("*")) if wanted else ():
                 yield from (Found(Breach.RESURRECTED, f"{id_}: bytes in {path}") for id_ in _holders(path, wanted))
 
     def _of_deliveries(self, there: Mapping[str, Any]) -> Iterator[Found]:
@@ -196,7 +199,7 @@ def _of_index(index: Mapping[str, Any], there: Collection[str]) -> Iterator[Foun
 
 def _holders(path: Path, wanted: Mapping[bytes, str]) -> Iterator[str]:
     """Whose bytes lie in a file."""
-    if not path.stat().st_size:
+    if not path.is_file() or not path.stat().st_size:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         yield from sorted({id_ for probe, id_ in wanted.items() if content.find(probe) >= 0})

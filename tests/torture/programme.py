@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.torture import bad_clock, bad_disk, burst, fault, rivals
+from tests.torture import bad_clock, bad_disk, bad_network, burst, fault, rivals
 from tests.torture.scenario import SCENARIOS, Scenario
 from tests.torture.trial import Trial
 
@@ -24,11 +25,13 @@ FAULTS: Mapping[str, Callable[[Trial], None]] = {
         bad_disk.no_room,
         bad_clock.clock,
         burst.role_killed,
+        bad_network.network,
+        bad_network.backends,
     )
 }
 """Every fault by its name. One more function is one more kind."""
 
-OF_ONE = frozenset({"role_killed"})
+OF_ONE = frozenset({"role_killed", "network", "backends"})
 """Faults that suit only the scenarios that name them."""
 
 TWICE = frozenset({"kill", "kill_twice"})
@@ -60,15 +63,23 @@ def suits(scenario: Scenario, name: str) -> bool:
 
 
 def round_of(kind: str = "") -> list[Turn]:
-    """All turns, the scenarios alternating; with ``kind`` only those of a scenario, of a fault, or of a pair."""
+    """All turns, well mixed; with ``kind`` only those of a scenario, of a fault, or of a pair."""
     turns = [
         Turn(scenario, name, number)
-        for number in range(max(map(often, FAULTS)))
         for name in FAULTS
         for scenario in SCENARIOS
-        if number < often(name) and suits(scenario, name)
+        if suits(scenario, name)
+        for number in range(often(name))
     ]
-    return [turn for turn in turns if kind in {"", turn.scenario.name, turn.fault, turn.kind}]
+    wanted = [turn for turn in turns if kind in {"", turn.scenario.name, turn.fault, turn.kind}]
+    return [wanted[place * _stride(len(wanted)) % len(wanted)] for place in range(len(wanted))]
+
+
+def _stride(count: int) -> int:
+    """Steps of about the golden section come by every place once, and by every region soon."""
+    return (
+        next(step for step in range(int(count * 0.618) or 1, count + 1) if math.gcd(step, count) == 1) if count else 1
+    )
 
 
 def turn_of(cycle: int, kind: str = "") -> Turn:

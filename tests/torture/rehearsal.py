@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.torture import world
-from tests.torture.oracle import Found
 from tests.torture.programme import FAULTS, turn_of
 from tests.torture.report import Report
 from tests.torture.trial import Trial
@@ -37,20 +35,15 @@ def rehearse(place: Path, *, cycles: int, seed: int, kind: str = "", at: str = "
 def _cycle(theatre: World, report: Report, number: int, *, kind: str, at: str) -> None:
     turn = turn_of(number, kind)
     name, chance = f"c{number}", random.Random(number)  # noqa: S311 - a rehearsal that can be repeated
-    directory, oracle = theatre.begun(turn.scenario.before, name)
+    directory, oracle = theatre.begun(turn.scenario.home, turn.scenario.before, name)
     trial = Trial(theatre, turn.scenario, directory, oracle, chance, turn.number, at)
     FAULTS[turn.fault](trial)
     trial.mend()
     found = trial.judged()
     command = f"make torture N=1 SEED={number}" + (f" KIND={kind}" if kind else "") + (f" AT={at}" if at else "")
     report.count(turn.kind, command, struck=trial.injected, acknowledged=len(oracle.promised), found=found)
-    _clear(directory, found)
-
-
-def _clear(directory: Path, found: list[Found]) -> None:
-    """What broke a promise is left where it is, to be looked at."""
-    if not found:
-        shutil.rmtree(directory)
+    if not found:  # what broke a promise is left where it is, to be looked at
+        theatre.forget(turn.scenario.home, directory)
 
 
 def _tell(line: str) -> None:

@@ -20,7 +20,7 @@ STEP_SECONDS = 0.01
 def pause(trial: Trial) -> None:
     """Halt the act at a failpoint, let another scene be played meanwhile, then go on, or be killed."""
     where = trial.at or spot(trial, "stop")
-    rival = RIVALS[trial.turn % len(RIVALS)]
+    rival = trial.chance.choice(RIVALS)
     halted = trial.begin(trial.scenario.act, failpoint=where)
     if _is_halted(halted):
         count(trial, halted.sofar, where)

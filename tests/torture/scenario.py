@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.torture.letter import Letter
@@ -30,7 +30,8 @@ class Act:
 class Scenario:
     """``before`` happens in peace, ``act`` is disturbed, ``after`` happens in peace when all is mended.
 
-    ``faults`` are the only ones that suit it; none named: all that suit an act.
+    ``faults`` are the only ones that suit it; none named: all that suit any act. ``home`` says where rows, keys and
+    objects are kept.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scenario:
     before: tuple[Act, ...] = ()
     after: tuple[Act, ...] = ()
     faults: tuple[str, ...] = ()
+    home: str = "files"
 
 
 def letter_of(name: str, number: int) -> Letter:
@@ -59,7 +61,7 @@ CUT_OFF_PROMOTION = Act("work", told={"kinds": ("promote",)}, failpoint="promoti
 DISPOSE = Act("dispose")
 HOLD = Act("hold")
 
-SCENARIOS = (
+ON_FILES = (
     Scenario("accept", MAIL),
     Scenario("promote", Act("work", told={"kinds": ("promote",)}), before=(SOME_MAIL,)),
     Scenario("archive", Act("work", told={"kinds": ("capture", "index")}), before=(SOME_MAIL,)),
@@ -77,3 +79,21 @@ SCENARIOS = (
     Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
 )
 """Every step that must be durable. One more line adds a step."""
+
+SERVER_FAULTS = ("kill", "kill_twice", "beside")
+ELSEWHERE = {
+    "postgresql": ("accept", "deliver", "hold", "dispose", "dispose_held", "release_spool", "sweep"),
+    "s3": ("promote", "dispose", "release_spool", "release_after_loss", "sweep"),
+}
+"""Which of them are also rehearsed where rows and keys, or objects, lie on a server."""
+OF_HOMES = {"postgresql": (*SERVER_FAULTS, "moment", "backends"), "s3": (*SERVER_FAULTS, "network")}
+
+
+def _elsewhere(scenario: Scenario, home: str) -> Scenario:
+    return replace(scenario, name=f"{scenario.name}@{home}", home=home, faults=OF_HOMES[home])
+
+
+SCENARIOS = (
+    *ON_FILES,
+    *(_elsewhere(each, home) for home, names in ELSEWHERE.items() for each in ON_FILES if each.name in names),
+)

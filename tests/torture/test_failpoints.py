@@ -18,7 +18,7 @@ def test_every_failpoint_is_come_by(tmp_path: Path) -> None:
     met: set[str] = set()
     with world.opened(tmp_path) as theatre:
         for number, scenario in enumerate(each for each in SCENARIOS if not each.faults):
-            directory, oracle = theatre.begun(scenario.before, f"c{number}")
+            directory, oracle = theatre.begun(scenario.home, scenario.before, f"c{number}")
             trial = Trial(theatre, scenario, directory, oracle, random.Random(number))  # noqa: S311 - no secret
             met |= trial.passes().keys()
     assert sorted(failpoint_names.all_names() - met) == []

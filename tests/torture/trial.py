@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,9 @@ from tests.torture.oracle import Breach, Found, Oracle
 from tests.torture.scenario import Act, Scenario
 from tests.torture.theatre import Call, Played, Playing, Stage
 from tests.torture.world import World
+
+EXPECTED = frozenset({"OSError"})
+"""What a child may fall over besides the product's own errors: that is what a failpoint raises."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Trial:
         self.oracle.hears(played, self.world.newly_arrived())
         if played.is_stuck:
             self.found.append(Found(Breach.STUCK, played.problem))
+        if not EXPECTED.issuperset(event["code"] for event in played.of("stopped") if "trace" in event):
+            self.found.append(Found(Breach.NOT_SOUND, f"in words of no family of ours: {played.problem}"))
         return played
 
     def _call(self, act: Act, failpoint: str) -> Call:
@@ -72,10 +76,11 @@ class Trial:
         """How often the act comes by each failpoint when nothing disturbs it. Played once for every scenario."""
         known = self.world.passes
         if self.scenario.name not in known:
-            place, oracle = self.world.begun(self.scenario.before, "alone")
+            home = self.scenario.home
+            place, oracle = self.world.begun(home, self.scenario.before, f"alone{len(known)}")
             alone = Trial(self.world, self.scenario, place, oracle, self.chance)
             known[self.scenario.name] = dict(alone.in_peace(self.scenario.act).passes)
-            shutil.rmtree(place)
+            self.world.forget(home, place)
             if alone.found:
                 raise RuntimeError(f"{self.scenario.name} fails undisturbed: {alone.found}")
         return known[self.scenario.name]
@@ -88,8 +93,10 @@ class Trial:
 
     def judged(self) -> list[Found]:
         """Everything that does not hold."""
+        home = self.world.home(self.scenario.home)
         inspected = self.play(Act("inspect", told={"known": self.oracle.log[0]}))
-        return self.found + self.oracle.judge(inspected, self.place / "data")
+        found = self.found + self.oracle.judge(inspected, [(self.place / "data", False), *home.elsewhere(self.place)])
+        return [each for each in found if each.what.partition(":")[0] not in self.tolerated]
 
     @property
     def injected(self) -> Counter[str]:

@@ -1,10 +1,10 @@
-"""Where cycles begin: a practice that was made once and is copied for each, and a mail server of the outside world."""
+"""Where cycles begin: practices that were made once and are copied for each, and a mail server of the outside world."""
 
 from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,12 +12,14 @@ from pathlib import Path
 
 from tests.flows.receiving_server import Arrived, CertificateAuthority, ReceivingServer, receiving
 from tests.running_practice import free_base
+from tests.torture.home import FilesHome, Home, PostgresqlHome, S3Home
 from tests.torture.letter import PARTNER_DOMAIN
 from tests.torture.oracle import Oracle
 from tests.torture.scenario import Act
 from tests.torture.theatre import Call, Played, Stage
 
 MX = f"mx.{PARTNER_DOMAIN}"
+HOMES: Mapping[str, Callable[[], Home]] = {"files": FilesHome, "postgresql": PostgresqlHome, "s3": S3Home}
 
 
 @dataclass
@@ -29,17 +31,32 @@ class World:
     server: ReceivingServer
     closing: ExitStack
     base: int
+    route: Mapping[str, object]
     passes: dict[str, Mapping[str, int]] = field(default_factory=dict)
     _seen: int = 0
-    _pasts: dict[tuple[Act, ...], tuple[Path, Oracle]] = field(default_factory=dict)
+    _homes: dict[str, Home] = field(default_factory=dict)
+    _pasts: dict[tuple[str, tuple[Act, ...]], tuple[Path, Oracle]] = field(default_factory=dict)
 
-    def begun(self, before: tuple[Act, ...], name: str) -> tuple[Path, Oracle]:
-        """A directory of its own with a copy of the practice after these acts, and an oracle that saw them."""
-        past, oracle = self._past(before)
+    def home(self, name: str) -> Home:
+        """Where practices of this sort keep everything. Servers are started when the first one needs them."""
+        if name not in self._homes:
+            self._homes[name] = HOMES[name]()
+        return self._homes[name]
+
+    def begun(self, home: str, before: tuple[Act, ...], name: str) -> tuple[Path, Oracle]:
+        """A practice of its own after these acts, and an oracle that saw them."""
         place = self.place / name
         place.mkdir()
-        shutil.copytree(past / "data", place / "data")
+        if not self.home(home).can_be_copied:
+            return place, self._lived(home, before, place)
+        past, oracle = self._past(home, before)
+        self.home(home).copy(past, place)
         return place, copy.deepcopy(oracle)
+
+    def forget(self, home: str, place: Path) -> None:
+        """Clear a practice away."""
+        self.home(home).forget(place)
+        shutil.rmtree(place)
 
     @cached_property
     def rival(self) -> Stage:
@@ -58,22 +75,35 @@ class World:
         self._seen += len(new)
         return new
 
-    def _past(self, before: tuple[Act, ...]) -> tuple[Path, Oracle]:
+    def _past(self, home: str, before: tuple[Act, ...]) -> tuple[Path, Oracle]:
         """The practice after these acts, which is lived through once."""
-        if not before:
-            return self.place / "template", Oracle()
-        if before not in self._pasts:
-            *earlier, last = before
-            self._past(tuple(earlier))
-            name = f"past{len(self._pasts)}"
-            place, oracle = self.begun(tuple(earlier), name)
-            letters = oracle.sends(last.written(f"{name}-0"))
-            told = {**last.told, "letters": letters}
-            played = self.stage.play(Call(last.scene, place, told, failpoint=last.failpoint))
-            _refuse(played, is_killed=bool(last.failpoint))
-            oracle.hears(played, self.newly_arrived())
-            self._pasts[before] = place, oracle
-        return self._pasts[before]
+        if (home, before) not in self._pasts:
+            if before:
+                self._past(home, before[:-1])
+            place = self.place / f"past{len(self._pasts)}"
+            if before:
+                place, oracle = self.begun(home, before[:-1], place.name)
+                self._act(before[-1], place, oracle)
+            else:
+                place.mkdir()
+                oracle = self._lived(home, (), place)
+            self._pasts[home, before] = place, oracle
+        return self._pasts[home, before]
+
+    def _lived(self, home: str, before: tuple[Act, ...], place: Path) -> Oracle:
+        """Found a practice in a place and live through these acts there."""
+        told = {"route": self.route, "base": self.base, "words": list(self.home(home).words(place))}
+        _refuse(self.stage.play(Call("found", place, told)), is_killed=False)
+        oracle = Oracle()
+        for act in before:
+            self._act(act, place, oracle)
+        return oracle
+
+    def _act(self, act: Act, place: Path, oracle: Oracle) -> None:
+        letters = oracle.sends(act.written(f"{place.name}-{len(oracle.letters)}"))
+        played = self.stage.play(Call(act.scene, place, {**act.told, "letters": letters}, failpoint=act.failpoint))
+        _refuse(played, is_killed=bool(act.failpoint))
+        oracle.hears(played, self.newly_arrived())
 
 
 def _refuse(played: Played, *, is_killed: bool) -> None:
@@ -88,9 +118,5 @@ def opened(place: Path) -> Iterator[World]:
     authority = CertificateAuthority(place)
     with receiving(authority.server(MX)) as server, ExitStack() as closing:
         stage = closing.enter_context(Stage())
-        world = World(place, stage, server, closing, free_base())
-        template = place / "template"
-        template.mkdir()
         route = {"domain": PARTNER_DOMAIN, "mx_name": MX, "port": server.port, "ca_file": authority.ca_file}
-        _refuse(stage.play(Call("found", template, {"route": route, "base": world.base})), is_killed=False)
-        yield world
+        yield World(place, stage, server, closing, free_base(), route)
