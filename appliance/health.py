@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from appliance import archive_wiring, check_wiring, object_store_wiring, process_file, tls_certificates
+from appliance import archive_wiring, object_store_wiring, process_file, schema, tls_certificates
 from appliance.data_directory import DataDirectory
 from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
@@ -87,13 +87,13 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield Finding("unlock", *_unlock(appliance.data))
     yield _guarded("clock", lambda: _clock(appliance))
     yield _guarded("certificate", lambda: _certificate(appliance))
-    if appliance.settings.object_store.url:
-        yield _guarded("object lock", lambda: _object_lock(appliance))
     yield from _stores(appliance, reads_objects=reads_objects)
     yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
     yield _guarded("audit checkpoints", lambda: _checkpoints(appliance))
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
+    if appliance.settings.object_store.url:
+        yield _guarded("object lock", lambda: _object_lock(appliance))
 
 
 class WholeReport:
@@ -258,6 +258,16 @@ def _checkpoints(appliance: Appliance) -> tuple[State, str, str]:
             f"{told}; {count} entries wait for one since {since:%Y-%m-%d %H:%MZ}",
             "is serve running? look into log/worker.log",
         )
+    return State.OK, told, ""
+
+
+def _disposal_certificates(appliance: Appliance) -> tuple[State, str, str]:
+    """Every certificate that was issued, as it lies on the disk, against the row and against our key."""
+    issued, problems = archive_wiring.certificates(appliance).problems_in(appliance.data.certificates)
+    if problems:
+        fix = "run: strongroom disposal run ID of that disposal again; it writes the same certificate anew"
+        return State.FAIL, problems[0], fix
+    return State.OK, f"{issued} issued, all as they were signed", ""
 
 
 def _object_lock(appliance: Appliance) -> tuple[State, str, str]:
@@ -282,16 +292,6 @@ def _object_lock(appliance: Appliance) -> tuple[State, str, str]:
         told,
         f"its record is due on {first.due_at:%Y-%m-%d}: let whoever runs the object store end the lock",
     )
-    return State.OK, told, ""
-
-
-def _disposal_certificates(appliance: Appliance) -> tuple[State, str, str]:
-    """Every certificate that was issued, as it lies on the disk, against the row and against our key."""
-    issued, problems = archive_wiring.certificates(appliance).problems_in(appliance.data.certificates)
-    if problems:
-        fix = "run: strongroom disposal run ID of that disposal again; it writes the same certificate anew"
-        return State.FAIL, problems[0], fix
-    return State.OK, f"{issued} issued, all as they were signed", ""
 
 
 def _queue(appliance: Appliance) -> tuple[State, str, str]:

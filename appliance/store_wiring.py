@@ -21,7 +21,6 @@ def promotion(appliance: Appliance) -> Promotion:
         appliance.objects,
         clock=appliance.clock,
         randomness=RANDOMNESS,
-        repack=repack,
         guard_work=object_store_wiring.guard_work(appliance.settings),
     )
 
@@ -48,18 +47,3 @@ def dwell(appliance: Appliance) -> timedelta:
     if isinstance(appliance.objects, LocalObjectStore):
         return timedelta(0)
     return timedelta(hours=appliance.settings.spool.dwell_hours)
-
-
-def gauge(appliance: Appliance) -> SpoolGauge:
-    """How full the spool is."""
-    return SpoolGauge(appliance.data.spool, cap_bytes=appliance.settings.spool.cap_bytes)
-
-
-def report(appliance: Appliance) -> StoreReport:
-    """How the object store does, asked now."""
-    return store_state.look(appliance.database, appliance.objects, gauge(appliance), now=appliance.clock.now())
-
-
-def enforces(appliance: Appliance) -> list[str]:
-    """What the object store was seen to enforce. A local disk stops nobody who may write."""
-    return object_store_wiring.enforced(appliance.data, appliance.settings, now=appliance.clock.now())

@@ -96,9 +96,9 @@ class DisposalRun:
         objects: ObjectStore,
         index: SearchIndex,
         due_records: DueRecords,
+        guarding: ObjectGuarding,
         certification: Certification,
         clock: Clock,
-        guarding: ObjectGuarding,
         trusted_clock: TrustedClock,
         randomness: Randomness,
     ) -> None:
@@ -107,9 +107,9 @@ class DisposalRun:
         self._destruction = Destruction(database, keystore, spool_directory, objects, clock=clock)
         self._index = index
         self._due_records = due_records
+        self._guarding = guarding
         self._certification = certification
         self._clock = clock
-        self._guarding = guarding
         self._trusted_clock = trusted_clock
         self._randomness = randomness
 
@@ -169,16 +169,19 @@ class DisposalRun:
             items = disposal_records.items(connection, record.id)
         open_items = [item for item in items if item.state in OPEN]
         done = len(items) - len(open_items)
+        locked: dict[MessageId, str] = {}
         for some in _batches(open_items):
             locked.update(self._destroy_some(actor, record, some))
-        locked: dict[MessageId, str] = {}
             done += len(some)
             if progress:
                 progress(done, len(items))
         self._prove_absent(record)
-
-    def _destroy_some(self, actor: Actor, record: DisposalRecord, items: Sequence[DisposalItem]) -> None:
         self._refuse_locked(record, locked)
+
+    def _destroy_some(
+        self, actor: Actor, record: DisposalRecord, items: Sequence[DisposalItem]
+    ) -> Mapping[MessageId, str]:
+        """Answers what the object store keeps, and why: of that nothing was destroyed, unless it was held anyway."""
         mine = self._intended(record, items)
         reached("disposal_run.after_intent")
         evidence = self._evidence_of(mine)
@@ -189,11 +192,6 @@ class DisposalRun:
         reached("disposal_run.after_rows")
         self._index.remove(doomed)
         reached("disposal_run.after_index")
-
-    def _intended(self, record: DisposalRecord, items: Sequence[DisposalItem]) -> list[DisposalItem]:
-        """Mark what this disposal is about to destroy; what another one has begun with is left to it."""
-        mine = []
-        with self._database.write() as connection:
         return locked
 
     def _refuse_locked(self, record: DisposalRecord, locked: Mapping[MessageId, str]) -> None:
@@ -204,6 +202,11 @@ class DisposalRun:
                 f"{len(waiting)} records cannot be destroyed yet: {locked[waiting[0]]}",
                 fix="Run the disposal again after that day, or let whoever runs the object store end the lock.",
             )
+
+    def _intended(self, record: DisposalRecord, items: Sequence[DisposalItem]) -> list[DisposalItem]:
+        """Mark what this disposal is about to destroy; what another one has begun with is left to it."""
+        mine = []
+        with self._database.write() as connection:
             for item in self._still_open(connection, record, items):
                 if self._is_anothers(connection, record, item.message):
                     self._keep(connection, record, item.message, Keep(Why.GONE))
@@ -236,24 +239,24 @@ class DisposalRun:
         record: DisposalRecord,
         items: Sequence[DisposalItem],
         evidence: dict[MessageId, tuple[StoredMessage, Evidence]],
+        locked: Mapping[MessageId, str],
     ) -> list[MessageId]:
         """Decide under the write lock and destroy the keys before it is given up; answers what died."""
         with self._database.write() as connection:
             rules = self._due_records.rules(connection)
             doomed = []
-        locked: Mapping[MessageId, str],
             for item in self._still_open(connection, record, items):
                 decision = self._decision(connection, record, rules, item, evidence.get(item.message))
                 match decision:
                     case Keep():
                         self._keep(connection, record, item.message, decision)
+                    case Dispose() if item.message in locked:
+                        continue
                     case Dispose() | None:
                         self._mark_dying(connection, record, item)
                         doomed.append(item.message)
             if doomed:
                 self._keystore.destroy(doomed, at=self._clock.now())
-                    case Dispose() if item.message in locked:
-                        continue
             reached("disposal_run.before_lock_is_given_up")
         return doomed
 

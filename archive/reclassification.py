@@ -19,6 +19,7 @@ from mailstore.database import Database
 from mailstore.failpoint import reached
 from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import StoredMessage
+from mailstore.wall_clock import Clock
 
 AT_ONCE = 50
 """Messages that share one commit of the index."""
@@ -41,9 +42,9 @@ class Reclassification:
         self._schedules = schedules
         self._evidence = evidence
         self._index = index
-
         self._clock = clock
         self._guard_work = guard_work
+
     def run(self) -> int:
         """Classify everything that was last classified by another version; answers how many messages those were."""
         done = 0
@@ -65,8 +66,8 @@ class Reclassification:
             for entry, (category, _) in zip(stale, told, strict=True):
                 archive_records.set_category(connection, entry.message, category=category, schedule=schedule.version)
             living = {entry.message for entry in archive_records.entries(connection, [e.message for e in stale])}
-        reached("reclassification.after_rows")
             self._guard_work.add(connection, living, now=self._clock.now())
+        reached("reclassification.after_rows")
         self._index.remove([entry.message for entry in stale if entry.message not in living])
         return len(stale)
 

@@ -61,20 +61,20 @@ class Promotion:
         self,
         database: Database,
         spool_directory: Path,
-        guard_work: GuardWork = NO_GUARD_WORK,
         objects: ObjectStore,
         *,
         clock: Clock,
         randomness: Randomness,
         repack: Repack | None = None,
+        guard_work: GuardWork = NO_GUARD_WORK,
     ) -> None:
         self._database = database
-        self._guard_work = guard_work
         self._spool_directory = spool_directory
         self._objects = objects
         self._clock = clock
         self._randomness = randomness
         self._repack = repack
+        self._guard_work = guard_work
 
     def promote(self, message: MessageId) -> None:
         """Promote one message. As ``promote_all``."""
@@ -148,13 +148,9 @@ class Promotion:
         with self._database.write() as connection:
             stored = message_records.stored_many(connection, [each.stored.id for each in moving])
             waiting = {now.id for now in stored if now.object_name is None}
-            self._guard_work.add(connection, placed, now=self._clock.now())
-            if self._repack is not None:
-                self._repack.record(
-                    connection, {each.stored.id: each.repacked for each in moving if each.stored.id in placed}
-                )
             placed = {each.stored.id: each.object for each in moving if each.stored.id in waiting}
             message_records.set_promoted(connection, placed, now=self._clock.now())
+            self._guard_work.add(connection, placed, now=self._clock.now())
         return set(placed)
 
 
