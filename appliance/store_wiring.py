@@ -10,17 +10,27 @@ from appliance.wiring import Appliance
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.promotion import Promotion
+from mailstore.repacking import Repacking
 from mailstore.spool_release import SpoolRelease
 
 
 def promotion(appliance: Appliance) -> Promotion:
     """What puts messages into the object store."""
+    repack = Repacking.over(
+        appliance.database,
+        appliance.keystore,
+        appliance.objects,
+        appliance.ring,
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )
     return Promotion(
         appliance.database,
         appliance.data.spool,
         appliance.objects,
         clock=appliance.clock,
         randomness=RANDOMNESS,
+        repack=repack,
         guard_work=object_store_wiring.guard_work(appliance.settings),
     )
 

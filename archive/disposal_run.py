@@ -44,6 +44,7 @@ from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
 from mailstore.message import ID_BYTES, MessageId, StoredMessage, identifier_from
 from mailstore.object_store import ObjectStore
+from mailstore.part_records import PartLinks
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
@@ -94,6 +95,7 @@ class DisposalRun:
         keystore: Keystore,
         spool_directory: Path,
         objects: ObjectStore,
+        links: PartLinks,
         index: SearchIndex,
         due_records: DueRecords,
         guarding: ObjectGuarding,
@@ -104,7 +106,7 @@ class DisposalRun:
     ) -> None:
         self._database = database
         self._keystore = keystore
-        self._destruction = Destruction(database, keystore, spool_directory, objects, clock=clock)
+        self._destruction = Destruction(database, keystore, spool_directory, objects, links=links, clock=clock)
         self._index = index
         self._due_records = due_records
         self._guarding = guarding

@@ -3,7 +3,7 @@
 The row of a message is the list of what there is to destroy, so it goes last: a run that was cut short anywhere is
 simply run again, with the same ids, and finds what is left to do.
 
-1. Read the rows: where the sealed bytes lie. No row and a tombstone: done before; only 2 and 7 are done again.
+1. Read the rows: where the sealed bytes lie. No row and a tombstone: done before; only 2, 7 and 8 are done again.
 2. Destroy the wrapped keys (``Keystore.destroy``). **The point of no return**: from here nobody can read the
    messages, their columns included, in any copy of the data (NIST SP 800-88r2 section 3.2, cryptographic erase).
 3. Overwrite and punch out the sealed bytes in the spool: the row of a promoted message goes on naming its segment
@@ -11,8 +11,11 @@ simply run again, with the same ids, and finds what is left to do.
 4. Delete the objects, every version of them.
 5. Prove 3 and 4, while the rows still say where the bytes were.
 6. In one transaction: hold the places against the rows once more (a message may have been promoted, or its segment
-   released, since 1; then begin again at 1), let the caller forget its own rows, remove ours, leave a tombstone each.
-7. Cut the journal of the row database to nothing, so that no older page stays in it.
+   released, since 1; then begin again at 1), let the caller forget its own rows, cut the links to shared parts, remove
+   our rows, leave a tombstone each.
+7. Destroy the shared parts that lost their last use in 6, and any that an interrupted run left so: key, object, row.
+   A part that another message needs stays, and is not readable by what died.
+8. Cut the journal of the row database to nothing, so that no older page stays in it.
 
 Whatever cannot be done or proved stops the run with an error; nothing is reported as destroyed that is not.
 """
@@ -24,13 +27,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from mailstore import message_records, spool
+from mailstore import message_records, part_records, spool
 from mailstore.database import Database
 from mailstore.errors import NotFoundError, StorageUnavailableError
 from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, StoredMessage
 from mailstore.object_store import ObjectStore
+from mailstore.part_records import PartLinks
 from mailstore.sealed_copies import place_of
 from mailstore.wall_clock import Clock
 
@@ -51,12 +55,14 @@ class Destruction:
         spool_directory: Path,
         objects: ObjectStore,
         *,
+        links: PartLinks,
         clock: Clock,
     ) -> None:
         self._database = database
         self._keystore = keystore
         self._spool_directory = spool_directory
         self._objects = objects
+        self._links = links
         self._clock = clock
 
     def destroy(self, messages: Sequence[MessageId], *, certificate: str, forget: Forget) -> None:
@@ -79,6 +85,7 @@ class Destruction:
         else:
             raise StorageUnavailableError("messages were moved again and again while they were destroyed")
         reached("destruction.after_rows")
+        self._destroy_unused_parts()
         self._database.truncate_journal()
         reached("destruction.after_journal")
 
@@ -88,12 +95,14 @@ class Destruction:
             has_row = bool(message_records.stored_many(connection, [message]))
             has_recipients = bool(message_records.recipient_rows(connection, message))
             has_tombstone = message_records.is_disposed(connection, message)
+            has_unused_parts = bool(part_records.unused(connection))
         found = {
             "its key is still there": self._keystore.has_key(message),
             "its key has no mark of destruction": not self._keystore.is_destroyed(message),
             "its row is still there": has_row,
             "rows of its recipients are still there": has_recipients,
             "it has no tombstone": not has_tombstone,
+            "shared parts that no message needs are still there": has_unused_parts,
         }
         return tuple(problem for problem, is_so in found.items() if is_so)
 
@@ -111,6 +120,23 @@ class Destruction:
     def _stored(self, messages: Sequence[MessageId]) -> list[StoredMessage]:
         with self._database.read() as connection:
             return message_records.stored_many(connection, messages)
+
+    def _destroy_unused_parts(self) -> None:
+        """Of this destruction and of any that was cut short. A part without uses never gets one again."""
+        with self._database.read() as connection:
+            dying = part_records.unused(connection)
+        if not dying:
+            return
+        self._keystore.destroy([MessageId(part.id) for part in dying], at=self._clock.now())
+        reached("destruction.after_part_keys")
+        for part in dying:
+            self._objects.delete(part.object.name)
+            if self._objects.exists(part.object.name):
+                raise StorageUnavailableError(f"the sealed bytes of shared part {part.id} are still there")
+        reached("destruction.after_part_objects")
+        with self._database.write() as connection:
+            part_records.remove(connection, [part.id for part in dying])
+        reached("destruction.after_part_rows")
 
     def _erase_bytes(self, stored: Sequence[StoredMessage]) -> None:
         for message in stored:
@@ -143,6 +169,7 @@ class Destruction:
             if list(stored) != list(before):
                 return False
             forget(connection, messages)
+            self._links.cut(connection, messages)
             message_records.remove(connection, messages)
             dead = [message for message in messages if not message_records.is_disposed(connection, message)]
             message_records.tombstone(connection, dead, certificate=certificate, now=self._clock.now())

@@ -25,7 +25,15 @@ from mailstore.message import (
 )
 from mailstore.message_state import changed
 from mailstore.sealed_rows import rows_of
-from mailstore.tables import mailbox_entries, messages, outbox, recipients, tombstones
+from mailstore.tables import (
+    mail_dictionaries,
+    mailbox_entries,
+    messages,
+    outbox,
+    recipients,
+    shared_parts,
+    tombstones,
+)
 
 AT_ONCE = 500
 """Ids in one statement: far below SQLite's 32,766 parameters (https://www.sqlite.org/limits.html)."""
@@ -184,15 +192,20 @@ def segments_named(connection: Connection) -> Iterator[str]:
 
 
 def known_objects(connection: Connection, names: Collection[str]) -> set[str]:
-    """Those of these objects, ``AT_ONCE`` at most, that some message needs. The rows are not verified."""
-    asked = select(messages.c.object_name).where(messages.c.object_name.in_(names))
-    return set(connection.execute(asked).scalars())
+    """Those of these objects, ``AT_ONCE`` at most, that some message or shared part needs. Nothing is verified."""
+    columns = (messages.c.object_name, shared_parts.c.object_name)
+    asked = [select(column).where(column.in_(names)) for column in columns]
+    return {name for each in asked for name in connection.execute(each).scalars()}
 
 
 def known_ids(connection: Connection, ids: Collection[MessageId]) -> set[MessageId]:
-    """Those of these messages, ``AT_ONCE`` at most, that have a row. The rows are not verified."""
-    asked = select(messages.c.id).where(messages.c.id.in_(ids))
-    return {MessageId(each) for each in connection.execute(asked).scalars()}
+    """Those of these ids, ``AT_ONCE`` at most, that have a row. The rows are not verified.
+
+    Shared parts and dictionaries have ids of the same kind, and their keys lie with those of messages.
+    """
+    columns = (messages.c.id, shared_parts.c.id, mail_dictionaries.c.id)
+    asked = [select(column).where(column.in_(ids)) for column in columns]
+    return {MessageId(name) for each in asked for name in connection.execute(each).scalars()}
 
 
 def object_names(connection: Connection) -> set[str]:

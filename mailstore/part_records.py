@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.key_hierarchy import part_links_key
@@ -42,12 +42,11 @@ class PartLinks:
         self._key = part_links_key(archive_key)
         self._randomness = randomness
 
-    def set(self, connection: Connection, message: MessageId, parts: Sequence[SharedPart]) -> None:
-        """From now on the message needs exactly these parts, each named once; those that are new get a row.
+    def add(self, connection: Connection, message: MessageId, parts: Sequence[SharedPart]) -> None:
+        """A message without links needs these parts from now on, each named once; those that are new get a row.
 
         ``StorageUnavailableError`` when one of them lost its last use meanwhile: it is dying, keep it anew.
         """
-        self.cut(connection, [message])
         if not parts:
             return
         for part in parts:
@@ -56,6 +55,15 @@ class PartLinks:
         nonce = self._randomness(NONCE_BYTES)
         sealed = seal_field(named, key=self._key, context=_context(message), nonce=nonce)
         rows_of(connection).insert(connection, part_links, {"message": message, "sealed_parts": sealed})
+
+    def replace(self, connection: Connection, message: MessageId, parts: Sequence[SharedPart]) -> None:
+        """A message that may have links needs exactly these parts from now on. As ``add``."""
+        before = self.of(connection, message)
+        if before:
+            rows_of(connection).delete(connection, part_links, part_links.c.message == message)
+        self.add(connection, message, parts)
+        if before:
+            _give_up(connection, Counter(before))
 
     def cut(self, connection: Connection, messages: Collection[MessageId]) -> None:
         """These messages need no part any more. A part that none needs is ``unused`` from here on."""
@@ -124,17 +132,6 @@ def set_object(connection: Connection, wanted: PartId, kept: StoredObject) -> No
     """The part lies in another object now: the store lost the first."""
     changes = {"object_name": kept.name, "object_length": kept.length, "object_digest": kept.digest}
     rows_of(connection).update(connection, shared_parts, shared_parts.c.id == wanted, changes)
-
-
-def known_objects(connection: Connection, names: Collection[str]) -> set[str]:
-    """Those of these objects, ``AT_ONCE`` at most, that hold a shared part. The rows are not verified."""
-    asked = select(shared_parts.c.object_name).where(shared_parts.c.object_name.in_(names))
-    return set(connection.execute(asked).scalars())
-
-
-def known_ids(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Those of these ids, ``AT_ONCE`` at most, that are a shared part's. The rows are not verified."""
-    return set(connection.execute(select(shared_parts.c.id).where(shared_parts.c.id.in_(ids))).scalars())
 
 
 def _use(connection: Connection, part: SharedPart) -> None:

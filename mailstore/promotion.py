@@ -6,10 +6,10 @@ No key is needed: sealed bytes move as they are, unless ``repack`` makes others 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mailstore import message_records, sealed_copies
@@ -20,6 +20,7 @@ from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import MessageId, StoredMessage, StoredObject
 from mailstore.object_layout import new_object_names
 from mailstore.object_store import ObjectStore
+from mailstore.repacking import Repack, Repacked
 from mailstore.sealed_format import Randomness
 from mailstore.wall_clock import Clock
 
@@ -47,11 +48,16 @@ class _Moving:
 
     stored: StoredMessage
     name: str
-    sealed: bytes = field(repr=False)
+    repacked: Repacked
+
+    @property
+    def sealed(self) -> bytes:
+        return self.repacked.sealed
 
     @property
     def object(self) -> StoredObject:
-        return StoredObject(self.name, len(self.sealed), hashlib.sha256(self.sealed).digest())
+        digest = hashlib.sha256(self.sealed).digest()
+        return StoredObject(self.name, len(self.sealed), digest, self.repacked.dictionary)
 
 
 class Promotion:
@@ -117,9 +123,12 @@ class Promotion:
         reached("promotion.after_put")
         return moving
 
-    def _packed(self, stored: StoredMessage) -> bytes:
+    def _packed(self, stored: StoredMessage) -> Repacked:
         sealed = self._spooled(stored)
-        return sealed if self._repack is None else self._repack(stored, sealed).sealed
+        if self._repack is None:
+            return Repacked(sealed)
+        with _of_the_store():
+            return self._repack.repacked(stored, sealed)
 
     def _spooled(self, stored: StoredMessage) -> bytes:
         (copy,) = sealed_copies.copies_of(stored)
@@ -150,6 +159,10 @@ class Promotion:
             waiting = {now.id for now in stored if now.object_name is None}
             placed = {each.stored.id: each.object for each in moving if each.stored.id in waiting}
             message_records.set_promoted(connection, placed, now=self._clock.now())
+            if self._repack is not None:
+                self._repack.record(
+                    connection, {each.stored.id: each.repacked for each in moving if each.stored.id in placed}
+                )
             self._guard_work.add(connection, placed, now=self._clock.now())
         return set(placed)
 

@@ -1,30 +1,30 @@
 """Opening what was stored, for someone the caller found entitled.
 
-Each open asks the keystore for the wrapped key anew, so that nothing opens after its destruction; only batch keys,
-which open nothing without it, are remembered for a while. Bytes are held against the digest in the sealed row
-before any key touches them, and come from whichever copy is whole (``sealed_copies``).
+Each open asks the keystore for the wrapped key anew (``message_keys``), so that nothing opens after its destruction.
+Bytes are held against the digest in the sealed row before any key touches them, and come from whichever copy is whole
+(``sealed_copies``).
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
-from mailstore import message_records, sealed_columns, sealed_copies
+from mailstore import message_records, recipe, sealed_columns, sealed_copies
 from mailstore.database import Database
+from mailstore.dictionary_records import MailDictionaries
 from mailstore.errors import DestroyedError, StrongroomError, TamperedError
-from mailstore.key_hierarchy import BatchKey, KeyRing, MessageKey, unwrap_batch_key, unwrap_message_key
-from mailstore.keystore import Keystore, WrappedKey
+from mailstore.key_hierarchy import KeyRing, MessageKey
+from mailstore.keystore import Keystore
 from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
+from mailstore.message_keys import MessageKeys
 from mailstore.message_records import RecipientRow
 from mailstore.object_store import ObjectStore
-from mailstore.sealed_columns import RecipientDetail, content_context
+from mailstore.recipe import Recipe
+from mailstore.sealed_columns import RecipientDetail, content_context, recipe_context
 from mailstore.sealed_copies import SealedBytes
 from mailstore.sealed_format import NONCE_BYTES, Randomness, open_sealed
-
-_BATCH_KEYS_KEPT = 256
+from mailstore.shared_parts import SharedParts
 
 
 class Retrieval:
@@ -41,13 +41,12 @@ class Retrieval:
         randomness: Randomness,
     ) -> None:
         self._database = database
-        self._keystore = keystore
         self._spool_directory = spool_directory
         self._objects = objects
-        self._capture = ring.capture
+        self._keys = MessageKeys(keystore, ring.capture)
+        self._parts = SharedParts(database, objects, self._keys)
+        self._dictionaries = MailDictionaries(database, self._keys)
         self._randomness = randomness
-        self._batch_keys: OrderedDict[tuple[bytes, bytes, bytes], BatchKey] = OrderedDict()
-        self._lock = threading.Lock()
 
     def content(self, message: MessageId) -> bytes:
         """The very bytes that came after DATA.
@@ -65,7 +64,7 @@ class Retrieval:
         except TamperedError:
             found = self._moved_meanwhile(stored)
         try:
-            content = open_sealed(found.sealed, key=key, context=content_context(stored.id))
+            content = self._opened(stored, found, key)
         except StrongroomError as error:
             raise type(error)(f"{found.copy.name} of message {stored.id}: {error.message}") from error
         if len(content) != stored.size_bytes:
@@ -121,30 +120,16 @@ class Retrieval:
         self._key(before.id)
         return self._sealed_bytes(stored)
 
-    def _key(self, message: MessageId) -> MessageKey:
-        wrapped = self._keystore.wrapped_key(message)
-        return unwrap_message_key(
-            wrapped.wrapped_message_key,
-            batch_key=self._batch_key(wrapped),
-            batch=wrapped.batch,
-            message=message,
-        )
+    def _opened(self, stored: StoredMessage, found: SealedBytes, key: MessageKey) -> bytes:
+        """The content of a copy. One in the store that is not the spool's very bytes is a recipe."""
+        if not found.copy.is_in_store or found.copy.digest == stored.sealed_digest:
+            return open_sealed(found.sealed, key=key, context=content_context(stored.id))
+        context = recipe_context(stored.id)
+        packed = open_sealed(found.sealed, key=key, context=context, dictionaries=self._dictionaries.by_number)
+        return recipe.content_of(Recipe.from_bytes(packed), self._parts.content)
 
-    def _batch_key(self, wrapped: WrappedKey) -> BatchKey:
-        """Remembered under everything that is stored of it: a changed row is noticed even so."""
-        row = (wrapped.batch, wrapped.sealed_for, wrapped.wrapped_batch_key)
-        with self._lock:
-            if row in self._batch_keys:
-                self._batch_keys.move_to_end(row)
-                return self._batch_keys[row]
-        key = unwrap_batch_key(
-            wrapped.wrapped_batch_key, capture=self._capture, batch=wrapped.batch, sealed_for=wrapped.sealed_for
-        )
-        with self._lock:
-            self._batch_keys[row] = key
-            while len(self._batch_keys) > _BATCH_KEYS_KEPT:
-                self._batch_keys.popitem(last=False)
-        return key
+    def _key(self, message: MessageId) -> MessageKey:
+        return self._keys.key(message)
 
 
 def _recipient(message: MessageId, row: RecipientRow, key: MessageKey) -> StoredRecipient:

@@ -38,6 +38,11 @@ def content_context(message: MessageId) -> Context:
     return ("message", message, 1)
 
 
+def recipe_context(message: MessageId) -> Context:
+    """Where the sealed recipe of a message belongs: what lies in the object store once it was repacked."""
+    return ("recipe", message, 1)
+
+
 class ColumnSealer:
     """Seals the columns of one message. A ``nonce`` is 12 fresh random bytes. Fields that say nothing are left out."""
 

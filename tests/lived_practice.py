@@ -18,7 +18,7 @@ from typing import Any
 
 import pyotp
 
-from appliance import archive_wiring, cli, command_sign_in, portal_wiring
+from appliance import archive_wiring, cli, command_sign_in, portal_wiring, store_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
@@ -221,13 +221,7 @@ def archived(appliance: Appliance, messages: list[MessageId], *, is_promoted: bo
 
 def promotion(appliance: Appliance) -> Promotion:
     """What moves messages from the spool to the objects."""
-    return Promotion(
-        appliance.database,
-        appliance.data.spool,
-        appliance.objects,
-        clock=appliance.clock,
-        randomness=RANDOMNESS,
-    )
+    return store_wiring.promotion(appliance)
 
 
 def disposed(practice: LivedPractice, appliance: Appliance) -> None:

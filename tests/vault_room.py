@@ -34,7 +34,9 @@ from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.orphan_sweep import OrphanSweep, Swept
 from mailstore.outbox import Kind
+from mailstore.part_records import PartLinks
 from mailstore.promotion import Promotion
+from mailstore.repacking import Repacking
 from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
 from mailstore.spool_release import Released, SpoolRelease
@@ -81,8 +83,16 @@ class Vault:
             self.database, self.keystore, self.spool, self.objects, ring or self.ring, randomness=os.urandom
         )
 
-    def promotion(self) -> Promotion:
-        return Promotion(self.database, self.spool, self.objects, clock=self.clock, randomness=os.urandom)
+    def promotion(self, *, repacks: bool = True) -> Promotion:
+        repack = self.repacking() if repacks else None
+        return Promotion(
+            self.database, self.spool, self.objects, clock=self.clock, randomness=os.urandom, repack=repack
+        )
+
+    def repacking(self) -> Repacking:
+        return Repacking.over(
+            self.database, self.keystore, self.objects, self.ring, clock=self.clock, randomness=os.urandom
+        )
 
     def release(self, dwell: timedelta = timedelta(0)) -> Released:
         return SpoolRelease(self.database, self.keystore, self.spool, self.objects, clock=self.clock, dwell=dwell).run()
@@ -99,7 +109,8 @@ class Vault:
         return sweep.run()
 
     def destruction(self) -> Destruction:
-        return Destruction(self.database, self.keystore, self.spool, self.objects, clock=self.clock)
+        links = PartLinks(self.ring.archive_key, os.urandom)
+        return Destruction(self.database, self.keystore, self.spool, self.objects, links=links, clock=self.clock)
 
     def destroy(self, messages: Sequence[MessageId]) -> None:
         self.destruction().destroy(messages, certificate="certificate-1", forget=forget_nothing)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailstore import part_records
+from mailstore import message_records, part_records
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.message import MessageId, StoredObject, identifier_from
 from mailstore.part_records import PartLinks, SharedPart
@@ -40,12 +40,12 @@ def uses(vault: Vault, part: SharedPart) -> int:
 
 def needs(vault: Vault, links: PartLinks, message: MessageId, *parts: SharedPart) -> None:
     with vault.database.write() as connection:
-        links.set(connection, message, parts)
+        links.replace(connection, message, parts)
 
 
 def interrupted(vault: Vault, links: PartLinks, message: MessageId, part: SharedPart) -> None:
     with vault.database.write() as connection:
-        links.set(connection, message, [part])
+        links.add(connection, message, [part])
         raise InterruptedError
 
 
@@ -129,5 +129,5 @@ def test_objects_and_ids_of_parts_are_known(vault: Vault, links: PartLinks) -> N
     part = a_part()
     needs(vault, links, one, part)
     with vault.database.read() as connection:
-        assert part_records.known_objects(connection, [part.object.name, "zz/other"]) == {part.object.name}
-        assert part_records.known_ids(connection, [part.id, one]) == {part.id}
+        assert message_records.known_objects(connection, [part.object.name, "zz/other"]) == {part.object.name}
+        assert message_records.known_ids(connection, [MessageId(part.id), one]) == {part.id, one}

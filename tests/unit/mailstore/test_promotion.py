@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -12,7 +13,6 @@ import pytest
 from mailstore import message_records, promotion, spool
 from mailstore.errors import ObjectStoreDownError, TamperedError
 from mailstore.message import MessageId
-from mailstore.promotion import Promotion, Repacked
 from tests.vault_room import Vault, a_deposit
 
 
@@ -108,25 +108,29 @@ def test_many_bytes_go_in_groups_so_that_memory_stays_flat(vault: Vault, monkeyp
 
 
 def test_repacked_message_has_a_digest_for_each_copy(vault: Vault) -> None:
-    (message,) = vault.deposit(a_deposit(b"mine"))
-    moving = Promotion(
-        vault.database,
-        vault.spool,
-        vault.objects,
-        clock=vault.clock,
-        randomness=os.urandom,
-        repack=lambda _stored, sealed: Repacked(sealed + b"repacked"),
-    )
-    moving.promote(message)
+    content = base64.encodebytes(os.urandom(60) * 100).replace(b"\n", b"\r\n")
+    (message,) = vault.deposit(a_deposit(content))
+    vault.promotion().promote(message)
     stored = vault.stored(message)
     assert stored.object is not None
-    assert stored.object.length == stored.sealed_length + 8
     assert stored.object.digest != stored.sealed_digest
-    assert vault.objects.get(stored.object.name).endswith(b"repacked")
-    assert vault.retrieval().content(message) == b"mine"
+    sealed = vault.objects.get(stored.object.name)
+    assert len(sealed) == stored.object.length
+    assert vault.retrieval().content(message) == content
     assert vault.release(timedelta(0)).segments == 1
+    assert vault.retrieval().content(message) == content
     vault.destroy([message])
-    assert not vault.files_hold(b"repacked")
+    assert not vault.files_hold(sealed[-16:])
+
+
+def test_message_that_is_not_repacked_moves_as_it_is(vault: Vault) -> None:
+    (message,) = vault.deposit(a_deposit(b"mine"))
+    vault.promotion(repacks=False).promote(message)
+    stored = vault.stored(message)
+    assert stored.object is not None
+    assert stored.object.digest == stored.sealed_digest
+    assert vault.release(timedelta(0)).segments == 1
+    assert vault.retrieval().content(message) == b"mine"
 
 
 CHILD = """

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mailstore.errors import DestroyedError, NotFoundError, TamperedError, Wrong
 from mailstore.message import MessageId, MessageSummary
 from mailstore.sealed_columns import RecipientDetail, open_detail
 from mailstore.sealed_format import seal
+from tests import database_room
 from tests.vault_room import RING, Vault, a_deposit
 
 SUMMARY = MessageSummary(
@@ -45,12 +45,12 @@ def flip(path: Path, offset: int) -> None:
         file.write(bytes([byte ^ 1]))
 
 
-def change_key_row(vault: Vault, statement: str) -> None:
-    attacker = sqlite3.connect(vault.directory / "keystore.sqlite3")
-    attacker.create_function("flip", 1, lambda value: bytes([value[0] ^ 1]) + value[1:])
-    with attacker:
-        attacker.execute(statement)
-    attacker.close()
+def flip_keys(vault: Vault, table: str) -> None:
+    path = vault.directory / database_room.KEYSTORE
+    for (wrapped,) in database_room.attack(path, f"SELECT wrapped FROM {table}"):  # noqa: S608 -- our own name
+        changed = bytes([wrapped[0] ^ 1]) + wrapped[1:]
+        statement = f"UPDATE {table} SET wrapped = ? WHERE wrapped = ?"  # noqa: S608 -- as above
+        database_room.attack(path, statement, changed, wrapped)
 
 
 def test_summary_comes_back_whole(vault: Vault, message: MessageId) -> None:
@@ -133,11 +133,11 @@ def test_object_sealed_anew_under_the_same_key_is_not_the_one_that_was_stored(va
 def test_changed_keystore_rows_are_refused_and_named(vault: Vault, message: MessageId) -> None:
     retrieval = vault.retrieval()
     retrieval.content(message)
-    change_key_row(vault, "UPDATE message_keys SET wrapped = flip(wrapped)")
+    flip_keys(vault, database_room.TABLE_OF_KEYS)
     with pytest.raises(TamperedError, match=f"message_keys/{message}"):
         retrieval.content(message)
-    change_key_row(vault, "UPDATE message_keys SET wrapped = flip(wrapped)")
-    change_key_row(vault, "UPDATE batches SET wrapped = flip(wrapped)")
+    flip_keys(vault, database_room.TABLE_OF_KEYS)
+    flip_keys(vault, "batches")
     with pytest.raises(TamperedError, match="batches/"):
         retrieval.content(message)
 
@@ -145,11 +145,9 @@ def test_changed_keystore_rows_are_refused_and_named(vault: Vault, message: Mess
 def test_keys_swapped_between_messages_open_nothing(vault: Vault) -> None:
     first, second = vault.deposit(a_deposit(b"1"), a_deposit(b"2"))
     keys = {message: vault.keystore.wrapped_key(message).wrapped_message_key for message in (first, second)}
-    attacker = sqlite3.connect(vault.directory / "keystore.sqlite3")
-    with attacker:
-        swap = "UPDATE message_keys SET wrapped = ? WHERE message = ?"
-        attacker.executemany(swap, [(keys[first], second), (keys[second], first)])
-    attacker.close()
+    swap = f"UPDATE {database_room.TABLE_OF_KEYS} SET wrapped = ? WHERE message = ?"  # noqa: S608 -- our own name
+    for key, message in ((keys[first], second), (keys[second], first)):
+        database_room.attack(vault.directory / database_room.KEYSTORE, swap, key, message)
     for message in (first, second):
         with pytest.raises(TamperedError, match=f"message_keys/{message}"):
             vault.retrieval().content(message)
@@ -177,8 +175,8 @@ def test_message_promoted_while_it_is_opened_is_found_again(vault: Vault, messag
 
 
 def test_remembered_batch_keys_are_bounded(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailstore.retrieval._BATCH_KEYS_KEPT", 2)
+    monkeypatch.setattr("mailstore.message_keys._BATCH_KEYS_KEPT", 2)
     retrieval = vault.retrieval()
     messages = [vault.deposit(a_deposit(b"%d" % number))[0] for number in range(4)]
     assert [retrieval.content(each) for each in messages] == [b"0", b"1", b"2", b"3"]
-    assert len(retrieval._batch_keys) == 2
+    assert len(retrieval._keys._batch_keys) == 2
