@@ -25,7 +25,6 @@ from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
-from mailstore.part_records import PartLinks
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
@@ -45,9 +44,9 @@ class ArchiveParts:
     clock: Clock
     trusted_clock: TrustedClock
     randomness: Randomness
-
     guard: ObjectGuard = field(default_factory=NoGuard)
     guard_work: GuardWork = NO_GUARD_WORK
+
 
 @dataclass(frozen=True)
 class RecordsDesk:
@@ -64,8 +63,8 @@ class RecordsDesk:
     certificates: Certificates
     fates: RecordFates
     reclassification: Reclassification
-
     guarding: ObjectGuarding
+
 
 def open_desk(
     parts: ArchiveParts,
@@ -83,8 +82,8 @@ def open_desk(
     living = LivingHolds(details=details, own_mailboxes=own_mailboxes)
     schedules = Schedules(database=database, details=details, evidence=evidence, clock=clock, randomness=randomness)
     due_records = DueRecords(database=database, schedules=schedules, living=living, evidence=evidence, clock=trusted)
-    certification = Certification(
     guarding = ObjectGuarding(database=database, schedules=schedules, guard=parts.guard, clock=clock)
+    certification = Certification(
         database=database,
         schedules=schedules,
         issuer=issuer,
@@ -104,8 +103,8 @@ def open_desk(
             clock=clock,
             trusted_clock=trusted,
             randomness=randomness,
-        ),
             guard_work=parts.guard_work,
+        ),
         living_holds=living,
         evidence=evidence,
         due_records=due_records,
@@ -123,12 +122,11 @@ def open_desk(
             keystore=parts.keystore,
             spool_directory=parts.spool_directory,
             objects=parts.objects,
-            links=PartLinks(parts.ring.archive_key, randomness),
             index=parts.index,
             due_records=due_records,
+            guarding=guarding,
             certification=certification,
             clock=clock,
-            guarding=guarding,
             trusted_clock=trusted,
             randomness=randomness,
         ),
