@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance import birth_record, database_wiring, schema
+from appliance import birth_record, database_wiring, object_store_wiring, schema
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
 from appliance.settings import Settings
@@ -22,8 +22,8 @@ from mailstore.errors import RefusedError
 from mailstore.key_custody import KeyFile, PassphraseFile, Secret
 from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
+from mailstore.object_guard import ObjectGuard
 from mailstore.object_store import ObjectStore
-from mailstore.object_store_local import LocalObjectStore
 from mailstore.retrieval import Retrieval
 from mailstore.time_witnesses import ThisMachine
 from mailstore.trusted_clock import TrustedClock
@@ -41,10 +41,15 @@ class Appliance:
     keystore: Keystore
     clock: Clock
 
-    @property
+    @cached_property
     def objects(self) -> ObjectStore:
         """Where sealed messages lie for good."""
-        return LocalObjectStore(self.data.objects)
+        return object_store_wiring.objects(self.data, self.settings, self.ring.row_key)
+
+    @cached_property
+    def guard(self) -> ObjectGuard:
+        """What the object store itself refuses to let go."""
+        return object_store_wiring.guard(self.data, self.settings)
 
     @cached_property
     def trusted_clock(self) -> TrustedClock:

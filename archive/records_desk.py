@@ -25,6 +25,7 @@ from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
+from mailstore.part_records import PartLinks
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
@@ -122,6 +123,7 @@ def open_desk(
             keystore=parts.keystore,
             spool_directory=parts.spool_directory,
             objects=parts.objects,
+            links=PartLinks(parts.ring.archive_key, randomness),
             index=parts.index,
             due_records=due_records,
             guarding=guarding,

@@ -32,17 +32,6 @@ READS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Repacked:
-    """What is put into the object store instead of the bytes that lie in the spool."""
-
-    sealed: bytes = field(repr=False)
-
-
-Repack = Callable[[StoredMessage, bytes], Repacked]
-"""Makes the bytes for the object store of a message's row and its bytes in the spool."""
-
-
-@dataclass(frozen=True)
 class _Moving:
     """One message under way: its row as read, and what goes into the store."""
 
@@ -159,11 +148,11 @@ class Promotion:
             waiting = {now.id for now in stored if now.object_name is None}
             placed = {each.stored.id: each.object for each in moving if each.stored.id in waiting}
             message_records.set_promoted(connection, placed, now=self._clock.now())
+            self._guard_work.add(connection, placed, now=self._clock.now())
             if self._repack is not None:
                 self._repack.record(
                     connection, {each.stored.id: each.repacked for each in moving if each.stored.id in placed}
                 )
-            self._guard_work.add(connection, placed, now=self._clock.now())
         return set(placed)
 
 

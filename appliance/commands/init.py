@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from appliance import birth_record, config, foundation, tls_certificates
+from appliance import birth_record, config, foundation, object_store_founding, tls_certificates
 from appliance.birth_record import BirthRecord
 from appliance.command_call import Call, Outcome, facts
 from appliance.data_directory import DataDirectory
@@ -25,7 +25,10 @@ LOWEST_BASE = 1000
 def run(call: Call) -> Outcome:
     """Make the directory. ``RefusedError`` when something is there already or an argument makes no sense."""
     arguments = call.arguments
-    settings = settings_for(arguments.practice, arguments.domain.lower(), arguments.loopback)
+    store = object_store_founding.settings_of(arguments.object_store, arguments.object_store_credentials)
+    settings = replace(
+        settings_for(arguments.practice, arguments.domain.lower(), arguments.loopback), object_store=store
+    )
     database, keystore = foundation.database_settings(arguments.database, arguments.keystore)
     settings = replace(settings, database=database, keystore=keystore)
     birth = BirthRecord.of(now=call.clock.now(), loopback_base=arguments.loopback)
@@ -34,7 +37,11 @@ def run(call: Call) -> Outcome:
     try:
         place = DataDirectory(data.unfinished)
         settings, ring = _fill(place, call, settings, birth)
-        with foundation.databases_made(place, settings, ring, call.clock):
+        credentials, now = arguments.object_store_credentials, call.clock.now()
+        with (
+            foundation.databases_made(place, settings, ring, call.clock),
+            object_store_founding.founded(place, settings, row_key=ring.row_key, credentials=credentials, now=now),
+        ):
             _put_in_place(data)
     except OSError as error:
         _withdraw(data)
