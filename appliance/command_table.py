@@ -66,6 +66,16 @@ ENTRIES: tuple[Entry, ...] = (
                 "where message keys are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
                 metavar="URL",
             ),
+            _option(
+                "--object-store",
+                "where sealed messages lie, when not on this disk: s3+https://HOST:PORT/BUCKET",
+                metavar="URL",
+            ),
+            _option(
+                "--object-store-credentials",
+                "a file with the access key and the secret of the object store, a line each",
+                metavar="FILE",
+            ),
         ),
     ),
     Entry(("serve",), "run the appliance until it is told to end", "serve:run"),
