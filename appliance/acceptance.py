@@ -2,6 +2,7 @@
 
 It decides on the message and hands it to the depositor; it holds nothing that could open mail again. The order:
 
+0. Room: at the spool's cap nothing is taken, whatever it is (``SpoolFullError``).
 1. Form: size, line ends, loops (``smtp_acceptance``).
 2. Authorship: who submits by SMTP may speak only in a name of their own.
 3. Route of each recipient (``encryption_policy``); one that cannot be routed refuses the whole message.
@@ -23,6 +24,7 @@ from mailstore.message import MessageId, Origin, ReceivedMessage, RecipientPlan,
 from mailstore.message_composition import trace_field
 from mailstore.message_parts import summary_of
 from mailstore.outbox import Kind
+from mailstore.spool_gauge import SpoolGauge
 from portal.front_door import Accepted, Refused
 
 _MAY_LEAVE = frozenset({Origin.SUBMISSION, Origin.WEBMAIL, Origin.SYSTEM})
@@ -32,11 +34,24 @@ _OVER_SMTP = frozenset({Origin.SMTP, Origin.SUBMISSION})
 class Acceptance:
     """Takes messages in. Safe to call from any thread."""
 
-    def __init__(self, depositor: Depositor, directory: Directory, *, limits: AcceptanceLimits, host_name: str) -> None:
+    def __init__(
+        self,
+        depositor: Depositor,
+        directory: Directory,
+        *,
+        gauge: SpoolGauge,
+        limits: AcceptanceLimits,
+        host_name: str,
+    ) -> None:
+        self._gauge = gauge
         self._depositor = depositor
         self._directory = directory
         self._limits = limits
         self._host_name = host_name
+
+    def has_room(self) -> bool:
+        """False when the spool is at its cap: then it is kinder to say so before the message is sent."""
+        return self._gauge.has_room()
 
     def accept(self, received: ReceivedMessage, actor: Actor | None = None) -> Accepted | Refused:
         """Take a message and wait until it is durable.
@@ -48,6 +63,7 @@ class Acceptance:
 
     def submit(self, received: ReceivedMessage, actor: Actor | None = None) -> Future[MessageId] | Refused:
         """Decide on a message and begin to store it; the future is done when it is durable, and only then ours."""
+        self._gauge.refuse_when_full()
         problem = smtp_acceptance.content_problem(received.content, self._limits)
         problem = problem or self._people_problem(received, actor)
         if problem is not None:

@@ -66,6 +66,14 @@ ANSWERS: Mapping[str, Fields] = {
         "ready": "true; this is the first line on stdout, with or without --json",
         "ports": "as init gives them",
     },
+    "database move": {
+        "moved": "how many rows lie in the new database",
+        "verified": "how many of them were read again on both sides, their seals proved",
+        "tables": "of how many tables",
+        "keys": "how many message keys were moved",
+        "database": "where the rows are now",
+        "old_rows": "where the old row file lies, to be removed by hand; null when it was erased",
+    },
     "user add": {
         "email": "the address",
         "role": "the role",
@@ -239,6 +247,15 @@ ANSWERS: Mapping[str, Fields] = {
         "first_bad.sequence?": "when false: the first entry that does not hold",
         "first_bad.problem?": "when false: what is wrong with it",
     },
+    "check": {
+        "checked": "how many messages were looked at",
+        "problems[].kind": "what is wrong, as a word of docs/operations/check.md; exit code 1 while one is left",
+        "problems[].object": "what it is wrong with: a message, an object, a segment, a row, a hold, a disposal",
+        "problems[].repaired": "true when it is mended now",
+        "problems[].message": "the id of the message that it is about, or null",
+        "problems[].problem": "the same in words",
+        "problems[].fix": "what to do about it; empty when it is mended",
+    },
     "clock show": {
         "state": "trusted or frozen; while it is frozen nothing is disposed of and no hold is released",
         "trusted_now": "the time that is trusted; what has not passed by it has not passed",
@@ -263,6 +280,17 @@ ANSWERS: Mapping[str, Fields] = {
             }
         ),
         **_TOTAL,
+    },
+    "store status": {
+        "spooled": "how many messages lie in the spool alone",
+        "promoted": "how many lie in the object store",
+        "oldest_spooled_seconds": "how long the oldest message has waited for the object store; 0 when none waits",
+        "store": "ok, degraded or down",
+        "enforces[]": "what it was seen to enforce: versions, no_overwrite, retention, lock_only_grows, legal_hold",
+        "spool_bytes": "what the spool takes up on the disk",
+        "cap_bytes": "where mail is put off",
+        "problem": "what is wrong, in words; empty when nothing is",
+        "fix": "what to do about it",
     },
     "demo": {
         **_items(

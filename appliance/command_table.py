@@ -80,6 +80,16 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(("serve",), "run the appliance until it is told to end", "serve:run"),
     Entry(
+        ("database", "move"),
+        "move the rows to PostgreSQL, and the keys if asked, while serve does not run",
+        "database:move",
+        (
+            _option("--to", "the database for the rows: postgresql://USER@HOST/DATABASE", required=True, metavar="URL"),
+            _option("--keystore-to", "the database for the message keys, likewise", metavar="URL"),
+            _option("--erase", "overwrite and remove the old row file instead of setting it aside", action="store_true"),
+        ),
+    ),
+    Entry(
         ("user", "add"),
         "add somebody who works at the practice",
         "user:add",
@@ -232,6 +242,20 @@ ENTRIES: tuple[Entry, ...] = (
         (_option("-n", "how many", type=int, default=20, metavar="N", dest="count"),),
     ),
     Entry(("audit", "verify"), "check the whole audit trail", "audit:verify"),
+    Entry(
+        ("check",),
+        "hold rows, keys, bytes, index and log against each other",
+        "check:run",
+        (
+            _option("--repair", "mend what a second copy can mend, and sweep left-overs", action="store_true"),
+            _option("--quick", "look whether bytes are there, do not read them; open no message", action="store_true"),
+            _option(
+                "--checkpoint",
+                "hold the log against checkpoints kept elsewhere: a copy of audit/checkpoints.jsonl",
+                metavar="FILE",
+            ),
+        ),
+    ),
     Entry(("clock", "show"), "whether the time is trusted, and by whom", "clock:show"),
     Entry(
         ("clock", "confirm"),
@@ -245,6 +269,7 @@ ENTRIES: tuple[Entry, ...] = (
         "doctor:run",
         (_option("--quick", "do not read every sealed message to its last byte", action="store_true"),),
     ),
+    Entry(("store", "status"), "how the object store does, and how much mail waits for it", "store:status"),
     Entry(
         ("demo",),
         "a whole practice to try out",
@@ -259,6 +284,7 @@ ENTRIES: tuple[Entry, ...] = (
 )
 
 GROUPS: Mapping[str, str] = {
+    "database": "where rows and keys are kept",
     "user": "people who work at the practice",
     "patient": "patients",
     "message": "single messages",
@@ -268,5 +294,6 @@ GROUPS: Mapping[str, str] = {
     "disposal": "disposal of what is due",
     "certificate": "certificates of disposal",
     "audit": "the audit trail",
+    "store": "the object store behind the spool",
     "clock": "the time by which records are decided about",
 }

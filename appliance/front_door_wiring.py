@@ -21,6 +21,7 @@ from mailstore.deposit import Depositor
 from mailstore.key_hierarchy import DepositKeys
 from mailstore.keystore import Keystore
 from mailstore.spool import SpoolWriter
+from mailstore.spool_gauge import SpoolGauge
 from mailstore.wall_clock import Clock, SystemClock
 from portal import account_records
 
@@ -72,7 +73,8 @@ def depositing(
         recipients=settings.limits.recipients,
         hops=settings.limits.hops,
     )
-    acceptance = Acceptance(depositor, directory, limits=limits, host_name=settings.mx_host)
+    gauge = SpoolGauge(data.spool, cap_bytes=settings.spool.cap_bytes)
+    acceptance = Acceptance(depositor, directory, gauge=gauge, limits=limits, host_name=settings.mx_host)
     try:
         yield FrontDoorParts(settings, database, directory, acceptance, limits, clock)
     finally:

@@ -17,25 +17,26 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from appliance import archive_wiring, object_store_wiring, process_file, schema, tls_certificates
+from appliance import archive_wiring, check_wiring, object_store_wiring, process_file, store_wiring, tls_certificates
 from appliance.data_directory import DataDirectory
 from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from archive import archive_records, index_care
 from archive.index_care import RebuildMark
-from mailstore import audit_trail, consistency_check, outbox
-from mailstore.audit_tree import audit_public_key
-from mailstore.consistency_check import Stores, Weight
+from mailstore import audit_trail, consistency_check, consistency_problem, outbox
+from mailstore.consistency_check import Depth
+from mailstore.consistency_problem import Weight
 from mailstore.errors import StrongroomError
 from mailstore.outbox import Kind
+from mailstore.spool_gauge import SpoolGauge
+from mailstore.store_state import StoreState
 from mailstore.trusted_clock import ClockInDoubtError
 from mailstore.trusted_time import Frozen
 
 MEBIBYTE = 1024 * 1024
 LEAST_FREE_MEBIBYTES = 512
 LOW_FREE_MEBIBYTES = 5 * 1024
-LARGE_SPOOL_MEBIBYTES = 1024
 LATE_WORK = timedelta(minutes=15)
 LATE_INDEX = timedelta(minutes=15)
 LATE_CHECKPOINT = timedelta(minutes=30)
@@ -43,7 +44,6 @@ MOST_OF_ONE_CHECK = 20
 _ROW_OF_TABLE = re.compile(r"the row (\w+)\(")
 CERTIFICATE_NOTICE = timedelta(days=30)
 CLOCK_SLACK = timedelta(minutes=2)
-ACCEPTED_EVENTS = ("message.accepted",)
 PORT_SECONDS = 2.0
 
 
@@ -56,10 +56,6 @@ class State(StrEnum):
 
 
 _STATES = {Weight.FAIL: State.FAIL, Weight.WARN: State.WARN}
-_FIXES = {
-    Weight.FAIL: "restore from a backup, and keep this directory as evidence",
-    Weight.WARN: "serve sweeps away within an hour what a crash left; look into log/worker.log when it stays",
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def of_directory(data: DataDirectory, settings: Settings) -> Iterator[Finding]:
     """The checks that need no key."""
     yield _guarded("file modes", lambda: _modes(data))
     yield _guarded("disk space", lambda: _space(data))
-    yield _guarded("spool", lambda: _spool(data))
+    yield _guarded("spool", lambda: _spool(data, settings))
     yield _guarded("serve", lambda: _served(data))
     for name in settings.ports if process_file.holder(data) else ():
         yield _guarded(f"port {name}", partial(_port, settings, name))
@@ -90,6 +86,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield from _stores(appliance, reads_objects=reads_objects)
     yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
     yield _guarded("audit checkpoints", lambda: _checkpoints(appliance))
+    yield _guarded("object store", lambda: _object_store(appliance))
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
     if appliance.settings.object_store.url:
@@ -162,11 +159,15 @@ def _space(data: DataDirectory) -> tuple[State, str, str]:
     return State.OK, told, ""
 
 
-def _spool(data: DataDirectory) -> tuple[State, str, str]:
-    size = sum(path.stat().st_size for path in data.spool.iterdir() if path.is_file()) // MEBIBYTE
-    if size > LARGE_SPOOL_MEBIBYTES:
-        return State.WARN, f"{size} MiB wait for the object store", "look into log/worker.log"
-    return State.OK, f"{size} MiB", ""
+def _spool(data: DataDirectory, settings: Settings) -> tuple[State, str, str]:
+    gauge = SpoolGauge(data.spool, cap_bytes=settings.spool.cap_bytes)
+    told = f"{gauge.used_bytes() // MEBIBYTE} of {gauge.cap_bytes // MEBIBYTE} MiB"
+    fix = "see what stands at object store below; or raise spool.cap_bytes if the disk has room"
+    if not gauge.has_room():
+        return State.FAIL, f"{told}: no mail is taken until the object store has taken some", fix
+    if gauge.is_pressed():
+        return State.WARN, f"{told}: when it is full, mail is put off", fix
+    return State.OK, told, ""
 
 
 def _served(data: DataDirectory) -> tuple[State, str, str]:
@@ -215,31 +216,26 @@ def _certificate(appliance: Appliance) -> tuple[State, str, str]:
 
 def _stores(appliance: Appliance, *, reads_objects: bool) -> Iterator[Finding]:
     """Rows, keys, objects and the audit trail, held against each other."""
-    stores = Stores(
-        database=appliance.database,
-        keystore=appliance.keystore,
-        spool_directory=appliance.data.spool,
-        objects=appliance.objects,
-        audit_public_key=audit_public_key(appliance.ring.audit_seed),
-        checkpoints_path=appliance.data.checkpoints,
-        prove_key=appliance.retrieval.prove_key,
-        metadatas=schema.METADATAS[1:],
-    )
-    found = consistency_check.check(
-        stores, now=appliance.clock.now(), accepted_events=ACCEPTED_EVENTS, reads_objects=reads_objects
-    )
-    for check in ("database", "rows", "keys", "audit", "messages", "objects"):
+    depth = Depth(check_wiring.ACCEPTED_EVENTS, reads_objects=reads_objects)
+    found = list(consistency_check.check(check_wiring.stores(appliance), depth, now=appliance.clock.now()))
+    found.sort(key=lambda finding: finding.weight is not Weight.FAIL)
+    for check in ("database", "rows", "keys", "audit", "messages", "objects", "checks"):
         mine = [finding for finding in found if finding.check == check]
-        if not mine:
+        if not mine and check != "checks":
             yield Finding(check, State.OK, "all is as it was written")
         for finding in mine[:MOST_OF_ONE_CHECK]:
-            yield Finding(check, _STATES[finding.weight], finding.problem, _FIXES[finding.weight])
+            yield Finding(check, _STATES[finding.weight], finding.problem, _fix(finding))
         if left_out := mine[MOST_OF_ONE_CHECK:]:
-            worst = left_out[0].weight
-            yield Finding(check, _STATES[worst], f"and {len(left_out)} more{_tables_of(left_out)}", _FIXES[worst])
+            worst = left_out[0]
+            told = f"and {len(left_out)} more{_tables_of(left_out)}"
+            yield Finding(check, _STATES[worst.weight], told, _fix(worst))
 
 
-def _tables_of(found: Sequence[consistency_check.Finding]) -> str:
+def _fix(finding: consistency_problem.Finding) -> str:
+    return finding.meaning.person or "run: strongroom check --repair"
+
+
+def _tables_of(found: Sequence[consistency_problem.Finding]) -> str:
     """Which tables the rows belong to that are not listed one by one."""
     rows = (_ROW_OF_TABLE.match(finding.problem) for finding in found)
     tables = sorted({row[1] for row in rows if row})
@@ -292,6 +288,18 @@ def _object_lock(appliance: Appliance) -> tuple[State, str, str]:
         told,
         f"its record is due on {first.due_at:%Y-%m-%d}: let whoever runs the object store end the lock",
     )
+
+
+def _object_store(appliance: Appliance) -> tuple[State, str, str]:
+    """A store that is down harms nobody for as long as the spool has room: a warning, and what to do."""
+    found = store_wiring.report(appliance)
+    waits = f"{found.spooled} messages wait for it" if found.spooled else "no message waits for it"
+    if found.oldest is not None:
+        waits += f", the oldest since {found.oldest:%Y-%m-%d %H:%MZ}"
+    if found.state is StoreState.OK:
+        return State.OK, f"it answers, and {waits}", ""
+    told = "it is down; mail is taken in all the same" if found.state is StoreState.DOWN else "it works, but"
+    return State.WARN, f"{told}: {found.problem}; {waits}", found.fix
 
 
 def _queue(appliance: Appliance) -> tuple[State, str, str]:

@@ -1,22 +1,24 @@
 """Does the follow-up work that was committed with its cause, item by item, until told to stop.
 
 An item is never dropped for a fault of ours: it is put off with a growing pause and stays visible to ``doctor``.
-The work itself must stand being done twice (``mailstore.outbox``).
+When the object store as a whole is down, the kind of work that needs it rests, and no other. The work itself must stand
+being done twice (``mailstore.outbox``), and several workers may share one database, each under a name of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailstore import outbox
 from mailstore.database import Database
-from mailstore.errors import DestroyedError, StrongroomError
+from mailstore.errors import DestroyedError, ObjectStoreDownError, StrongroomError
 from mailstore.failpoint import reached
 from mailstore.message import MessageId
 from mailstore.outbox import Kind, OutboxItem
@@ -57,17 +59,23 @@ class ErrandWork:
 
 @dataclass(frozen=True)
 class WorkerRules:
-    """``lease`` must outlast the longest errand. A fault's pause doubles from the first to the longest."""
+    """``lease`` must outlast the longest errand. A fault's pause doubles from the first to the longest.
+
+    So does the rest of a kind of work while the object store is down; it is spread by a quarter either way, so that
+    several workers do not come back at once.
+    """
 
     poll_seconds: float = 0.2
     lease: timedelta = timedelta(minutes=30)
     first_pause: timedelta = timedelta(seconds=5)
     longest_pause: timedelta = timedelta(minutes=10)
+    first_rest_seconds: float = 5.0
+    longest_rest_seconds: float = 300.0
     stop_seconds: float = 20.0
 
 
 class Worker:
-    """The only worker of a data directory. ``run`` returns after ``stop``."""
+    """One worker of a data directory; ``others`` are the names of the rest. ``run`` returns after ``stop``."""
 
     def __init__(
         self,
@@ -77,12 +85,15 @@ class Worker:
         clock: Clock,
         rules: WorkerRules | None = None,
         name: str = "worker",
+        others: Collection[str] = (),
     ) -> None:
         self._database = database
         self._work = dict(work)
         self._clock = clock
         self._rules = rules or WorkerRules()
         self._name = name
+        self._others = frozenset(others)
+        self._rests: dict[Kind, int] = {}
         self._running: dict[asyncio.Task[None], Kind] = {}
         self._gathers_until: dict[Kind, float] = {}
         self._woken = asyncio.Event()
@@ -120,7 +131,7 @@ class Worker:
     async def _take_back(self) -> int:
         def take_back() -> int:
             with self._database.write() as connection:
-                return outbox.take_back(connection, tuple(self._work))
+                return outbox.take_back(connection, tuple(self._work), others=self._others)
 
         return await asyncio.to_thread(take_back)
 
@@ -188,6 +199,9 @@ class Worker:
         """A batch that fails is done one by one, so that one message cannot hold up the others."""
         try:
             work.do([item.message for item in items if item.message is not None])
+        except ObjectStoreDownError as error:
+            self._rest(items, error)
+            return
         except DestroyedError:
             if len(items) == 1:
                 self._finish(items)
@@ -203,7 +217,19 @@ class Worker:
         for item in items:
             self._do_batch(work, [item])
 
+    def _rest(self, items: Sequence[OutboxItem], error: ObjectStoreDownError) -> None:
+        """Ask nothing more of a store that is down for a while. The items are told apart by the pause they get."""
+        kind = items[0].kind
+        rests = self._rests.get(kind, 0)
+        rest = min(self._rules.first_rest_seconds * (1 << min(rests, 16)), self._rules.longest_rest_seconds)
+        self._rests[kind] = rests + 1
+        self._gathers_until[kind] = time.monotonic() + rest * (0.75 + secrets.randbelow(501) / 1000)
+        extra = {"kind": kind.value, "items": len(items), "code": error.code, "problem": error.message}
+        logger.error("object store down", extra={**extra, "rest_seconds": round(rest)})
+        self._note_pauses(items, error)
+
     def _finish(self, items: Sequence[OutboxItem]) -> None:
+        self._rests.pop(items[0].kind, None)
         with self._database.write() as connection:
             outbox.finish_many(connection, items)
         reached("outbox.after_finishing")
@@ -213,6 +239,9 @@ class Worker:
         for item in items:
             extra = {"message_id": item.message, "kind": item.kind.value, "code": code, "attempts": item.attempts}
             logger.error("outbox work failed", extra=extra, exc_info=error)
+        self._note_pauses(items, error)
+
+    def _note_pauses(self, items: Sequence[OutboxItem], error: Exception) -> None:
         with self._putting_off:
             self._not_put_off.append((items, error))
         self._put_off_now()

@@ -32,6 +32,10 @@ class DoorKind(Enum):
 class MessageTaker(Protocol):
     """Takes a message that was received whole; ``appliance.acceptance.Acceptance`` is the one."""
 
+    def has_room(self) -> bool:
+        """False when no message can be taken at all for the time being."""
+        ...
+
     def submit(self, received: ReceivedMessage, actor: Actor | None) -> Future[MessageId] | Refused:
         """Begin to store it. The future is done when it is durable."""
         ...

@@ -1,7 +1,7 @@
 """Core: what a stranger hears: every SMTP reply we give, with its enhanced status (RFC 5321 section 4.2, RFC 3463).
 
 The words are ours and fixed. No exception's text, address or file name ever reaches the peer; our own fault is
-always a 451, so that the sending server keeps the message and comes back.
+always a 451 (452 for want of room), so that the sending server keeps the message and comes back.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ CANNOT_VERIFY = Reply(252, "2.1.5", "Send some mail, and we will see")
 HELP = Reply(214, "2.0.0", "See RFC 5321")
 
 OUR_FAULT = Reply(451, "4.3.0", "We cannot take mail at the moment; please try again later")
+SPOOL_FULL = Reply(452, "4.3.1", "We have no room for mail at the moment; please try again later")
 AUTHENTICATION_DOWN = Reply(454, "4.7.0", "Temporary authentication failure; please try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the rest in another transaction")
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections; please try again later")

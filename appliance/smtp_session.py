@@ -30,6 +30,7 @@ from appliance.smtp_replies import Reply
 from appliance.smtp_wire import SmtpWire, Unread
 from mailstore.addresses import Address
 from mailstore.message import Envelope, Origin, Peer, ReceivedMessage
+from mailstore.spool_gauge import SpoolFullError
 from portal.front_door import Refused
 
 logger = logging.getLogger(__name__)
@@ -226,6 +227,8 @@ class SmtpSession:
             return command
         if not self._may_send_as(command.sender):
             return smtp_replies.FALSE_SENDER
+        if not self._door.taker.has_room():  # RFC 1870 section 6.1 (2): before the message is sent
+            return smtp_replies.SPOOL_FULL
         self._transaction = _Transaction(command.sender, command.allows_utf8)
         return smtp_replies.SENDER_OK
 
@@ -289,6 +292,8 @@ class SmtpSession:
             if isinstance(begun, Refused):
                 return smtp_replies.of_refusal(begun)
             message = await asyncio.shield(asyncio.wrap_future(begun))
+        except SpoolFullError:
+            return smtp_replies.SPOOL_FULL
         except Exception:
             logger.exception("message could not be stored")
             return smtp_replies.OUR_FAULT

@@ -7,11 +7,15 @@ from datetime import timedelta
 from appliance import object_store_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
-from mailstore.object_store_local import LocalObjectStore
+from mailstore import store_state
+from mailstore.dictionary_training import DictionaryTraining
+from mailstore.message_keys import MessageKeys
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.promotion import Promotion
 from mailstore.repacking import Repacking
+from mailstore.spool_gauge import SpoolGauge
 from mailstore.spool_release import SpoolRelease
+from mailstore.store_state import StoreReport
 
 
 def promotion(appliance: Appliance) -> Promotion:
@@ -35,6 +39,18 @@ def promotion(appliance: Appliance) -> Promotion:
     )
 
 
+def dictionary_training(appliance: Appliance) -> DictionaryTraining:
+    """What keeps a dictionary that fits the mail."""
+    return DictionaryTraining(
+        appliance.database,
+        appliance.keystore,
+        appliance.retrieval,
+        MessageKeys(appliance.keystore, appliance.ring.capture),
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )
+
+
 def release(appliance: Appliance) -> SpoolRelease:
     """What lets go of the spool behind them."""
     return SpoolRelease(
@@ -44,6 +60,7 @@ def release(appliance: Appliance) -> SpoolRelease:
         appliance.objects,
         clock=appliance.clock,
         dwell=dwell(appliance),
+        is_pressed=gauge(appliance).is_pressed,
     )
 
 
@@ -54,6 +71,21 @@ def orphan_sweep(appliance: Appliance) -> OrphanSweep:
 
 def dwell(appliance: Appliance) -> timedelta:
     """How long a promoted message stays in the spool too: a second copy on the same disk would prove nothing."""
-    if isinstance(appliance.objects, LocalObjectStore):
+    if not appliance.settings.object_store.url:
         return timedelta(0)
     return timedelta(hours=appliance.settings.spool.dwell_hours)
+
+
+def gauge(appliance: Appliance) -> SpoolGauge:
+    """How full the spool is."""
+    return SpoolGauge(appliance.data.spool, cap_bytes=appliance.settings.spool.cap_bytes)
+
+
+def report(appliance: Appliance) -> StoreReport:
+    """How the object store does, asked now."""
+    return store_state.look(appliance.database, appliance.objects, gauge(appliance), now=appliance.clock.now())
+
+
+def enforces(appliance: Appliance) -> list[str]:
+    """What the object store was seen to enforce. A local disk stops nobody who may write."""
+    return object_store_wiring.enforced(appliance.data, appliance.settings, now=appliance.clock.now())

@@ -181,6 +181,21 @@ def waits_in_segment(connection: Connection, segment: str) -> bool:
     return connection.execute(select(messages.c.id).where(where).limit(1)).first() is not None
 
 
+@dataclass(frozen=True)
+class Spooled:
+    """Messages that lie in the spool alone: how many, and when the one came that waits longest."""
+
+    count: int
+    oldest: datetime | None
+
+
+def spooled(connection: Connection) -> Spooled:
+    """What waits for the object store. The rows are not verified."""
+    where = messages.c.segment.is_not(None) & messages.c.object_name.is_(None)
+    count, oldest = connection.execute(select(func.count(), func.min(messages.c.received_at)).where(where)).one()
+    return Spooled(int(count), oldest)
+
+
 def segments_named(connection: Connection) -> Iterator[str]:
     """The spool segments that rows point into, by name. The rows are not verified."""
     last = ""
@@ -277,6 +292,11 @@ def all_ids(connection: Connection) -> list[MessageId]:
     """The ids of every message, oldest first. Ids only: the rows are not verified."""
     asked = select(messages.c.id).order_by(messages.c.sequence)
     return [MessageId(each) for each in connection.execute(asked).scalars()]
+
+
+def newest(connection: Connection, limit: int) -> list[StoredMessage]:
+    """The messages that came last, newest first."""
+    return _messages(connection, messages.c.sequence > 0, order_by=messages.c.sequence.desc(), limit=limit)
 
 
 def count(connection: Connection) -> int:

@@ -15,6 +15,9 @@ _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 FOLDERS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 """What the name of every object begins with, in the order in which names are sorted."""
 
+NEVER_THERE = f"{_ALPHABET[0] * 2}/{_ALPHABET[0] * 24}"
+"""A name that no randomness will ever make: to ask a store something small."""
+
 _OBJECT = re.compile(r"[a-z2-7]{2}/[a-z2-7]{24}\Z")
 _SEGMENT = re.compile(r"[a-z2-7]{26}\.segment\Z")
 

@@ -7,7 +7,7 @@ Whoever does the work must therefore stand doing it twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -144,12 +144,14 @@ def drop(connection: Connection, message: MessageId, *, kind: Kind, position: in
     return rows_of(connection).delete(connection, outbox, where)
 
 
-def take_back(connection: Connection, kinds: Sequence[Kind]) -> int:
-    """Give up every lease on these kinds: their only worker begins anew, and none of its old work goes on.
+def take_back(connection: Connection, kinds: Sequence[Kind], *, others: Collection[str] = ()) -> int:
+    """Give up every lease on these kinds but those of ``others``, who may be at work on theirs.
 
-    Answers how many items became free at once instead of at the end of their lease.
+    For a worker that begins anew: none of its old work goes on. Answers how many items became free at once instead
+    of at the end of their lease.
     """
     where = outbox.c.kind.in_([kind.value for kind in kinds]) & outbox.c.leased_until.is_not(None)
+    where &= outbox.c.leased_by.not_in(others)
     held = rows_of(connection).select(connection, outbox, where)
     for row in held:
         freed = {"leased_until": None, "leased_by": None, "claimable_at": row["not_before"]}
@@ -162,6 +164,16 @@ def postponed(connection: Connection) -> Counter[tuple[Kind, str]]:
     asked = select(outbox.c.kind, outbox.c.why_code, func.count()).where(outbox.c.why_code.is_not(None))
     found = connection.execute(asked.group_by(outbox.c.kind, outbox.c.why_code))
     return Counter({(Kind(kind), str(why)): int(number) for kind, why, number in found})
+
+
+def work_on(
+    connection: Connection, messages: Sequence[MessageId], kinds: Sequence[Kind]
+) -> set[tuple[Kind, MessageId, int | None]]:
+    """Which work of these kinds waits or is under way on these messages: kind, message, position. For checks."""
+    columns = outbox.c
+    asked = select(columns.kind, columns.message, columns.position)
+    found = connection.execute(asked.where(columns.message.in_(messages) & columns.kind.in_([k.value for k in kinds])))
+    return {(Kind(kind), MessageId(message), position) for kind, message, position in found}
 
 
 def waiting(connection: Connection) -> Counter[Kind]:

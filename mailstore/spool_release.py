@@ -9,12 +9,14 @@ A store may lose what it acknowledged; within the dwell time that harms nobody. 
 4. The rows are told, some at a time. A crash before that leaves rows that name a segment which is gone; they are told
    first thing in the next run.
 
+When the spool comes near its cap the dwell time ends early; the second reading never does.
+
 As long as a row names a segment, ``destruction`` knows from the row alone where bytes of its message lie.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,6 +60,7 @@ class SpoolRelease:
         *,
         clock: Clock,
         dwell: timedelta,
+        is_pressed: Callable[[], bool],
     ) -> None:
         self._database = database
         self._keystore = keystore
@@ -65,6 +68,7 @@ class SpoolRelease:
         self._objects = objects
         self._clock = clock
         self._dwell = dwell
+        self._is_pressed = is_pressed
 
     def run(self) -> Released:
         """Release what may go, as the module says. Raises ``StorageUnavailableError`` when the store is down."""
@@ -97,7 +101,7 @@ class SpoolRelease:
 
     def _is_due(self, segment: str) -> bool:
         """True when every message in the segment was promoted long enough ago. Looks at few rows when it is not."""
-        before = self._clock.now() - self._dwell
+        before = self._clock.now() - (timedelta(0) if self._is_pressed() else self._dwell)
         return all(_was_promoted(message, before) for page in self._pages(segment) for message in page)
 
     def _pages(self, segment: str) -> Iterator[list[StoredMessage]]:

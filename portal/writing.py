@@ -15,6 +15,7 @@ from mailstore.addresses import Address, BadAddressError, header_addresses, pars
 from mailstore.errors import LimitExceededError, RefusedError
 from mailstore.message import Envelope, MessageId, MessageSummary, Origin, Peer, ReceivedMessage
 from mailstore.message_composition import ComposedAttachment, ComposedMessage, compose, new_message_id
+from mailstore.spool_gauge import SpoolFullError
 from portal import access_rules
 from portal.account_records import Account, AccountState
 from portal.conversations import Conversations
@@ -26,6 +27,7 @@ from portal.sign_in import Desk
 
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 500_000
+NO_ROOM = "We cannot take new messages at the moment. What you wrote is still here: please send it again in a while."
 _DRAFT_ID = re.compile(r"[a-z2-7]{26}")
 
 
@@ -129,6 +131,8 @@ class Writing:
                 taken = answer.message_id
         except (LimitExceededError, BadAddressError) as error:
             answer = Refused(error.code, error.message)
+        except SpoolFullError as error:
+            answer = Refused(error.code, NO_ROOM)
         finally:
             self.drafts.finish(actor, draft.id, taken)
         return answer

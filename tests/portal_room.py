@@ -160,9 +160,11 @@ class PortalRoom:
         self.database.create_all(portal.tables.METADATA)
         self.depositor = self.vault.depositor()
         directory = Directory(self.database, lookup_key=RING.lookup_key, domains=["clinic.example"], fresh_seconds=0)
+        self.gauge = self.vault.gauge()
         self.door = Acceptance(
             self.depositor,
             directory,
+            gauge=self.gauge,
             limits=AcceptanceLimits(60_000_000),
             host_name="portal.clinic.example",
         )

@@ -72,8 +72,13 @@ class FrontDoorRoom:
         self.addresses = Directory(
             self.vault.database, lookup_key=lookup_key, domains=[DOMAIN], caretaker=self.caretaker
         )
+        self.gauge = self.vault.gauge()
         self.acceptance = Acceptance(
-            self.depositor, self.addresses, limits=self.limits.acceptance, host_name=f"mx.{DOMAIN}"
+            self.depositor,
+            self.addresses,
+            gauge=self.gauge,
+            limits=self.limits.acceptance,
+            host_name=f"mx.{DOMAIN}",
         )
         self.passwords = AppPasswords()
         self.authority = trustme.CA()

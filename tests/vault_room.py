@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -17,7 +18,6 @@ from mailstore.database import Database
 from mailstore.deposit import Deposit, Depositor, FollowUp
 from mailstore.destruction import Destruction
 from mailstore.key_hierarchy import KeyRing, address_index
-from mailstore.keystore import Keystore
 from mailstore.message import (
     AccountId,
     Envelope,
@@ -39,6 +39,7 @@ from mailstore.promotion import Promotion
 from mailstore.repacking import Repacking
 from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
+from mailstore.spool_gauge import SpoolGauge
 from mailstore.spool_release import Released, SpoolRelease
 from mailstore.time_witnesses import SetMachine
 from mailstore.trusted_clock import TrustedClock
@@ -94,8 +95,20 @@ class Vault:
             self.database, self.keystore, self.objects, self.ring, clock=self.clock, randomness=os.urandom
         )
 
-    def release(self, dwell: timedelta = timedelta(0)) -> Released:
-        return SpoolRelease(self.database, self.keystore, self.spool, self.objects, clock=self.clock, dwell=dwell).run()
+    def gauge(self, cap_bytes: int = 1 << 40) -> SpoolGauge:
+        """A gauge that looks at the disk whenever it is asked."""
+        return SpoolGauge(self.spool, cap_bytes=cap_bytes, seconds=count().__next__)
+
+    def release(self, dwell: timedelta = timedelta(0), *, cap_bytes: int = 1 << 40) -> Released:
+        return SpoolRelease(
+            self.database,
+            self.keystore,
+            self.spool,
+            self.objects,
+            clock=self.clock,
+            dwell=dwell,
+            is_pressed=self.gauge(cap_bytes).is_pressed,
+        ).run()
 
     def orphan_sweep(self) -> OrphanSweep:
         return OrphanSweep(self.database, self.keystore, self.objects, clock=self.clock)
@@ -169,3 +182,9 @@ def a_deposit(
         facts=(AuditFact("message.accepted", "system"),),
         sent_mailbox=sent_mailbox,
     )
+
+
+def sent_by(deposit: Deposit, sender: str) -> Deposit:
+    """The same deposit with another sender in the envelope."""
+    envelope = replace(deposit.received.envelope, sender=parse_mailbox(sender))
+    return replace(deposit, received=replace(deposit.received, envelope=envelope))

@@ -31,16 +31,17 @@ from mailstore.addresses import parse_mailbox
 from mailstore.database import Database
 from mailstore.deposit import Depositor
 from mailstore.key_hierarchy import KeyRing, address_index
-from mailstore.keystore import Keystore
 from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, Envelope, MessageId, Origin, ReceivedMessage
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.outbox import Kind
 from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
+from mailstore.spool_gauge import SpoolGauge
 from mailstore.wall_clock import SetClock
 from tests import database_room
 from portal.front_door import Accepted
+from tests import database_room
 
 DOCTOR = "doctor@clinic.example"
 DOCTOR_ACTOR = Actor(AccountId("d" * 26), Role.CLINICIAN)
@@ -190,8 +191,14 @@ def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> It
         randomness=os.urandom,
     )
     directory = Directory(database, lookup_key=ring.lookup_key, domains=["clinic.example"], caretaker=doctor)
-    front_door = Acceptance(depositor, directory, limits=AcceptanceLimits(10_000_000), host_name="mail.clinic.example")
-    objects = LocalObjectStore(folder / "objects")
+    front_door = Acceptance(
+        depositor,
+        directory,
+        gauge=SpoolGauge(spool, cap_bytes=1 << 40),
+        limits=AcceptanceLimits(10_000_000),
+        host_name="mail.clinic.example",
+    )
+    objects = LocalObjectStore.made(folder / "objects")
     retrieval = Retrieval(database, keystore, spool, objects, ring, randomness=os.urandom)
     try:
         yield OutboundPractice(folder, database, front_door, directory, retrieval, clock)

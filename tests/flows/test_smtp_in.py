@@ -165,6 +165,9 @@ class TakerThatFails:
         self._failure = failure
         self._at_once = at_once
 
+    def has_room(self) -> bool:
+        return True
+
     def submit(self, received: ReceivedMessage, actor: Actor | None) -> Future[MessageId] | Refused:
         del received, actor
         if self._at_once:
@@ -205,6 +208,9 @@ class TakerThatWaits:
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.future: Future[MessageId] = Future()
+
+    def has_room(self) -> bool:
+        return True
 
     def submit(self, received: ReceivedMessage, actor: Actor | None) -> Future[MessageId] | Refused:
         del received, actor

@@ -35,7 +35,10 @@ class Room:
             self.vault.database, lookup_key=self.vault.ring.lookup_key, domains=["Clinic.Example"]
         )
         limits = AcceptanceLimits(10_000, recipients=3, hops=5)
-        self.acceptance = Acceptance(self.depositor, self.directory, limits=limits, host_name="mx.clinic.example")
+        self.gauge = self.vault.gauge()
+        self.acceptance = Acceptance(
+            self.depositor, self.directory, gauge=self.gauge, limits=limits, host_name="mx.clinic.example"
+        )
 
     def accept(self, actor: Actor | None = None, **changes: object) -> Accepted | Refused:
         message = ReceivedMessage(

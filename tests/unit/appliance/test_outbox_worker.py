@@ -8,14 +8,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker, WorkerRules
 from mailstore import outbox
-from mailstore.errors import DestroyedError, StorageUnavailableError
+from mailstore.errors import DestroyedError, ObjectStoreDownError, StorageUnavailableError
 from mailstore.message import MessageId
 from mailstore.outbox import Kind, OutboxItem
 from tests.flows.outbound_practice import DOCTOR, OutboundPractice, practice
@@ -37,9 +39,15 @@ def put_down(house: OutboundPractice, kind: Kind, count: int) -> list[MessageId]
     return messages
 
 
-def worked(house: OutboundPractice, work: Mapping[Kind, BatchWork | ErrandWork], until: Callable[[], bool]) -> None:
+def worked(
+    house: OutboundPractice,
+    work: Mapping[Kind, BatchWork | ErrandWork],
+    until: Callable[[], bool],
+    *,
+    rules: WorkerRules = RULES,
+) -> None:
     async def go() -> None:
-        worker = Worker(house.database, work, clock=house.clock, rules=RULES)
+        worker = Worker(house.database, work, clock=house.clock, rules=rules)
         running = asyncio.create_task(worker.run())
         async with asyncio.timeout(10):
             while not await asyncio.to_thread(until):  # noqa: ASYNC110 - what ends the wait is in the rows
@@ -224,3 +232,42 @@ def test_errors_are_logged_by_id_without_what_the_message_says(
     (record,) = [each for each in caplog.records if each.msg == "outbox work failed"]
     assert vars(record)["message_id"] == message
     assert vars(record)["code"] == "internal"
+
+
+def test_store_that_is_down_is_asked_seldom_and_holds_up_no_other_work(house: OutboundPractice) -> None:
+    put_down(house, Kind.PROMOTE, 200)
+    put_down(house, Kind.INDEX, 20)
+    asked: list[float] = []
+    indexed: list[MessageId] = []
+
+    def promote(batch: Sequence[MessageId]) -> None:
+        asked.append(time.monotonic())
+        raise ObjectStoreDownError(f"{len(batch)} cannot be put")
+
+    work = {Kind.PROMOTE: BatchWork(promote, size=10), Kind.INDEX: BatchWork(indexed.extend, size=1)}
+    rules = replace(RULES, first_rest_seconds=0.2, longest_rest_seconds=0.4)
+    worked(house, work, lambda: len(asked) >= 4, rules=rules)
+    assert len(indexed) == 20
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert pauses[0] >= 0.15
+    assert all(pause >= 0.3 for pause in pauses[1:])
+    assert why(house) == {(Kind.PROMOTE, "fault.object_store_down"): 10 * len(asked)}
+
+
+def test_store_that_came_back_is_used_at_once_and_completely(house: OutboundPractice) -> None:
+    messages = put_down(house, Kind.PROMOTE, 30)
+    promoted: list[MessageId] = []
+    is_down = True
+
+    def promote(batch: Sequence[MessageId]) -> None:
+        if is_down:
+            raise ObjectStoreDownError("refused")
+        promoted.extend(batch)
+
+    work = {Kind.PROMOTE: BatchWork(promote, size=10)}
+    rules = replace(RULES, first_rest_seconds=0.05)
+    worked(house, work, lambda: bool(why(house)), rules=rules)
+    is_down = False
+    house.clock.advance(timedelta(minutes=10))
+    worked(house, work, lambda: house.waiting(Kind.PROMOTE) == 0, rules=rules)
+    assert set(promoted) == set(messages)

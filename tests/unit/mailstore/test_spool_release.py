@@ -155,3 +155,13 @@ def test_many_messages_of_one_segment_are_told_page_by_page(vault: Vault, monkey
     assert vault.release().segments == 1
     assert [vault.stored(message).segment for message in messages] == [None] * 10
     assert spool.segments(vault.spool) == []
+
+
+def test_near_the_cap_the_dwell_time_ends_early_and_the_second_reading_does_not(vault: Vault) -> None:
+    kept, lost = promoted(vault, os.urandom(50_000)), promoted(vault, os.urandom(50_000))
+    object_file(vault, lost).unlink()
+    assert vault.release(DAY, cap_bytes=1_000_000).segments == 0
+    released = vault.release(DAY, cap_bytes=50_000)
+    assert (released.segments, released.lost_objects) == (1, 1)
+    assert vault.stored(kept).segment is None
+    assert vault.stored(lost).segment is not None

@@ -13,8 +13,8 @@ from mailstore.mailboxes import Folder
 from mailstore.message import MessageId, RecipientState
 from mailstore.message_composition import ComposedAttachment
 from portal.errors import ForbiddenError
-from portal.front_door import Accepted
-from portal.writing import Draft, NotReady
+from portal.front_door import Accepted, Refused
+from portal.writing import NO_ROOM, Draft, NotReady
 from tests.portal_room import NURSE, PATIENT_EMAIL, RUIZ, PortalRoom, Somebody, portal_room
 
 
@@ -205,3 +205,14 @@ def test_a_sent_draft_is_gone_and_cannot_be_written_again(room: PortalRoom, pat:
 def test_an_idempotency_key_that_is_none_is_refused(room: PortalRoom, pat: Somebody) -> None:
     with pytest.raises(ForbiddenError):
         room.portal.writing.send(pat.actor, new_draft(room, id="../../x", contact="pool-0"))
+
+
+def test_spool_without_room_is_told_calmly_and_the_draft_can_be_sent_later(room: PortalRoom, pat: Somebody) -> None:
+    sent(room, pat, contact="pool-0")
+    draft = new_draft(room, contact="pool-0")
+    room.gauge.cap_bytes = 1
+    answer = room.portal.writing.send(pat.actor, draft)
+    assert isinstance(answer, Refused)
+    assert (answer.code, answer.message) == ("spool_full", NO_ROOM)
+    room.gauge.cap_bytes = 1 << 40
+    assert isinstance(room.portal.writing.send(pat.actor, draft), Accepted)
