@@ -99,6 +99,25 @@ def unindexed(connection: Connection, limit: int) -> list[MessageId]:
     return [MessageId(row["message"]) for row in found]
 
 
+def captured(connection: Connection, messages: Collection[MessageId]) -> set[MessageId]:
+    """Those of these messages, ``BATCH`` at most, that were captured. The rows are not verified."""
+    asked = select(table.c.message).where(table.c.message.in_(messages))
+    return {MessageId(each) for each in connection.execute(asked).scalars()}
+
+
+def unindexed_of(connection: Connection, messages: Collection[MessageId]) -> set[MessageId]:
+    """Those of these messages, ``BATCH`` at most, that wait for the index. The rows are not verified."""
+    waiting = table.c.indexed_at.is_(None) & table.c.problem.is_(None)
+    asked = select(table.c.message).where(table.c.message.in_(messages) & waiting)
+    return {MessageId(each) for each in connection.execute(asked).scalars()}
+
+
+def indexed_page(connection: Connection, *, after: str, limit: int) -> list[MessageId]:
+    """The next messages beyond an id that the index should hold, in the order of their ids, not verified."""
+    asked = select(table.c.message).where((table.c.message > after) & table.c.indexed_at.is_not(None))
+    return [MessageId(each) for each in connection.execute(asked.order_by(table.c.message).limit(limit)).scalars()]
+
+
 def not_indexed(connection: Connection, limit: int) -> list[ArchiveEntry]:
     """Captured messages that the index could not take, newest first, each with its problem."""
     found = rows_of(connection).select(
@@ -124,6 +143,11 @@ def forget_index(connection: Connection) -> int:
     """The index is to be built again: nothing is in it. Answers how many messages that concerns."""
     touched = table.c.indexed_at.is_not(None) | table.c.problem.is_not(None)
     return rows_of(connection).update(connection, table, touched, {"indexed_at": None, "problem": None})
+
+
+def forget_index_of(connection: Connection, message: MessageId) -> int:
+    """The index lost this message. Answers how many rows say now that it waits."""
+    return rows_of(connection).update(connection, table, table.c.message == message, {"indexed_at": None})
 
 
 def set_category(connection: Connection, message: MessageId, *, category: str, schedule: str | None) -> None:

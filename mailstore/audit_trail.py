@@ -95,10 +95,13 @@ def about(connection: Connection, object_: str) -> list[AuditEntry]:
     return [_entry(row) for row in found]
 
 
-def of_events(connection: Connection, events: Iterable[str]) -> list[AuditEntry]:
-    """Every entry of one of these events, oldest first."""
-    where = audit_entries.c.event.in_(list(events))
-    found = rows_of(connection).select(connection, audit_entries, where, order_by=audit_entries.c.sequence)
+def of_events(
+    connection: Connection, events: Iterable[str], *, after: int = -1, limit: int | None = None
+) -> list[AuditEntry]:
+    """The entries of one of these events beyond a sequence, oldest first."""
+    where = audit_entries.c.event.in_(list(events)) & (audit_entries.c.sequence > after)
+    order = audit_entries.c.sequence
+    found = rows_of(connection).select(connection, audit_entries, where, order_by=order, limit=limit)
     return [_entry(row) for row in found]
 
 
@@ -177,7 +180,12 @@ def prove_inclusion(connection: Connection, sequence: int, size: int | None = No
 
 def verify(database: Database, *, public_key: bytes, checkpoints_path: Path) -> AuditReport:
     """Recompute the whole log and hold it against the frontier and every signed checkpoint."""
-    check = LogCheck(_checkpoint_lines(checkpoints_path))
+    return verify_against(database, _checkpoint_lines(checkpoints_path), public_key=public_key)
+
+
+def verify_against(database: Database, checkpoint_lines: Iterable[str], *, public_key: bytes) -> AuditReport:
+    """As ``verify``, against checkpoints from elsewhere."""
+    check = LogCheck(checkpoint_lines)
     with database.read() as connection:
         fault = (
             _check_entries(connection, check)

@@ -1,55 +1,50 @@
 """Holds rows, keys, objects and the audit log against each other. Changes nothing.
 
 Mail may come and go meanwhile: what looks wrong is looked at again in a new transaction before it is reported.
+Everything is read in pages, so that memory stays flat for any number of messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import MetaData
 
-from mailstore import audit_trail, message_records
+from mailstore import audit_trail, message_pages, message_records, outbox, spool
+from mailstore.consistency_problem import Finding, Kind
+from mailstore.copy_check import CopyCheck
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
 from mailstore.keystore import Keystore
-from mailstore.message import MessageId, StoredMessage, StoredObject
+from mailstore.message import MessageId, RecipientState, Route, StoredMessage
+from mailstore.object_layout import FOLDERS
 from mailstore.object_store import ObjectStore
-from mailstore.orphan_sweep import ORPHANS_EXPLAINED
-from mailstore.sealed_copies import SealedCopy, copies_of, read_copy
+from mailstore.orphan_sweep import ORPHAN_AGE, ORPHANS_EXPLAINED
 from mailstore.sealed_rows import DamagedRow
-from mailstore.spool import Place
 from mailstore.tables import METADATA
 
-SETTLED_AFTER = timedelta(hours=1)
-"""A key without a row for this long was left by a crash, or its row was taken away."""
+PAGE = message_records.AT_ONCE
+WAITING = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED})
+SENDING = (outbox.Kind.DELIVER, outbox.Kind.NOTIFY)
 
+Progress = Callable[[str, int], None]
+"""Told what is being looked at, and how many of it were."""
 
-class Weight(StrEnum):
-    """FAIL: something promised does not hold. WARN: a left-over that harms nobody and can be swept."""
-
-    FAIL = "fail"
-    WARN = "warn"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not hold together. ``check`` groups findings, ``problem`` names the object."""
-
-    check: str
-    weight: Weight
-    problem: str
+_Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True)
 class Stores:
     """All that is held against each other. ``metadatas`` are the tables of the floors above.
 
-    ``prove_key`` unwraps a message's key and raises a ``StrongroomError`` when it is not the one that was kept.
+    ``prove_key`` unwraps a message's key and raises a ``StrongroomError`` when it is not the one that was kept;
+    ``is_dying`` says that a disposal has begun with a message and will go on with it.
     """
 
     database: Database
@@ -60,161 +55,247 @@ class Stores:
     checkpoints_path: Path
     prove_key: Callable[[MessageId], None]
     metadatas: tuple[MetaData, ...] = ()
+    is_dying: Callable[[MessageId], bool] = lambda _message: False
+
+    @property
+    def copies(self) -> CopyCheck:
+        """What looks at the copies of single messages."""
+        return CopyCheck(self.database, self.spool_directory, self.objects)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How closely to look. ``accepted_events`` are the audit events that say a message became ours.
+
+    With ``reads_objects`` every sealed byte is read and hashed; without, only its presence is looked at.
+    ``kept_elsewhere`` are checkpoints that a person kept outside this machine.
+    """
+
+    accepted_events: Collection[str]
+    reads_objects: bool
+    kept_elsewhere: Sequence[str] = ()
 
 
 def check(
-    stores: Stores, *, now: datetime, accepted_events: Collection[str], reads_objects: bool
-) -> tuple[Finding, ...]:
-    """Everything that is found wrong, worst first.
-
-    ``accepted_events`` are the audit events that say a message became ours. With ``reads_objects`` every sealed
-    object is read and hashed; without, only its presence is looked at.
-    """
-    groups = {
-        "database": (_file_findings(stores),),
-        "rows": (_row_findings(stores),),
-        "audit": (_audit_findings(stores),),
-        "messages": (
-            _message_findings(stores, reads_objects=reads_objects),
-            _lost_message_findings(stores, accepted_events),
-        ),
-        "keys": (_key_findings(stores, now), _tombstone_findings(stores)),
-        "objects": (_object_findings(stores),),
+    stores: Stores, depth: Depth, *, now: datetime, progress: Progress = lambda _what, _count: None
+) -> Iterator[Finding]:
+    """Everything that is found wrong, as it is found."""
+    looks: Mapping[str, Callable[[], Iterator[Finding]]] = {
+        "database": lambda: _database(stores),
+        "rows": lambda: _rows(stores, partial(progress, "rows")),
+        "audit log": lambda: _audit(stores, depth),
+        "accepted messages": lambda: _lost(stores, depth, partial(progress, "accepted messages")),
+        "messages": lambda: _messages(stores, depth, partial(progress, "messages")),
+        "keys": lambda: _keys(stores, now, partial(progress, "keys")),
+        "tombstones": lambda: _tombstones(stores, partial(progress, "tombstones")),
+        "objects": lambda: _objects(stores, partial(progress, "objects")),
+        "spool": lambda: _segments(stores),
     }
-    found = [finding for group, looks in groups.items() for look in looks for finding in _in_any_case(group, look)]
-    return tuple(sorted(found, key=lambda finding: finding.weight is not Weight.FAIL))
+    for what, look in looks.items():
+        yield from in_any_case(what, look)
 
 
-def _in_any_case(check: str, found: Iterator[Finding]) -> Iterator[Finding]:
+def in_any_case(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """What was found, and what stopped the looking: one damaged row must not hide what else is damaged."""
     try:
-        yield from found
+        yield from look()
     except StrongroomError as error:
-        yield Finding(check, Weight.FAIL, error.message)
+        yield Finding(Kind.NOT_CHECKED, what, f"{what} could not be looked at to the end: {error.message}")
 
 
-def _file_findings(stores: Stores) -> Iterator[Finding]:
+def pages(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
+    """The same things, some at a time."""
+    iterator = iter(things)
+    while page := list(islice(iterator, PAGE)):
+        yield page
+
+
+def _database(stores: Stores) -> Iterator[Finding]:
     for problem in stores.database.problems():
-        yield Finding("database", Weight.FAIL, problem)
+        yield Finding(Kind.DATABASE_DAMAGED, "row database", problem)
 
 
-def _row_findings(stores: Stores) -> Iterator[Finding]:
+def _rows(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding]:
     """Every row of every table, seal by seal."""
+    seen = 0
     tables = [table for metadata in (METADATA, *stores.metadatas) for table in metadata.sorted_tables]
     with stores.database.read() as connection:
         for table in tables:
             for row in stores.database.rows.examine(connection, table):
                 if isinstance(row, DamagedRow):
-                    yield Finding("rows", Weight.FAIL, f"the row {row.name} is not what was written")
+                    yield Finding(Kind.ROW_ALTERED, row.name, f"the row {row.name} is not what was written")
+                seen += 1
+                if seen % PAGE == 0:
+                    tell(seen)
 
 
-def _audit_findings(stores: Stores) -> Iterator[Finding]:
-    report = audit_trail.verify(
-        stores.database, public_key=stores.audit_public_key, checkpoints_path=stores.checkpoints_path
-    )
+def _audit(stores: Stores, depth: Depth) -> Iterator[Finding]:
+    database, key = stores.database, stores.audit_public_key
+    report = audit_trail.verify(database, public_key=key, checkpoints_path=stores.checkpoints_path)
     if report.first_bad is not None:
-        yield Finding("audit", Weight.FAIL, report.first_bad.problem)
+        yield Finding(Kind.LOG_BROKEN, _entry_name(report.first_bad.sequence), report.first_bad.problem)
+    if depth.kept_elsewhere:
+        report = audit_trail.verify_against(database, depth.kept_elsewhere, public_key=key)
+        if report.first_bad is not None:
+            told = f"against the checkpoints kept elsewhere: {report.first_bad.problem}"
+            yield Finding(Kind.CHECKPOINT_CONTRADICTED, _entry_name(report.first_bad.sequence), told)
 
 
-def _message_findings(stores: Stores, *, reads_objects: bool) -> Iterator[Finding]:
-    """Every message has its key and its sealed bytes."""
-    for message in _all_ids(stores):
-        problem = _problem_of(stores, message, reads_objects=reads_objects)
-        if problem is not None:  # promoted or disposed of at this moment? Look again.
-            problem = _problem_of(stores, message, reads_objects=reads_objects)
-        if problem is not None:
-            yield Finding("messages", Weight.FAIL, f"message {message}: {problem}")
+def _entry_name(sequence: int | None) -> str:
+    return "audit log" if sequence is None else f"audit entry {sequence}"
 
 
-def _problem_of(stores: Stores, message: MessageId, *, reads_objects: bool) -> str | None:
-    """What is wrong with one message; None when nothing is, or when it was disposed of meanwhile."""
+def _lost(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:
+    """Every message that the log says became ours has its row, or was disposed of."""
+    after, seen = -1, 0
+    while True:
+        with stores.database.read() as connection:
+            found = audit_trail.of_events(connection, depth.accepted_events, after=after, limit=PAGE)
+            if not found:
+                return
+            named = [MessageId(entry.object) for entry in found]
+            missing = sorted(set(named) - message_records.known_ids(connection, named))
+            lost = [each for each in missing if not message_records.is_disposed(connection, each)]
+        for message in lost:
+            told = f"message {message}: accepted, not disposed of, and its row is gone"
+            yield Finding(Kind.MESSAGE_GONE, message, told, message)
+        after, seen = found[-1].sequence, seen + len(found)
+        tell(seen)
+
+
+def _messages(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:
+    """Every message has its key, its sealed bytes, its recipients, and the work that it still waits for."""
+    copies, after, seen = stores.copies, 0, 0
+    while True:
+        with stores.database.read() as connection:
+            found = message_pages.id_page(connection, after=after, limit=PAGE)
+        if not found:
+            return
+        for _, message in found:
+            yield from _key_of(stores, message)
+            yield from copies.findings(message, reads_objects=depth.reads_objects)
+        yield from _waiting(stores, [message for _, message in found])
+        after, seen = found[-1][0], seen + len(found)
+        tell(seen)
+
+
+def _key_of(stores: Stores, message: MessageId) -> Iterator[Finding]:
+    """Without a key the row is looked at once more: the message may be disposed of at this moment."""
+    if stores.keystore.has_key(message):
+        try:
+            stores.prove_key(message)
+        except (DestroyedError, NotFoundError):
+            return
+        except StrongroomError as error:
+            yield Finding(Kind.KEY_ALTERED, message, f"message {message}: {error.message}", message)
+        return
+    if _stored(stores, message) is None or stores.is_dying(message):
+        return
+    if stores.keystore.is_destroyed(message):
+        told = f"message {message}: its key was destroyed, and it is still here"
+        yield Finding(Kind.KEY_DESTROYED, message, told, message)
+    else:
+        yield Finding(Kind.KEY_MISSING, message, f"message {message}: its key is not there", message)
+
+
+def _stored(stores: Stores, message: MessageId) -> StoredMessage | None:
     try:
         with stores.database.read() as connection:
-            stored = message_records.stored(connection, message)
+            return message_records.stored(connection, message)
     except (NotFoundError, DestroyedError, TamperedError):
-        return None  # gone meanwhile, or reported with the rows
-    if not stores.keystore.has_key(message):
-        return "its key is not there"
-    try:
-        stores.prove_key(message)
-        return _problem_with_bytes(stores, stored, reads_objects=reads_objects)
-    except StrongroomError as error:
-        return error.message
+        return None
 
 
-def _problem_with_bytes(stores: Stores, stored: StoredMessage, *, reads_objects: bool) -> str | None:
-    """Every copy must be whole. One in a segment that is gone is none, where the object store has the other."""
-    for copy in copies_of(stored):
-        if stored.object is not None and _is_released(stores, copy):
-            continue
-        if reads_objects:
-            read_copy(copy, spool_directory=stores.spool_directory, objects=stores.objects)
-        elif not _is_there(stores, copy):
-            return f"{copy.name} is not there or too short"
-    return None
-
-
-def _is_released(stores: Stores, copy: SealedCopy) -> bool:
-    return isinstance(copy.lies_in, Place) and not (stores.spool_directory / copy.lies_in.segment).exists()
-
-
-def _is_there(stores: Stores, copy: SealedCopy) -> bool:
-    match copy.lies_in:
-        case StoredObject(name=name):
-            return stores.objects.exists(name)
-        case Place(segment=segment, offset=offset, length=length):
-            path = stores.spool_directory / segment
-            return path.is_file() and path.stat().st_size >= offset + length
-
-
-def _lost_message_findings(stores: Stores, accepted_events: Collection[str]) -> Iterator[Finding]:
-    """Every message that the log says became ours has its row, or was disposed of."""
+def _waiting(stores: Stores, messages: Sequence[MessageId]) -> Iterator[Finding]:
+    """Rows and work of one moment: both change in one transaction, so no look falls in between."""
     with stores.database.read() as connection:
-        accepted = {entry.object for entry in audit_trail.of_events(connection, accepted_events)}
-        missing = accepted - set(message_records.all_ids(connection))
-        lost = [each for each in missing if not message_records.is_disposed(connection, MessageId(each))]
-    for message in sorted(lost):
-        yield Finding("messages", Weight.FAIL, f"message {message}: accepted, not disposed of, and its row is gone")
+        known = message_records.known_ids(connection, messages)
+        addressed = message_pages.addressed(connection, messages)
+        spooled = message_pages.only_in_spool(connection, messages)
+        queued = outbox.work_on(connection, messages, (outbox.Kind.PROMOTE, *SENDING))
+        unsent = message_pages.recipients_in(connection, messages, WAITING)
+    for message in sorted(known - addressed):
+        told = f"message {message}: it has no recipients"
+        yield Finding(Kind.MESSAGE_WITHOUT_RECIPIENTS, message, told, message)
+    for message in sorted(spooled - {message for kind, message, _ in queued if kind is outbox.Kind.PROMOTE}):
+        told = f"message {message}: nothing brings it to the object store"
+        yield Finding(Kind.PROMOTION_NOT_QUEUED, message, told, message)
+    sent = {(message, position) for kind, message, position in queued if kind in SENDING}
+    for message, position, route in unsent:
+        if route is not Route.MAILBOX and (message, position) not in sent:
+            told = f"message {message}: recipient {position} waits for a copy that nothing sends"
+            yield Finding(Kind.DELIVERY_NOT_QUEUED, message, told, message, position)
 
 
-def _key_findings(stores: Stores, now: datetime) -> Iterator[Finding]:
+def _keys(stores: Stores, now: datetime, tell: Callable[[int], None]) -> Iterator[Finding]:
     """No key without a row, and none of a message that was disposed of."""
-    keys = list(stores.keystore.messages_keyed_before(now - SETTLED_AFTER))
-    orphans = sorted(set(keys).difference(_all_ids(stores)))
-    with stores.database.read() as connection:
-        back = [message for message in orphans if message_records.is_disposed(connection, message)]
-    for message in back:
-        yield Finding("keys", Weight.FAIL, f"the key of disposed message {message} is back")
-    unexplained = [message for message in orphans if message not in set(back)]
-    if len(unexplained) > ORPHANS_EXPLAINED:
-        told = f"{len(unexplained)} keys have no message, more than a crash leaves behind: rows were lost or put back"
-        yield Finding("keys", Weight.FAIL, told)
+    unexplained: list[MessageId] = []
+    more = seen = 0
+    for page in pages(stores.keystore.messages_keyed_before(now - ORPHAN_AGE)):
+        with stores.database.read() as connection:
+            orphans = sorted(set(page) - message_records.known_ids(connection, page))
+            back = [message for message in orphans if message_records.is_disposed(connection, message)]
+        for message in back:
+            told = f"the key of disposed message {message} is back"
+            yield Finding(Kind.DISPOSED_KEY_BACK, message, told, message)
+        left = [message for message in orphans if message not in back]
+        room = ORPHANS_EXPLAINED - len(unexplained)
+        unexplained, more = unexplained + left[:room], more + len(left[room:])
+        seen += len(page)
+        tell(seen)
+    yield from _orphans(unexplained, more)
+
+
+def _orphans(unexplained: Sequence[MessageId], more: int) -> Iterator[Finding]:
+    if more:
+        number = len(unexplained) + more
+        told = f"{number} keys have no message, more than a crash leaves behind: rows were lost or put back"
+        yield Finding(Kind.KEYS_WITHOUT_MESSAGES, "keystore", told)
         return
     for message in unexplained:
-        yield Finding("keys", Weight.WARN, f"a key without a message: {message}")
+        yield Finding(Kind.KEY_WITHOUT_MESSAGE, message, f"a key without a message: {message}", message)
 
 
-def _tombstone_findings(stores: Stores) -> Iterator[Finding]:
+def _tombstones(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding]:
     """What the rows say was disposed of has the keystore's mark of destruction."""
-    with stores.database.read() as connection:
-        disposed = message_records.disposed_ids(connection)
-    for message in sorted(disposed.difference(stores.keystore.destroyed())):
-        yield Finding("keys", Weight.FAIL, f"the keystore's mark of destruction of message {message} is gone")
+    after, seen = "", 0
+    while True:
+        with stores.database.read() as connection:
+            found = message_pages.disposed_page(connection, after=after, limit=PAGE)
+        if not found:
+            return
+        for message in found:
+            if not stores.keystore.is_destroyed(message):
+                told = f"the keystore's mark of destruction of message {message} is gone"
+                yield Finding(Kind.DESTRUCTION_MARK_MISSING, message, told, message)
+        after, seen = found[-1], seen + len(found)
+        tell(seen)
 
 
-def _object_findings(stores: Stores) -> Iterator[Finding]:
+def _objects(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding]:
     """No object without a row; one that is being promoted at this moment may show up."""
-    names = list(stores.objects.names())
+    seen = 0
+    for folder in FOLDERS:
+        for names in pages(stores.objects.names(folder)):
+            with stores.database.read() as connection:
+                known = message_records.known_objects(connection, names)
+            for name in sorted(set(names) - known):
+                yield Finding(Kind.OBJECT_WITHOUT_MESSAGE, name, f"an object without a message: {name}")
+            seen += len(names)
+            tell(seen)
+
+
+def _segments(stores: Stores) -> Iterator[Finding]:
+    """Closed first, rows second: a closed segment gets no new rows, an open one may."""
+    closed = [name for name in spool.segments(stores.spool_directory) if _is_closed(stores, name)]
     with stores.database.read() as connection:
-        known = message_records.object_names(connection)
-    for name in _without(names, known):
-        yield Finding("objects", Weight.WARN, f"an object without a message: {name}")
+        needed = set(message_records.segments_named(connection))
+    for name in sorted(set(closed) - needed):
+        yield Finding(Kind.SEGMENT_WITHOUT_MESSAGE, name, f"a finished spool segment without a message: {name}")
 
 
-def _all_ids(stores: Stores) -> list[MessageId]:
-    with stores.database.read() as connection:
-        return message_records.all_ids(connection)
-
-
-def _without(names: Iterable[str], known: Collection[str]) -> list[str]:
-    return sorted(name for name in names if name not in known)
+def _is_closed(stores: Stores, name: str) -> bool:
+    try:
+        return spool.is_closed(stores.spool_directory, name)
+    except NotFoundError:
+        return False

@@ -1,0 +1,66 @@
+"""Puts together what checks and repairs need, from an open appliance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance import archive_wiring, schema
+from appliance.wiring import Appliance
+from archive import disposal_records
+from archive.archive_check import ArchiveStores
+from archive.archive_repair import ArchiveRepair
+from archive.disposal_records import ItemState
+from archive.index_care import RebuildMark
+from mailstore.audit_tree import audit_public_key
+from mailstore.consistency_check import Stores
+from mailstore.consistency_problem import Finding
+from mailstore.consistency_repair import Repair
+from mailstore.message import MessageId
+
+ACCEPTED_EVENTS = ("message.accepted",)
+"""The audit events that say a message became ours."""
+
+_BEGUN = frozenset({ItemState.DESTROYING, ItemState.DESTROYED})
+
+
+def stores(appliance: Appliance) -> Stores:
+    """Rows, keys, objects and the audit log, to be held against each other."""
+    return Stores(
+        database=appliance.database,
+        keystore=appliance.keystore,
+        spool_directory=appliance.data.spool,
+        objects=appliance.objects,
+        audit_public_key=audit_public_key(appliance.ring.audit_seed),
+        checkpoints_path=appliance.data.checkpoints,
+        prove_key=appliance.retrieval.prove_key,
+        metadatas=schema.METADATAS[1:],
+        is_dying=lambda message: _is_dying(appliance, message),
+    )
+
+
+def archive_stores(appliance: Appliance) -> ArchiveStores:
+    """The archive, its index, its holds and its disposals."""
+    return ArchiveStores(
+        database=appliance.database,
+        opened=lambda: archive_wiring.index(appliance),
+        rebuild_mark=RebuildMark(appliance.data.rebuild_mark),
+        due_records=archive_wiring.desk(appliance).due_records,
+    )
+
+
+def repairs(appliance: Appliance, *, is_alone: bool) -> tuple[Callable[[Finding], bool], ...]:
+    """What mends findings. ``is_alone``: no other process works on this directory meanwhile."""
+    store = Repair(stores(appliance), appliance.clock, is_alone)
+    archive = ArchiveRepair(
+        stores=archive_stores(appliance),
+        holds=archive_wiring.desk(appliance).holds,
+        care=archive_wiring.index_care(appliance, archive_wiring.intake(appliance)),
+        clock=appliance.clock,
+    )
+    return store.mended, archive.mended
+
+
+def _is_dying(appliance: Appliance, message: MessageId) -> bool:
+    with appliance.database.read() as connection:
+        about = disposal_records.items_about(connection, message)
+    return any(item.state in _BEGUN for _, item in about)

@@ -1,0 +1,49 @@
+"""All messages in pages, for checks and scrubs: ids and states alone, read without verifying.
+
+Nothing is opened, sent or destroyed on the word of what is read here: it says which messages to look at closely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, select
+
+from mailstore.message import MessageId, RecipientState, Route
+from mailstore.tables import messages, recipients, tombstones
+
+
+def id_page(connection: Connection, *, after: int, limit: int) -> list[tuple[int, MessageId]]:
+    """The sequences and ids of the next messages beyond a sequence, oldest first."""
+    asked = select(messages.c.sequence, messages.c.id).where(messages.c.sequence > after)
+    found = connection.execute(asked.order_by(messages.c.sequence).limit(limit))
+    return [(int(sequence), MessageId(message)) for sequence, message in found]
+
+
+def addressed(connection: Connection, ids: Collection[MessageId]) -> set[MessageId]:
+    """Those of these messages that have a recipient."""
+    asked = select(recipients.c.message).where(recipients.c.message.in_(ids)).distinct()
+    return {MessageId(each) for each in connection.execute(asked).scalars()}
+
+
+def only_in_spool(connection: Connection, ids: Collection[MessageId]) -> set[MessageId]:
+    """Those of these messages that the object store does not have."""
+    asked = select(messages.c.id).where(messages.c.id.in_(ids) & messages.c.object_name.is_(None))
+    return {MessageId(each) for each in connection.execute(asked).scalars()}
+
+
+def recipients_in(
+    connection: Connection, ids: Collection[MessageId], states: Collection[RecipientState]
+) -> list[tuple[MessageId, int, Route]]:
+    """The recipients of these messages whose copy is in one of these states: message, position, route."""
+    columns = recipients.c
+    asked = select(columns.message, columns.position, columns.route)
+    where = columns.message.in_(ids) & columns.state.in_([state.value for state in states])
+    found = connection.execute(asked.where(where).order_by(columns.message, columns.position))
+    return [(MessageId(message), int(position), Route(route)) for message, position, route in found]
+
+
+def disposed_page(connection: Connection, *, after: str, limit: int) -> list[MessageId]:
+    """The ids of the next messages that were disposed of, beyond an id, in their order."""
+    asked = select(tombstones.c.message).where(tombstones.c.message > after)
+    return [MessageId(each) for each in connection.execute(asked.order_by(tombstones.c.message).limit(limit)).scalars()]

@@ -1,0 +1,71 @@
+"""A vault that is held against itself: what a check finds in it, and ways to damage it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from mailstore.audit_tree import audit_public_key
+from mailstore.consistency_check import Depth, Stores, check
+from mailstore.consistency_problem import Finding, Kind
+from mailstore.message import MessageId, StoredMessage
+from tests.vault_room import NOW, RING, Vault, a_deposit
+
+LATER = NOW + timedelta(hours=2)
+
+
+def stores_of(vault: Vault, is_dying: Callable[[MessageId], bool] = lambda _message: False) -> Stores:
+    return Stores(
+        database=vault.database,
+        keystore=vault.keystore,
+        spool_directory=vault.spool,
+        objects=vault.objects,
+        audit_public_key=audit_public_key(RING.audit_seed),
+        checkpoints_path=vault.directory / "audit" / "checkpoints.jsonl",
+        prove_key=vault.retrieval().prove_key,
+        is_dying=is_dying,
+    )
+
+
+def found_in(
+    vault: Vault,
+    *,
+    reads_objects: bool = True,
+    kept_elsewhere: Sequence[str] = (),
+    is_dying: Callable[[MessageId], bool] = lambda _message: False,
+) -> list[Finding]:
+    depth = Depth(["message.accepted"], reads_objects=reads_objects, kept_elsewhere=kept_elsewhere)
+    return list(check(stores_of(vault, is_dying), depth, now=LATER))
+
+
+def problems(
+    vault: Vault,
+    *,
+    kept_elsewhere: Sequence[str] = (),
+    is_dying: Callable[[MessageId], bool] = lambda _message: False,
+) -> list[tuple[Kind, str]]:
+    """What is found, as programs see it."""
+    found = found_in(vault, kept_elsewhere=kept_elsewhere, is_dying=is_dying)
+    return [(each.kind, each.object) for each in found]
+
+
+def three(vault: Vault) -> list[MessageId]:
+    """One message in the object store and the spool, two in the spool alone."""
+    messages = vault.deposit(a_deposit(b"one"), a_deposit(b"two"), a_deposit(b"three"))
+    vault.promotion().promote(messages[0])
+    return messages
+
+
+def spoil(path: Path, at: int) -> None:
+    """Change one bit of a file."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def spoil_copy(vault: Vault, stored: StoredMessage) -> None:
+    """Change one bit of a message's copy in the spool."""
+    spoil(vault.spool / str(stored.segment), stored.offset + 40)
