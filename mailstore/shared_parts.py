@@ -22,8 +22,11 @@ from mailstore.object_layout import new_object_name
 from mailstore.object_store import ObjectStore
 from mailstore.part_records import SharedPart
 from mailstore.recipe import PartId
-from mailstore.sealed_format import QUICK, Context, Randomness, open_sealed, seal
+from mailstore.sealed_format import Context, Randomness, open_sealed, seal
 from mailstore.wall_clock import Clock
+
+_LEVEL = 3
+"""Files are mostly packed already: looking longer for what repeats costs much and finds little."""
 
 _UNLINKED_KEPT = 256
 _UNLINKED_FOR = timedelta(minutes=10)
@@ -117,7 +120,7 @@ class PartKeeping:
         return part
 
     def _put(self, name: PartId, key: MessageKey, content: bytes) -> StoredObject:
-        sealed = seal(content, key=key, context=_context(name), randomness=self._randomness, level=QUICK)
+        sealed = seal(content, key=key, context=_context(name), randomness=self._randomness, level=_LEVEL)
         kept = StoredObject(new_object_name(self._randomness), len(sealed), hashlib.sha256(sealed).digest())
         self._objects.put(kept.name, sealed)
         reached("shared_parts.after_put")

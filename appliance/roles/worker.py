@@ -22,6 +22,7 @@ from archive.intake import Intake
 from archive.object_guarding import ObjectGuarding
 from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
+from mailstore.dictionary_training import DictionaryTraining
 from mailstore.errors import StrongroomError
 from mailstore.key_hierarchy import KeyRing
 from mailstore.orphan_sweep import OrphanSweep
@@ -61,6 +62,9 @@ TIME_KEPT_EVERY = timedelta(minutes=5)
 PROBE_EVERY = timedelta(days=1)
 """How often the object store is asked what it enforces: at every start, and should somebody change it meanwhile."""
 
+DICTIONARY_LOOK_EVERY = timedelta(minutes=10)
+"""How soon a dictionary is made of mail that has doubled. Looking whether it has costs two queries."""
+
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
@@ -84,6 +88,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     worker = Worker(appliance.database, kinds, clock=appliance.clock)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     care = archive_wiring.index_care(appliance, intake)
+    training = store_wiring.dictionary_training(appliance)
     await asyncio.to_thread(_mend, appliance)
     duties = [
         asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
@@ -93,6 +98,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, store_wiring.orphan_sweep(appliance), count()))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
+        asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
     ]
     when_ready()
     await worker.run()
@@ -131,6 +137,13 @@ def _mend(appliance: Appliance) -> None:
             logger.info("holds evaluated", extra={"holds": unfinished})
     except StrongroomError:
         logger.exception("mending failed")
+
+
+def _train(training: DictionaryTraining) -> None:
+    """Keep a dictionary that fits the mail, and destroy those that nothing needs any more."""
+    trained = training.run()
+    if trained.is_new or trained.destroyed:
+        logger.info("dictionaries", extra={"is_new": trained.is_new, "destroyed": trained.destroyed})
 
 
 def _tend(care: IndexCare) -> None:
