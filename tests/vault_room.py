@@ -188,9 +188,3 @@ def sent_by(deposit: Deposit, sender: str) -> Deposit:
     """The same deposit with another sender in the envelope."""
     envelope = replace(deposit.received.envelope, sender=parse_mailbox(sender))
     return replace(deposit, received=replace(deposit.received, envelope=envelope))
-
-
-def sent_by(deposit: Deposit, sender: str) -> Deposit:
-    """The same deposit with another sender in the envelope."""
-    envelope = replace(deposit.received.envelope, sender=parse_mailbox(sender))
-    return replace(deposit, received=replace(deposit.received, envelope=envelope))
