@@ -10,7 +10,7 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 RUN_PACKAGES := python3 python3-venv ca-certificates tzdata
 BENCH_PACKAGES := postfix dovecot-core dovecot-lmtpd notmuch python3-notmuch2 gcc libc6-dev libssl-dev openssl
-TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps faketime
+TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps postgresql faketime libatomic1
 
 .PHONY: help
 help: ## Show this help
@@ -29,7 +29,7 @@ system-packages:
 
 .PHONY: test-packages
 test-packages: system-packages
-	$(SAY) "Debian packages for the tests (a browser, fonts, OpenSSL, strace)"
+	$(SAY) "Debian packages for the tests (a browser, fonts, OpenSSL, strace, PostgreSQL)"
 	$(call ensure_packages,$(TEST_PACKAGES))
 
 .PHONY: install
@@ -55,6 +55,12 @@ test: test-packages ## Set everything up and pass the tests
 	wait $$building && exit $$checked
 	$(SAY) "Tests, with real servers, files and a real browser"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(SAY) "What touches a database once more, over PostgreSQL"
+	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m database
+
+.PHONY: test-postgresql
+test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test suite over PostgreSQL
+	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: minio
 minio: ## Build the object store that the tests run against, unless it is in ~/.cache/strongroom

@@ -25,11 +25,12 @@ from mailstore.errors import RefusedError
 from mailstore.object_layout import new_object_names
 from mailstore.outbox import Kind
 from mailstore.wall_clock import SetClock, SystemClock
+from tests.running_practice import free_base
 
 
 @pytest.fixture
 def data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> DataDirectory:
-    words = ["init", "--practice", "Clinic", "--domain", "clinic.example", "--loopback", "21000"]
+    words = ["init", "--practice", "Clinic", "--domain", "clinic.example", "--loopback", str(free_base())]
     assert cli.main([*words, "--data", str(tmp_path / "data")]) == 0
     capsys.readouterr()
     return DataDirectory(tmp_path / "data")
@@ -50,7 +51,8 @@ def test_fresh_directory_has_no_failure_and_warns_of_the_key_beside_the_data(
 ) -> None:
     assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 0
     items: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["items"]
-    assert {item["check"] for item in items if item["state"] == "warn"} == {"unlock", "serve"}
+    warned = {item["check"] for item in items if item["state"] == "warn"}
+    assert warned - {"disk space"} == {"unlock", "serve"}, "how much room there is, is this machine's affair"
     assert all(item["fix"] for item in items if item["state"] != "ok")
 
 
@@ -68,7 +70,7 @@ def test_wrong_key_is_a_finding_and_the_rest_is_still_looked_at(
     data.unlock_key.write_text("00" * 32, "ascii")
     assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 1
     found = {item["check"]: item["state"] for item in json.loads(capsys.readouterr().out)["items"]}
-    assert (found["open"], found["disk space"]) == ("fail", "ok")
+    assert (found["open"], found["file modes"]) == ("fail", "ok")
 
 
 def test_edited_row_fails_and_is_named(data: DataDirectory, appliance: Appliance) -> None:
