@@ -86,6 +86,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield from _stores(appliance, reads_objects=reads_objects)
     yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
     yield _guarded("audit checkpoints", lambda: _checkpoints(appliance))
+    yield _guarded("age of the rows", lambda: _age_of_rows(appliance))
     yield _guarded("object store", lambda: _object_store(appliance))
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
@@ -287,6 +288,17 @@ def _object_lock(appliance: Appliance) -> tuple[State, str, str]:
         State.WARN,
         told,
         f"its record is due on {first.due_at:%Y-%m-%d}: let whoever runs the object store end the lock",
+    )
+
+
+def _age_of_rows(appliance: Appliance) -> tuple[State, str, str]:
+    """Rows from an older backup do not know the mail that came since; its keys and objects are still here."""
+    if store_wiring.high_water_mark(appliance).keep():
+        return State.OK, "the rows hold all that the keystore saw of them", ""
+    return (
+        State.FAIL,
+        "the row database was put back to an older state than the keystore saw: mail that came since has no rows",
+        "restore the newest backup of the rows; until then no key and no object without a row is cleared away",
     )
 
 

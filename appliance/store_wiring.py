@@ -9,6 +9,7 @@ from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from mailstore import store_state
 from mailstore.dictionary_training import DictionaryTraining
+from mailstore.high_water import HighWaterMark
 from mailstore.message_keys import MessageKeys
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.promotion import Promotion
@@ -67,6 +68,11 @@ def release(appliance: Appliance) -> SpoolRelease:
 def orphan_sweep(appliance: Appliance) -> OrphanSweep:
     """What clears away the left-overs of a crash."""
     return OrphanSweep(appliance.database, appliance.keystore, appliance.objects, clock=appliance.clock)
+
+
+def high_water_mark(appliance: Appliance) -> HighWaterMark:
+    """What notices rows that were put back."""
+    return HighWaterMark(appliance.database, appliance.keystore)
 
 
 def dwell(appliance: Appliance) -> timedelta:

@@ -88,6 +88,17 @@ def tail(connection: Connection, count: int) -> list[AuditEntry]:
     return [_entry(row) for row in reversed(found)]
 
 
+def size(connection: Connection) -> int:
+    """How many entries there are."""
+    return _frontier(connection).size
+
+
+def leaf_at(connection: Connection, sequence: int) -> bytes | None:
+    """The hash of one entry as the tree has it; None when there is no such entry."""
+    row = rows_of(connection).one(connection, audit_entries, audit_entries.c.sequence == sequence)
+    return None if row is None else row["leaf"]
+
+
 def about(connection: Connection, object_: str) -> list[AuditEntry]:
     """All that happened to one object, oldest first."""
     where = audit_entries.c.object == object_

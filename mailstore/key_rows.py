@@ -1,7 +1,8 @@
 """What the rows of every keystore are asked, whatever engine keeps them.
 
 ``batches``: one row for every group commit. ``message_keys``: which messages have a key, of which batch. ``destroyed``:
-a tombstone for every key that died. Questions are written once, with ``?`` for each value.
+a tombstone for every key that died. ``high_water``: one row, how far the row database had come. Questions are written
+once, with ``?`` for each value.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, TamperedError
 from mailstore.instants import instant_of, microseconds
-from mailstore.keystore import BEYOND_ALL_IDS, BatchOfKeys, Destroyed, KeptKey, WrappedKey
+from mailstore.keystore import BEYOND_ALL_IDS, BatchOfKeys, Destroyed, HighWater, KeptKey, WrappedKey
 from mailstore.message import MessageId
 
 AT_ONCE: Final = 500
@@ -136,6 +137,20 @@ class KeyRows(ABC):
         while page := self._ask(question, (after, AT_ONCE)):
             yield from (Destroyed(MessageId(row[0]), instant_of(row[1]), bool(row[2])) for row in page)
             after = page[-1][0]
+
+    def high_water(self) -> HighWater | None:
+        """As the port says."""
+        found = self._ask("SELECT entries, leaf FROM high_water WHERE id = 1")
+        return HighWater(int(found[0][0]), bytes(found[0][1])) if found else None
+
+    def set_high_water(self, seen: HighWater) -> None:
+        """As the port says."""
+        with self._writing() as transaction:
+            transaction.run_each(
+                "INSERT INTO high_water (id, entries, leaf) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE"
+                " SET entries = excluded.entries, leaf = excluded.leaf WHERE high_water.entries < excluded.entries",
+                [(seen.entries, seen.leaf)],
+            )
 
     def adopt(
         self,

@@ -57,6 +57,14 @@ class Destroyed:
     is_proved: bool
 
 
+@dataclass(frozen=True)
+class HighWater:
+    """How far the rows had come when the keystore last saw them: their audit entries, and the hash of the last."""
+
+    entries: int
+    leaf: bytes = field(repr=False)
+
+
 class Keystore(Protocol):
     """An open keystore. May be used from many threads, and by several processes at once."""
 
@@ -102,6 +110,12 @@ class Keystore(Protocol):
         rid of what the rows were, and that is proved. Whatever does not succeed is ``StorageUnavailableError``: run
         it again, it converges.
         """
+
+    def high_water(self) -> HighWater | None:
+        """What was noted of the rows; None before the first time."""
+
+    def set_high_water(self, seen: HighWater) -> None:
+        """Note how far the rows have come. A mark that is further stays."""
 
     def remnants(self, wrapped: Iterable[bytes]) -> bool:
         """True when any of these wrapped keys can still be found, in rows or in files that we may read."""

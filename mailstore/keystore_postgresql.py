@@ -51,6 +51,7 @@ CREATE TABLE message_keys (
 CREATE TABLE destroyed (
   message text COLLATE "C" PRIMARY KEY, at bigint NOT NULL, is_proved integer NOT NULL DEFAULT 0
 );
+CREATE TABLE high_water (id integer PRIMARY KEY, entries bigint NOT NULL, leaf bytea NOT NULL);
 CREATE TABLE shelves (shelf integer PRIMARY KEY, taken integer NOT NULL);
 CREATE TABLE shelved_keys (
   shelf integer NOT NULL, message text COLLATE "C" NOT NULL, wrapped bytea NOT NULL, PRIMARY KEY (shelf, message)
@@ -211,7 +212,7 @@ class PostgresqlKeystore(KeyRows):
     def unmake(self) -> None:
         """As the port says."""
         with self._writing() as transaction:
-            transaction.ask("DROP TABLE IF EXISTS keystore, batches, message_keys, destroyed, shelves, shelved_keys")
+            transaction.ask("DROP TABLE IF EXISTS keystore, batches, message_keys, destroyed, high_water, shelves, shelved_keys")
 
     def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
         found = self._ask(

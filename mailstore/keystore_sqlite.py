@@ -37,6 +37,9 @@ CREATE TABLE message_keys (
 CREATE TABLE destroyed (
   message TEXT PRIMARY KEY, at INTEGER NOT NULL, is_proved INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE high_water (
+  id INTEGER PRIMARY KEY, entries INTEGER NOT NULL, leaf BLOB NOT NULL
+);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """

@@ -1,7 +1,8 @@
 """Clears away what a crash left of mail that nobody was promised: objects and keys without a row.
 
 The store is looked through folder by folder and the keystore in the order of ids, a page at a time, so that memory
-stays flat; a ``part`` of them at each run, so that a large practice's day holds one full round.
+stays flat; a ``part`` of them at each run, so that a large practice's day holds one full round. When the rows were put
+back to an older state, nothing is cleared away (``high_water``): it may be the mail that came since.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TypeVar
 from mailstore import message_records
 from mailstore.database import Database
 from mailstore.failpoint import reached
+from mailstore.high_water import HighWaterMark
 from mailstore.keystore import BEYOND_ALL_IDS, Keystore
 from mailstore.message import MessageId
 from mailstore.object_layout import FOLDERS
@@ -34,11 +36,15 @@ _Thing = TypeVar("_Thing")
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep removed. ``unexplained_keys``: keys without rows, too many to be a crash's, left as they are."""
+    """What a sweep removed. ``unexplained_keys``: keys without rows, too many to be a crash's, left as they are.
 
-    objects: int
-    keys: int
-    unexplained_keys: int
+    ``rows_are_older``: the rows were put back to an older state, so nothing at all was removed.
+    """
+
+    objects: int = 0
+    keys: int = 0
+    unexplained_keys: int = 0
+    rows_are_older: bool = False
 
 
 class OrphanSweep:
@@ -49,6 +55,7 @@ class OrphanSweep:
         self._keystore = keystore
         self._objects = objects
         self._clock = clock
+        self._water = HighWaterMark(database, keystore)
         self._suspects: dict[str, datetime] = {}
 
     def run(self, *, part: int = 0, of: int = 1) -> Swept:
@@ -58,6 +65,8 @@ class OrphanSweep:
         way. A key goes when it is older than an hour; depositing checks its keys in the transaction that writes
         the rows, and this one holds that lock, so that no message comes to rest on a swept key.
         """
+        if not self._water.keep():
+            return Swept(rows_are_older=True)
         first, end = len(FOLDERS) * part // of, len(FOLDERS) * (part + 1) // of
         objects = sum(self._sweep_folder(folder) for folder in FOLDERS[first:end])
         keys, unexplained = self._sweep_keys(FOLDERS[first], FOLDERS[end] if end < len(FOLDERS) else BEYOND_ALL_IDS)

@@ -24,6 +24,7 @@ from archive.records_desk import RecordsDesk
 from mailstore import audit_trail
 from mailstore.dictionary_training import DictionaryTraining
 from mailstore.errors import StrongroomError
+from mailstore.high_water import HighWaterMark
 from mailstore.key_hierarchy import KeyRing
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.outbox import Kind
@@ -50,6 +51,9 @@ NICENESS = 5
 
 INDEX_CHECK_EVERY = timedelta(minutes=1)
 """How soon a damaged index is noticed. Files that have not changed since they were found whole are not read again."""
+
+MARK_EVERY = timedelta(minutes=1)
+"""How much mail a restore of older rows may lose without our knowing that it was lost."""
 
 RELEASE_EVERY = timedelta(minutes=5)
 SWEEP_EVERY = timedelta(hours=1)
@@ -94,6 +98,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
         asyncio.create_task(_every(TIME_KEPT_EVERY, partial(_keep_time, appliance))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
+        asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
         asyncio.create_task(_every(RELEASE_EVERY, partial(_release, store_wiring.release(appliance)))),
         asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, store_wiring.orphan_sweep(appliance), count()))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
@@ -195,10 +200,21 @@ def _release(release: SpoolRelease) -> None:
         logger.info("spool released", extra={"segments": released.segments})
 
 
+def _mark(mark: HighWaterMark) -> None:
+    """Have the keystore note how far the rows are."""
+    if not mark.keep():
+        logger.error("rows are older than the keys", extra={})
+
+
 def _sweep(sweep: OrphanSweep, turns: Iterator[int]) -> None:
     """Clear away what a crash left behind: objects and keys without a message, a part of them at each turn."""
     swept = sweep.run(part=next(turns) % SWEEP_PARTS, of=SWEEP_PARTS)
     logger.info(
         "swept",
-        extra={"objects": swept.objects, "keys": swept.keys, "unexplained_keys": swept.unexplained_keys},
+        extra={
+            "objects": swept.objects,
+            "keys": swept.keys,
+            "unexplained_keys": swept.unexplained_keys,
+            "rows_are_older": swept.rows_are_older,
+        },
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, StorageUnavailableError, TamperedError
-from mailstore.keystore import BatchOfKeys, Destroyed, Keystore
+from mailstore.keystore import BatchOfKeys, Destroyed, HighWater, Keystore
 from mailstore.message import MessageId, identifier_from
 from tests import database_room
 from tests.database_room import ENGINES, Engine
@@ -169,3 +169,10 @@ def test_keystore_that_was_copied_piece_by_piece_says_the_same(
 
 def test_nothing_stands_in_the_way_of_destruction(keystore: Keystore) -> None:
     assert keystore.shortcomings() == []
+
+
+def test_the_high_water_mark_only_rises(keystore: Keystore) -> None:
+    assert keystore.high_water() is None
+    for seen in (HighWater(7, b"seven" * 5), HighWater(9, b"nine" * 8), HighWater(8, b"eight")):
+        keystore.set_high_water(seen)
+    assert keystore.high_water() == HighWater(9, b"nine" * 8)
