@@ -6,6 +6,8 @@ Everything is read in pages, so that memory stays flat for any number of message
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +32,9 @@ from mailstore.sealed_rows import DamagedRow
 from mailstore.tables import METADATA
 
 PAGE = message_records.AT_ONCE
+SUSPECTS_KEPT = 10_000
+"""Objects without a row that are told at most: the sweep takes them away, and the next check tells the rest."""
+
 WAITING = frozenset({RecipientState.QUEUED, RecipientState.DEFERRED})
 SENDING = (outbox.Kind.DELIVER, outbox.Kind.NOTIFY)
 
@@ -68,12 +73,14 @@ class Depth:
     """How closely to look. ``accepted_events`` are the audit events that say a message became ours.
 
     With ``reads_objects`` every sealed byte is read and hashed; without, only its presence is looked at.
-    ``kept_elsewhere`` are checkpoints that a person kept outside this machine.
+    ``kept_elsewhere`` are checkpoints that a person kept outside this machine. ``settle_seconds``: how long to wait
+    before an object without a row is looked at again, when somebody else may be promoting it.
     """
 
     accepted_events: Collection[str]
     reads_objects: bool
     kept_elsewhere: Sequence[str] = ()
+    settle_seconds: float = 0.0
 
 
 def check(
@@ -88,8 +95,8 @@ def check(
         "messages": lambda: _messages(stores, depth, partial(progress, "messages")),
         "keys": lambda: _keys(stores, now, partial(progress, "keys")),
         "tombstones": lambda: _tombstones(stores, partial(progress, "tombstones")),
-        "objects": lambda: _objects(stores, partial(progress, "objects")),
-        "spool": lambda: _segments(stores),
+        "objects": lambda: _objects(stores, depth, partial(progress, "objects")),
+        "spool": lambda: _segments(stores, now),
     }
     for what, look in looks.items():
         yield from in_any_case(what, look)
@@ -272,26 +279,49 @@ def _tombstones(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding
         tell(seen)
 
 
-def _objects(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding]:
-    """No object without a row; one that is being promoted at this moment may show up."""
+def _objects(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:
+    """No object without a row. One that is being promoted has its row soon."""
     seen = 0
+    suspects: list[str] = []
     for folder in FOLDERS:
         for names in pages(stores.objects.names(folder)):
-            with stores.database.read() as connection:
-                known = message_records.known_objects(connection, names)
-            for name in sorted(set(names) - known):
-                yield Finding(Kind.OBJECT_WITHOUT_MESSAGE, name, f"an object without a message: {name}")
+            suspects += _without_row(stores, names)[: SUSPECTS_KEPT - len(suspects)]
             seen += len(names)
             tell(seen)
+    if suspects:
+        time.sleep(depth.settle_seconds)
+    for names in pages(suspects):
+        for name in _without_row(stores, names):
+            if stores.objects.exists(name):
+                yield Finding(Kind.OBJECT_WITHOUT_MESSAGE, name, f"an object without a message: {name}")
 
 
-def _segments(stores: Stores) -> Iterator[Finding]:
-    """Closed first, rows second: a closed segment gets no new rows, an open one may."""
-    closed = [name for name in spool.segments(stores.spool_directory) if _is_closed(stores, name)]
+def _without_row(stores: Stores, names: Sequence[str]) -> list[str]:
+    with stores.database.read() as connection:
+        known = message_records.known_objects(connection, names)
+    return sorted(set(names) - known)
+
+
+def _segments(stores: Stores, now: datetime) -> Iterator[Finding]:
+    """Closed first, rows second: a closed segment gets no new rows, an open one may.
+
+    One that was still written to, or erased in, a moment ago is released by the worker's next round.
+    """
+    settled = (now - ORPHAN_AGE).timestamp()
+    there = spool.segments(stores.spool_directory)
+    closed = [name for name in there if _is_closed(stores, name) and _changed_at(stores, name) <= settled]
     with stores.database.read() as connection:
         needed = set(message_records.segments_named(connection))
     for name in sorted(set(closed) - needed):
         yield Finding(Kind.SEGMENT_WITHOUT_MESSAGE, name, f"a finished spool segment without a message: {name}")
+
+
+def _changed_at(stores: Stores, name: str) -> float:
+    """When a segment was last written to; a released one was so for ever."""
+    try:
+        return (stores.spool_directory / name).stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _is_closed(stores: Stores, name: str) -> bool:

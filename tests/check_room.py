@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +56,12 @@ def three(vault: Vault) -> list[MessageId]:
     messages = vault.deposit(a_deposit(b"one"), a_deposit(b"two"), a_deposit(b"three"))
     vault.promotion().promote(messages[0])
     return messages
+
+
+def settle(vault: Vault) -> None:
+    """Let the spool's segments lie untouched for two hours."""
+    for path in vault.spool.iterdir():
+        os.utime(path, (NOW.timestamp(), NOW.timestamp()))
 
 
 def spoil(path: Path, at: int) -> None:

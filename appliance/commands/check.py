@@ -19,6 +19,8 @@ from mailstore.errors import RefusedError, StrongroomError
 
 TELL_EVERY_SECONDS = 2.0
 MESSAGES = "messages"
+PROMOTION_SECONDS = 10.0
+"""Longer than a message takes from its object to its row."""
 
 
 def run(call: Call) -> Outcome:
@@ -28,6 +30,7 @@ def run(call: Call) -> Outcome:
         check_wiring.ACCEPTED_EVENTS,
         reads_objects=not call.arguments.quick,
         kept_elsewhere=_kept_elsewhere(call.arguments.checkpoint),
+        settle_seconds=PROMOTION_SECONDS if process_file.holder(call.data) else 0.0,
     )
     repairs = call.arguments.repair
     with command_access.opened(call) as appliance, _alone(call.data, is_wanted=repairs) as is_alone:

@@ -53,15 +53,18 @@ def test_left_over_is_told_and_then_swept(practice: LivedPractice) -> None:
     assert checked(practice)[0] == 0
 
 
-def test_altered_object_without_a_second_copy_is_left_and_named(practice: LivedPractice) -> None:
+def test_altered_object_is_made_anew_and_one_without_a_second_copy_is_left_and_named(practice: LivedPractice) -> None:
     with practice.opened() as appliance, appliance.database.read() as connection:
-        stored = message_records.stored(connection, practice.kept)
-    spoil(practice.data.objects / str(stored.object_name), 40)
+        kept, held = message_records.stored_many(connection, [practice.kept, practice.held])
+    spoil(practice.data.objects / str(kept.object_name), 40)
+    assert checked(practice, "--repair")[1]["problems"][0]["repaired"] is True
+    spoil(practice.data.objects / str(held.object_name), 40)
+    spoil(practice.data.spool / str(held.segment), held.offset + 40)
     code, told = checked(practice, "--repair")
     assert (code, kinds(told)) == (1, [("bytes_altered", False)])
     (problem,) = told["problems"]
-    assert problem["message"] == practice.kept
-    assert problem["object"] == stored.object_name
+    assert problem["message"] == practice.held
+    assert problem["object"] == held.segment
     assert "restore" in problem["fix"]
 
 

@@ -10,7 +10,7 @@ from mailstore.consistency_problem import Finding, Kind, Weight
 from mailstore.message import MessageId, RecipientState, Route
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import recipients, tombstones
-from tests.check_room import found_in, problems, spoil, spoil_copy, three
+from tests.check_room import found_in, problems, settle, spoil, spoil_copy, three
 from tests.database_room import KEYSTORE, ROWS, attack
 from tests.vault_room import NOW, RING, Vault
 
@@ -133,6 +133,7 @@ def test_finished_segment_without_a_message_is_a_left_over(vault: Vault) -> None
     vault.promotion().promote_all(messages[1:])
     with vault.database.write() as connection:
         message_records.set_released(connection, messages)
+    settle(vault)
     assert problems(vault) == [(Kind.SEGMENT_WITHOUT_MESSAGE, segment)]
 
 

@@ -13,7 +13,7 @@ from mailstore.outbox import Kind as Work
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import recipients
 from mailstore.wall_clock import SetClock
-from tests.check_room import LATER, found_in, problems, spoil, spoil_copy, stores_of, three
+from tests.check_room import LATER, found_in, problems, settle, spoil, spoil_copy, stores_of, three
 from tests.database_room import KEYSTORE, ROWS, attack
 from tests.vault_room import NOW, Vault
 
@@ -103,6 +103,7 @@ def test_left_overs_of_a_crash_are_swept_when_nobody_else_works_here(vault: Vaul
     vault.promotion().promote_all(messages[1:])
     with vault.database.write() as connection:
         message_records.set_released(connection, messages)
+    settle(vault)
     assert repair_all(vault) == [(Kind.SEGMENT_WITHOUT_MESSAGE, True)]
     assert list(vault.spool.glob("*.segment")) == []
     assert [content(vault, message) for message in messages] == [b"one", b"two", b"three"]
