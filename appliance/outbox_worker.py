@@ -71,6 +71,7 @@ class WorkerRules:
     longest_pause: timedelta = timedelta(minutes=10)
     first_rest_seconds: float = 5.0
     longest_rest_seconds: float = 300.0
+    look_ahead_seconds: float = 300.0
     stop_seconds: float = 20.0
 
 
@@ -98,6 +99,7 @@ class Worker:
         self._gathers_until: dict[Kind, float] = {}
         self._woken = asyncio.Event()
         self._is_stopping = False
+        self._looks_ahead_at = 0.0
         self._not_put_off: list[tuple[Sequence[OutboxItem], Exception]] = []
         self._putting_off = threading.Lock()
 
@@ -139,6 +141,8 @@ class Worker:
         """Begin what is due as far as there is room; answers how many pieces of work were begun."""
         if self._not_put_off:
             await asyncio.to_thread(self._put_off_now)
+        if time.monotonic() >= self._looks_ahead_at:
+            await asyncio.to_thread(self._pull_forward)
         if not await asyncio.to_thread(self._anything_due):
             return 0
         begun = 0
@@ -168,6 +172,14 @@ class Worker:
     def _gather(self, kind: Kind, work: BatchWork | ErrandWork, begun: int) -> None:
         if isinstance(work, BatchWork) and 0 < begun < work.size:
             self._gathers_until[kind] = time.monotonic() + work.gather_seconds
+
+    def _pull_forward(self) -> None:
+        """Free what was written while the clock stood ahead."""
+        with self._database.write() as connection:
+            pulled = outbox.pull_forward(connection, tuple(self._work), now=self._clock.now())
+        self._looks_ahead_at = time.monotonic() + self._rules.look_ahead_seconds
+        if pulled:
+            logger.warning("outbox work of a time to come made due", extra={"items": pulled})
 
     def _anything_due(self) -> bool:
         with self._database.read() as connection:

@@ -20,6 +20,12 @@ from mailstore.message import MessageId
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import outbox
 
+LONGEST_NEW = timedelta(hours=25)
+"""New work is due at once, or after the pause between two notices: a day at most, and an hour for a clock's slack."""
+
+LONGEST_WAIT = timedelta(days=15)
+"""No attempt is put off for longer than a message is tried at all, which is 14 days at most (``give_up_hours``)."""
+
 
 class Kind(StrEnum):
     """What is to be done."""
@@ -157,6 +163,23 @@ def take_back(connection: Connection, kinds: Sequence[Kind], *, others: Collecti
         freed = {"leased_until": None, "leased_by": None, "claimable_at": row["not_before"]}
         rows_of(connection).update(connection, outbox, outbox.c.id == row["id"], freed)
     return len(held)
+
+
+def pull_forward(connection: Connection, kinds: Sequence[Kind], *, now: datetime) -> int:
+    """Make due now what waits for longer than anything is ever put off: it was written while the clock stood ahead.
+
+    Answers how many items those were. Without this, mail that came in under a wrong clock would wait for years. What
+    is leased is left alone: somebody is at work on it, or gives it back when it starts again.
+    """
+    columns = outbox.c
+    is_new_and_late = (columns.attempts == 0) & (columns.claimable_at > now + LONGEST_NEW)
+    where = columns.kind.in_([kind.value for kind in kinds]) & columns.leased_until.is_(None)
+    where &= is_new_and_late | (columns.claimable_at > now + LONGEST_WAIT)
+    found = rows_of(connection).select(connection, outbox, where)
+    for row in found:
+        changes = {"not_before": now, "claimable_at": now}
+        rows_of(connection).update(connection, outbox, outbox.c.id == row["id"], changes)
+    return len(found)
 
 
 def postponed(connection: Connection) -> Counter[tuple[Kind, str]]:

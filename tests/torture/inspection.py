@@ -29,6 +29,7 @@ def inspect(house: House) -> None:
         house.say("messages", items=list(_messages(appliance)))
         house.say("mailbox", **_mailbox(appliance))
         house.say("index", **_index(appliance))
+        house.say("objects", names=sorted(appliance.objects.names()))
         house.say("destroyed", items=list(_destroyed(appliance)))
         house.say("audit", **_audit(appliance, int(house.told.get("known", 0))))
     house.say("doctor", problems=list(_problems(house)))

@@ -104,6 +104,7 @@ class Oracle:
             *self._of_mailbox(told["mailbox"], there),
             *_of_index(told["index"], there),
             *self._of_dead(dead, places),
+            *self._of_objects(told["objects"]["names"], there),
             *self._of_deliveries(there),
             *self._of_log(told["audit"], there, dead),
             *(Found(Breach.NOT_SOUND, problem) for problem in told["doctor"]["problems"]),
@@ -155,6 +156,13 @@ class Oracle:
             wanted = {probe: id_ for id_ in dead for probe in self.probes.get(id_, ())[-1 if is_for_keys else 0 :]}
             for path in sorted(place.rglob("*")) if wanted else ():
                 yield from (Found(Breach.RESURRECTED, f"{id_}: bytes in {path}") for id_ in _holders(path, wanted))
+
+    def _of_objects(self, names: Sequence[str], there: Mapping[str, Any]) -> Iterator[Found]:
+        """One object a message and one a file that messages enclose: more would be somebody's remains."""
+        living = [self.letters[item["name"]] for item in there.values() if item.get("name") in self.letters]
+        most = len(there) + len({letter.enclosed for letter in living} - {""})
+        if len(names) > most:
+            yield Found(Breach.RESURRECTED, f"{len(names)} objects for {len(there)} messages: {most} at most")
 
     def _of_deliveries(self, there: Mapping[str, Any]) -> Iterator[Found]:
         """Everything promised arrived outside; at most one copy more, which is marked (promise I4)."""

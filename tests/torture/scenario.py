@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.torture.letter import Letter
 
 
+def letter_of(name: str, number: int) -> Letter:
+    """Small ones and large ones, due at once or not, under the hold or not, to Ann or out of the house."""
+    return Letter(
+        name,
+        characters=(300, 3_000, 90_000, 7_000)[number % 4],
+        is_doomed=number % 2 == 0,
+        is_litigated=number % 3 == 0,
+        is_outbound=number % 5 == 4,
+    )
+
+
+def enclosing(name: str, number: int) -> Letter:
+    """Two files are enclosed by turns. Every letter with the second one is due, half of those with the first are."""
+    return Letter(name, is_doomed=number % 2 == 1 or number % 4 == 0, enclosed=f"scan{number % 2}")
+
+
+Writer = Callable[[str, int], Letter]
+
+
 @dataclass(frozen=True)
 class Act:
     """One scene. ``letters`` are taken in by it, of every sort in turn; ``told`` is what else it is told.
 
-    ``failpoint`` is for what happened before: the past of a practice may hold a crash that nobody has mended.
+    ``failpoint`` is for what happened before: the past of a practice may hold a crash that nobody has mended. ``write``
+    makes the letter of a name and a number.
     """
 
     scene: str
     letters: int = 0
     told: Mapping[str, Any] = field(default_factory=dict, hash=False)
     failpoint: str = ""
+    write: Writer = letter_of
 
     def written(self, sheaf: str) -> list[Letter]:
         """Its letters, each with a name of its own."""
-        return [letter_of(f"letter-{sheaf}-{number}", number) for number in range(self.letters)]
+        return [self.write(f"letter-{sheaf}-{number}", number) for number in range(self.letters)]
 
 
 @dataclass(frozen=True)
@@ -42,23 +63,14 @@ class Scenario:
     home: str = "files"
 
 
-def letter_of(name: str, number: int) -> Letter:
-    """Small ones and large ones, due at once or not, under the hold or not, to Ann or out of the house."""
-    return Letter(
-        name,
-        characters=(300, 3_000, 90_000, 7_000)[number % 4],
-        is_doomed=number % 2 == 0,
-        is_litigated=number % 3 == 0,
-        is_outbound=number % 5 == 4,
-    )
-
-
 MAIL = Act("accept", letters=10)
 SOME_MAIL = Act("accept", letters=6)
 CUT_OFF_MAIL = Act("accept", letters=3, failpoint="deposit.after_keystore:kill")
 WORK = Act("work")
 CUT_OFF_PROMOTION = Act("work", told={"kinds": ("promote",)}, failpoint="promotion.after_put:kill")
 DISPOSE = Act("dispose")
+FILES = Act("accept", letters=6, write=enclosing)
+SAME_FILES = Act("accept", letters=2, write=enclosing)
 HOLD = Act("hold")
 
 ON_FILES = (
@@ -74,6 +86,9 @@ ON_FILES = (
     Scenario("dispose", DISPOSE, before=(SOME_MAIL, WORK)),
     Scenario("dispose_of_spool", DISPOSE, before=(SOME_MAIL, Act("work", told={"kinds": ("capture", "index")}))),
     Scenario("dispose_held", DISPOSE, before=(SOME_MAIL, WORK, HOLD)),
+    Scenario("promote_files", Act("work", told={"kinds": ("promote",)}), before=(FILES, WORK, SAME_FILES)),
+    Scenario("dispose_of_files", DISPOSE, before=(FILES, WORK)),
+    Scenario("dispose_while_files_come", DISPOSE, before=(FILES, WORK, SAME_FILES)),
     Scenario("reschedule", Act("reschedule"), before=(SOME_MAIL, WORK), after=(DISPOSE,)),
     Scenario("rebuild", Act("rebuild"), before=(SOME_MAIL, WORK)),
     Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),

@@ -196,3 +196,27 @@ def test_claiming_is_quick_with_a_hundred_thousand_waiting(database: Database) -
     for _ in range(20):
         assert len(claimed(database, limit=5)) == 5
     assert time.perf_counter() - began < 2
+
+
+def test_work_written_while_the_clock_stood_ahead_is_done_when_it_is_right_again(database: Database) -> None:
+    put(database, 2, not_before=NOW + timedelta(days=3653))
+    assert claimed(database, now=NOW) == []
+    with database.write() as connection:
+        assert outbox.pull_forward(connection, [Kind.INDEX], now=NOW) == 2
+    assert len(claimed(database, now=NOW)) == 2
+
+
+def test_nothing_that_may_wait_so_long_is_made_due_early(database: Database) -> None:
+    put(database, 1, not_before=NOW + timedelta(hours=24))
+    put(database, 1)
+    [tried] = claimed(database, now=NOW)
+    with database.write() as connection:
+        outbox.postpone(connection, tried, NOW + timedelta(days=5), "later")
+        assert outbox.pull_forward(connection, [Kind.INDEX], now=NOW) == 0
+
+
+def test_leased_work_is_not_taken_from_who_does_it_by_a_clock_set_back(database: Database) -> None:
+    put(database, 1)
+    assert len(claimed(database, now=NOW)) == 1
+    with database.write() as connection:
+        assert outbox.pull_forward(connection, [Kind.INDEX], now=NOW - timedelta(days=3653)) == 0
