@@ -6,7 +6,8 @@ is a recipe (``docs/formats/recipe.md``), and only what opens again to the very 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 from mailstore import dictionary_records
 from mailstore.database import Database
 from mailstore.dictionary_records import MailDictionaries
-from mailstore.errors import StorageUnavailableError, TamperedError
+from mailstore.errors import DestroyedError, StorageUnavailableError, TamperedError
 from mailstore.key_hierarchy import KeyRing, MessageKey
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, StoredMessage
@@ -106,8 +107,9 @@ class Repacking:
         if len(content) != stored.size_bytes:
             raise TamperedError(f"message {stored.id} is not as long as its row says")
         parts: dict[PartId, tuple[SharedPart, bytes]] = {}
-        recipe = recipe_of(content, [self._shared(piece, parts) for piece in pieces_of(content)])
-        repacked = self._sealed(stored.id, key, recipe, tuple(part for part, _ in parts.values()))
+        with _dying_meanwhile():
+            recipe = recipe_of(content, [self._shared(piece, parts) for piece in pieces_of(content)])
+            repacked = self._sealed(stored.id, key, recipe, tuple(part for part, _ in parts.values()))
         if not parts and len(repacked.sealed) >= len(sealed):
             return Repacked(sealed)
         self._prove(stored.id, key, repacked, {name: data for name, (_, data) in parts.items()})
@@ -150,6 +152,18 @@ class Repacking:
             repacked.sealed, key=key, context=recipe_context(message), dictionaries=self._dictionaries.by_number
         )
         content_of(Recipe.from_bytes(packed), parts.__getitem__)
+
+
+@contextmanager
+def _dying_meanwhile() -> Iterator[None]:
+    """A part or dictionary that dies at this moment says nothing about the message: it is promoted at the next try.
+
+    Unlike the message's own, which means that nothing is left to promote.
+    """
+    try:
+        yield
+    except DestroyedError as error:
+        raise StorageUnavailableError(f"what a message shares with others died meanwhile: {error.message}") from error
 
 
 def _level(size: int) -> int:

@@ -217,3 +217,15 @@ def test_killed_while_the_last_user_dies_the_part_dies_all_the_same(vault: Vault
     assert len(list(vault.objects.names())) == 2
     assert vault.retrieval().content(living) == with_file(FORM)
     assert [vault.destruction().prove_absent(each) for each in (one, other)] == [(), ()]
+
+
+def test_part_that_dies_while_a_message_is_promoted_does_not_pass_for_the_end_of_the_message(vault: Vault) -> None:
+    """The worker takes a destroyed message for done; this one is alive and has to be promoted at the next try."""
+    kept(vault, with_file(SCAN))
+    (part,) = parts(vault)
+    [message] = vault.deposit(a_deposit(with_file(SCAN, said="Once more.")))
+    vault.keystore.destroy([MessageId(part.id)], at=vault.clock.now())
+    vault.objects.delete(part.object.name)
+    with pytest.raises(StorageUnavailableError):
+        vault.promotion().promote_all([message])
+    assert vault.retrieval().content(message) == with_file(SCAN, said="Once more.")
