@@ -16,11 +16,21 @@ LONGEST = 65_536
 
 
 class RoleName(StrEnum):
-    """The three processes under the supervisor."""
+    """The three kinds of processes under the supervisor."""
 
     SMTP = "smtp"
     MAIL = "mail"
     WORKER = "worker"
+
+
+def place_name(role: RoleName, number: int) -> str:
+    """What the process is called, and its log: ``smtp``, then ``smtp-2``."""
+    return str(role) if number == 1 else f"{role}-{number}"
+
+
+def role_of(place: str) -> RoleName:
+    """The role of the process that is called so."""
+    return RoleName(place.partition("-")[0])
 
 
 @dataclass(frozen=True)

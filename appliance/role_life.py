@@ -13,16 +13,17 @@ from pathlib import Path
 
 from appliance import log_setup, process_hardening, process_memory
 from appliance.data_directory import DataDirectory
-from appliance.role_charge import Charge, RoleName, frame, opened
+from appliance.role_charge import Charge, frame, opened, role_of
 from mailstore.errors import StrongroomError
 
 logger = logging.getLogger(__name__)
 
 
-def live(name: RoleName, descriptor: int, parent: int) -> int:
+def live(name: str, descriptor: int, parent: int) -> int:
     """Load the role's modules, take the charge, work until told to end; gives the exit code.
 
-    ``descriptor`` is our end of the pipe. Everything else, the keys first of all, comes through it.
+    ``name`` is what the process is called (``role_charge.place_name``), ``descriptor`` our end of the pipe.
+    Everything else, the keys first of all, comes through it.
     """
     os.chdir("/")
     process_memory.give_back()
@@ -32,7 +33,7 @@ def live(name: RoleName, descriptor: int, parent: int) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     pipe = socket.socket(fileno=descriptor)
-    role = importlib.import_module(f"appliance.roles.{name}")
+    role = importlib.import_module(f"appliance.roles.{role_of(name)}")
     charge = _charge(pipe)
     data = DataDirectory(Path(charge.data))
     log_setup.to_directory(data.log, name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance import role_life
-from appliance.role_charge import Charge, RoleName, opened
+from appliance.role_charge import Charge, opened
 from appliance.role_fork import ForkedRole
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -34,14 +34,14 @@ def pause_after(failures: int) -> float:
 class RoleProcess:
     """A running role and our end of the pipe to it."""
 
-    name: RoleName
+    name: str
     process: subprocess.Popen[bytes] | ForkedRole
     pipe: socket.socket
     is_ready: bool = False
     _buffer: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def forked(cls, name: RoleName, sockets: Mapping[str, socket.socket]) -> RoleProcess:
+    def forked(cls, name: str, sockets: Mapping[str, socket.socket]) -> RoleProcess:
         """Start a role as a fork of this process, which may hold no key yet. It shares what is loaded already."""
         ours, theirs = socket.socketpair()
         parent = os.getpid()
@@ -53,7 +53,7 @@ class RoleProcess:
         return cls(name, process, ours)
 
     @classmethod
-    def started(cls, name: RoleName, sockets: Mapping[str, socket.socket]) -> RoleProcess:
+    def started(cls, name: str, sockets: Mapping[str, socket.socket]) -> RoleProcess:
         """Start a role as a program of its own, with nothing of our memory. It loads its modules first."""
         ours, theirs = socket.socketpair()
         with theirs:

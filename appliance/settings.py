@@ -128,8 +128,13 @@ class SmtpSettings:
     listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - a public mail server listens everywhere
     port: int = setting(25, "The port to listen on (RFC 5321 section 4.5.4.2).", _port)
     host_name: str = setting("", "Our name in the greeting; empty means mx.DOMAIN.", host_name_or_empty)
-    connections: int = setting(500, "Connections at a time, from all peers together.", between(1, 10_000))
-    connections_per_peer: int = setting(50, "Connections at a time from one address.", between(1, 10_000))
+    processes: int = setting(2, "Processes that take mail in, on ports 25, 587 and 465 alike.", between(1, 16))
+    connections: int = setting(
+        500, "Connections of one process at a time, from all peers together.", between(1, 10_000)
+    )
+    connections_per_peer: int = setting(
+        50, "Connections of one process at a time from one address.", between(1, 10_000)
+    )
     idle_seconds: int = setting(
         300, "A silent client is dropped after this time (RFC 5321 section 4.5.3.2.7).", between(5, 3600)
     )

@@ -15,12 +15,14 @@ import logging
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
 from appliance import smtp_replies
 from appliance.smtp_door import Door
+from appliance.smtp_listener import TLS_HANDSHAKE_SECONDS, Listener
 from appliance.smtp_replies import Reply
 from appliance.smtp_session import SmtpSession
 from appliance.smtp_wire import ConnectionEndedError, SmtpWire
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 MAX_COMMAND_LINE = 2_048
 """Octets of a command line. Section 4.5.3.1.4 states 512; extensions and UTF-8 may add to it."""
 
-TLS_HANDSHAKE_SECONDS = 30.0
 LAST_WORDS_SECONDS = 5.0
 """How long a peer may take to read our good-bye."""
 
@@ -242,29 +243,20 @@ class SmtpService:
 
     def __init__(self, *, mx: Door, submission: Door) -> None:
         self._doors = {"smtp": mx, "submission": submission, "submissions": submission}
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
 
     async def start(self, sockets: Mapping[str, socket.socket]) -> None:
-        """Take connections. Names: ``smtp``, ``submission`` (STARTTLS), ``submissions`` (TLS from the first byte).
-
-        A listening socket must name its protocol (``IPPROTO_TCP``), or asyncio leaves Nagle's delay on.
-        """
+        """Take connections. Names: ``smtp``, ``submission`` (STARTTLS), ``submissions`` (TLS from the first byte)."""
         loop = asyncio.get_running_loop()
         for name, listening in sockets.items():
             door = self._doors[name]
-            is_implicit = name == "submissions"
-            server = await loop.create_server(
-                lambda door=door: SmtpConversation(door, loop),
-                sock=listening,
-                ssl=door.tls if is_implicit else None,
-                ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if is_implicit else None,
-            )
-            self._servers.append(server)
+            tls = door.tls if name == "submissions" else None
+            self._listeners.append(Listener(listening, partial(SmtpConversation, door, loop), tls))
 
     async def close(self) -> None:
         """Take no more connections, let transactions that are under way end, say good-bye to everybody."""
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
         everybody = {each for door in self._doors.values() for each in door.conversations}
         ending = [task for conversation in everybody if (task := conversation.end()) is not None]
         if ending:

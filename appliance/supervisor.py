@@ -1,5 +1,7 @@
 """The process tree of ``serve``: one parent that unlocks and listens, and three roles that work.
 
+Mail is taken in by several processes of one role on the same sockets, because one interpreter uses one processor.
+
 The parent binds every port and hands the listening sockets down, so that a role can be started again without a
 client being refused. It forks the roles first, while it has no key, so that they load while it unlocks, and then
 hands each exactly the keys it needs. A role that falls later is started again as a program of its own.
@@ -19,7 +21,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from appliance.data_directory import DataDirectory
-from appliance.role_charge import RoleName
+from appliance.role_charge import RoleName, place_name
 from appliance.role_process import STEADY_SECONDS, RoleProcess, pause_after
 from appliance.settings import Settings
 from mailstore.errors import RefusedError
@@ -92,7 +94,8 @@ def _bound(address: str, port: int) -> socket.socket:
 class _Place:
     """One role's place in the tree: who holds it now, and how often it fell."""
 
-    name: RoleName
+    role: RoleName
+    name: str
     sockets: Mapping[str, socket.socket]
     process: RoleProcess | None = None
     failures: int = 0
@@ -106,6 +109,7 @@ class Supervisor:
 
     data: DataDirectory
     sockets: Mapping[str, socket.socket]
+    smtp_processes: int = 1
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _places: list[_Place] = field(default_factory=list)
     _ring: KeyRing | None = field(default=None, repr=False)
@@ -114,10 +118,11 @@ class Supervisor:
     def start(self) -> None:
         """Start every role; they load while the keys are being unlocked. What is loaded by now they share with us."""
         gc.freeze()
-        for name in RoleName:
-            sockets = {word: self.sockets[word] for word in SOCKETS_OF[name]}
-            self._places.append(_Place(name, sockets))
-            self._start(self._places[-1])
+        for role in RoleName:
+            sockets = {word: self.sockets[word] for word in SOCKETS_OF[role]}
+            for number in range(1, 1 + (self.smtp_processes if role is RoleName.SMTP else 1)):
+                self._places.append(_Place(role, place_name(role, number), sockets))
+                self._start(self._places[-1])
 
     def run(self, ring: KeyRing, *, when_ready: Callable[[], None]) -> None:
         """Hand out the keys, call ``when_ready`` once all roles work, and stay until told to end.
@@ -200,7 +205,7 @@ class Supervisor:
 
     def _charge(self, place: _Place) -> None:
         if place.process and self._ring:
-            keys = keys_for(place.name, self._ring)
+            keys = keys_for(place.role, self._ring)
             place.process.charge(data=str(self.data.path), keys=keys, sockets=place.sockets)
 
     def _hear(self, place: _Place, *, is_first_start: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
@@ -12,6 +12,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from mailstore.errors import DuplicateRowError, StorageUnavailableError, StrongroomError, TamperedError
 from mailstore.sealed_rows import WRITING
+from mailstore.writing_turn import WritingTurn
 
 CONNECTIONS_KEPT = 8
 CONNECTIONS_MORE = 56
@@ -48,14 +49,15 @@ class SqliteEngine:
     def __init__(self, url: URL, patience_seconds: float) -> None:
         self._path = Path(url.database or "")
         self.pool = _pool(url, self._path, patience_seconds)
+        self._turn = WritingTurn(self._path, patience_seconds=patience_seconds)
 
     def translated(self, error: BaseException) -> StrongroomError | None:
         """Our own error for the engine's, or None where the mistake is in our code."""
         return _translated(error)
 
     def turn(self) -> AbstractContextManager[None]:
-        """Nothing more: ``BEGIN IMMEDIATE`` waits for the file's other writers."""
-        return nullcontext()
+        """The turn between processes, so that ``BEGIN IMMEDIATE`` waits for strangers only."""
+        return self._turn.held()
 
     def is_journal_cut(self) -> bool:
         """Move everything into the database file, where freed pages are zeros, and empty the journal."""

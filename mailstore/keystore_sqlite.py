@@ -19,6 +19,7 @@ from mailstore.file_search import holds_any
 from mailstore.key_rows import Found, KeyRows, KeyTransaction
 from mailstore.keystore import KeptKey
 from mailstore.message import MessageId
+from mailstore.writing_turn import WritingTurn
 
 _APPLICATION_ID = 0x53524B53
 _VERSION = 1
@@ -68,6 +69,7 @@ class SqliteKeystore(KeyRows):
             raise NotFoundError("the keystore is not there", fix="Restore keystore.sqlite3 from a backup of the keys.")
         self._path = path
         self._lock = threading.RLock()
+        self._turn = WritingTurn(path, patience_seconds=_BUSY_SECONDS)
         with _answering():
             self._connection = _connected(path)
             found = [self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY]
@@ -166,7 +168,7 @@ class SqliteKeystore(KeyRows):
 
     @contextmanager
     def _writing(self) -> Iterator[KeyTransaction]:
-        with self._lock, _answering():
+        with self._lock, self._turn.held(), _answering():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield _Transaction(self._connection)

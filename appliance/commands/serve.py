@@ -32,7 +32,7 @@ def run(call: Call) -> Outcome:
     secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
     with process_file.held(data), supervisor.listening(settings) as sockets:
         log_setup.to_directory(data.log, "supervisor")
-        tree = supervisor.Supervisor(data, sockets)
+        tree = supervisor.Supervisor(data, sockets, settings.smtp.processes)
         try:
             tree.start()
             ring = key_custody.unlock(data.keys, secret)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 
 from appliance import role_life
-from appliance.role_charge import RoleName
 
 if __name__ == "__main__":
-    sys.exit(role_life.live(RoleName(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(role_life.live(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from appliance import schema
 from tests.running_practice import RunningPractice, free_base
 
 DOMAIN = "practice.test"
@@ -19,6 +20,7 @@ READER = f"user0@{DOMAIN}"
 """May search; all the others are clinicians."""
 
 MODEL = Path(tempfile.gettempdir()) / "strongroom-measured-practice"
+STEPS = Path(schema.__file__).parent / "migrations" / "versions"
 PORTS = (25, 443, 465, 587)
 
 WAITING = "select kind, count(*) from outbox group by kind"
@@ -26,7 +28,7 @@ WAITING = "select kind, count(*) from outbox group by kind"
 
 def fresh(work: Path) -> RunningPractice:
     """A practice without mail, with the settings it was born with. What was in its directory before is gone."""
-    if not (MODEL / "practice.json").exists():
+    if not _is_made():
         shutil.rmtree(MODEL, ignore_errors=True)
         _make(MODEL)
     known = json.loads((MODEL / "practice.json").read_text())
@@ -39,6 +41,12 @@ def fresh(work: Path) -> RunningPractice:
         settings = settings.replace(str(known["base"] + offset), str(base + offset))
     (data / "strongroom.toml").write_text(settings)
     return RunningPractice(data, base, known["people"])
+
+
+def _is_made() -> bool:
+    """False when the tables have changed since."""
+    made = MODEL / "practice.json"
+    return made.exists() and made.stat().st_mtime > max(step.stat().st_mtime for step in STEPS.glob("*.py"))
 
 
 def _make(directory: Path) -> None:
