@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from appliance import archive_wiring, schema
+from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive import disposal_records
 from archive.archive_check import ArchiveStores
@@ -16,6 +18,8 @@ from mailstore.consistency_check import Stores
 from mailstore.consistency_problem import Finding
 from mailstore.consistency_repair import Repair
 from mailstore.message import MessageId
+from mailstore.part_records import PartLinks
+from mailstore.scrub import Scrub
 
 ACCEPTED_EVENTS = ("message.accepted",)
 """The audit events that say a message became ours."""
@@ -35,6 +39,7 @@ def stores(appliance: Appliance) -> Stores:
         prove_key=appliance.retrieval.prove_key,
         metadatas=schema.METADATAS[1:],
         is_dying=lambda message: _is_dying(appliance, message),
+        miscounted_parts=PartLinks(appliance.ring.archive_key, RANDOMNESS).problems,
     )
 
 
@@ -58,6 +63,18 @@ def repairs(appliance: Appliance, *, is_alone: bool) -> tuple[Callable[[Finding]
         clock=appliance.clock,
     )
     return store.mended, archive.mended
+
+
+def scrub(appliance: Appliance) -> Scrub:
+    """What reads every sealed byte in the background."""
+    held = stores(appliance)
+    repair = Repair(held, appliance.clock, is_alone=False)
+    return Scrub(held, repair.mended, clock=appliance.clock, period=scrub_period(appliance))
+
+
+def scrub_period(appliance: Appliance) -> timedelta:
+    """In which time every byte has to be read."""
+    return timedelta(days=appliance.settings.check.scrub_days)
 
 
 def _is_dying(appliance: Appliance, message: MessageId) -> bool:

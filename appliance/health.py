@@ -24,7 +24,7 @@ from appliance.settings import Settings
 from appliance.wiring import Appliance
 from archive import archive_records, index_care
 from archive.index_care import RebuildMark
-from mailstore import audit_trail, consistency_check, consistency_problem, outbox
+from mailstore import audit_trail, consistency_check, consistency_problem, outbox, scrub
 from mailstore.consistency_check import Depth
 from mailstore.consistency_problem import Weight
 from mailstore.errors import StrongroomError
@@ -84,6 +84,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield _guarded("clock", lambda: _clock(appliance))
     yield _guarded("certificate", lambda: _certificate(appliance))
     yield from _stores(appliance, reads_objects=reads_objects)
+    yield _guarded("scrub", lambda: _scrub(appliance))
     yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
     yield _guarded("audit checkpoints", lambda: _checkpoints(appliance))
     yield _guarded("age of the rows", lambda: _age_of_rows(appliance))
@@ -230,6 +231,22 @@ def _stores(appliance: Appliance, *, reads_objects: bool) -> Iterator[Finding]:
             worst = left_out[0]
             told = f"and {len(left_out)} more{_tables_of(left_out)}"
             yield Finding(check, _STATES[worst.weight], told, _fix(worst))
+
+
+def _scrub(appliance: Appliance) -> tuple[State, str, str]:
+    """When every sealed byte was read last, and by when it will be again."""
+    with appliance.database.read() as connection:
+        found = scrub.state(connection)
+    if found is None:
+        return State.OK, "no round has begun: serve begins it", ""
+    by = found.next_by(check_wiring.scrub_period(appliance))
+    last = f"last full round finished on {found.finished_at:%Y-%m-%d}" if found.finished_at else "no full round yet"
+    told = f"{last}, next by {by:%Y-%m-%d}"
+    if bad := found.bad + found.finished_bad:
+        return State.FAIL, f"{told}; {bad} sealed objects were found damaged", "run: strongroom check --repair"
+    if appliance.clock.now() > by:
+        return State.FAIL, f"{told}, which is past", "let serve run; look into log/worker.log"
+    return State.OK, told, ""
 
 
 def _fix(finding: consistency_problem.Finding) -> str:

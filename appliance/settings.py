@@ -323,6 +323,13 @@ class DisposalSettings:
 
 
 @dataclass(frozen=True)
+class CheckSettings:
+    """How mail that nobody reads is kept whole."""
+
+    scrub_days: int = setting(30, "Every sealed byte is read and checked once in this time, in days.", between(1, 365))
+
+
+@dataclass(frozen=True)
 class Settings:
     """One appliance's settings, read once, whole and checked."""
 
@@ -339,6 +346,7 @@ class Settings:
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)
     disposal: DisposalSettings = field(default_factory=DisposalSettings)
+    check: CheckSettings = field(default_factory=CheckSettings)
 
     @property
     def mx_host(self) -> str:

@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData
 
-from mailstore import audit_trail, message_pages, message_records, outbox, spool
+from mailstore import audit_trail, message_pages, message_records, outbox, part_records, spool
 from mailstore.consistency_problem import Finding, Kind
 from mailstore.copy_check import CopyCheck
 from mailstore.database import Database
@@ -49,7 +49,8 @@ class Stores:
     """All that is held against each other. ``metadatas`` are the tables of the floors above.
 
     ``prove_key`` unwraps a message's key and raises a ``StrongroomError`` when it is not the one that was kept;
-    ``is_dying`` says that a disposal has begun with a message and will go on with it.
+    ``is_dying`` says that a disposal has begun with a message and will go on with it; ``miscounted_parts`` names the
+    shared parts whose uses are not as many as the messages that need them.
     """
 
     database: Database
@@ -61,6 +62,7 @@ class Stores:
     prove_key: Callable[[MessageId], None]
     metadatas: tuple[MetaData, ...] = ()
     is_dying: Callable[[MessageId], bool] = lambda _message: False
+    miscounted_parts: Callable[[Connection], Iterator[str]] = lambda _connection: iter(())
 
     @property
     def copies(self) -> CopyCheck:
@@ -95,6 +97,7 @@ def check(
         "messages": lambda: _messages(stores, depth, partial(progress, "messages")),
         "keys": lambda: _keys(stores, now, partial(progress, "keys")),
         "tombstones": lambda: _tombstones(stores, partial(progress, "tombstones")),
+        "shared parts": lambda: _parts(stores, depth, partial(progress, "shared parts")),
         "objects": lambda: _objects(stores, depth, partial(progress, "objects")),
         "spool": lambda: _segments(stores, now),
     }
@@ -137,6 +140,7 @@ def _rows(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding]:
 
 
 def _audit(stores: Stores, depth: Depth) -> Iterator[Finding]:
+    yield from _put_back(stores)
     database, key = stores.database, stores.audit_public_key
     report = audit_trail.verify(database, public_key=key, checkpoints_path=stores.checkpoints_path)
     if report.first_bad is not None:
@@ -146,6 +150,18 @@ def _audit(stores: Stores, depth: Depth) -> Iterator[Finding]:
         if report.first_bad is not None:
             told = f"against the checkpoints kept elsewhere: {report.first_bad.problem}"
             yield Finding(Kind.CHECKPOINT_CONTRADICTED, _entry_name(report.first_bad.sequence), told)
+
+
+def _put_back(stores: Stores) -> Iterator[Finding]:
+    """The keystore notes how far the rows had come (``high_water``)."""
+    noted = stores.keystore.high_water()
+    if noted is None:
+        return
+    with stores.database.read() as connection:
+        is_there = audit_trail.leaf_at(connection, noted.entries - 1) == noted.leaf
+    if not is_there:
+        told = f"the keystore has seen {noted.entries} audit entries that these rows do not hold"
+        yield Finding(Kind.ROWS_PUT_BACK, "row database", told)
 
 
 def _entry_name(sequence: int | None) -> str:
@@ -276,6 +292,23 @@ def _tombstones(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding
                 told = f"the keystore's mark of destruction of message {message} is gone"
                 yield Finding(Kind.DESTRUCTION_MARK_MISSING, message, told, message)
         after, seen = found[-1], seen + len(found)
+        tell(seen)
+
+
+def _parts(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:
+    """Every shared part is counted as often as it is needed, has its key, and its object is whole."""
+    with stores.database.read() as connection:
+        for problem in stores.miscounted_parts(connection):
+            yield Finding(Kind.PART_MISCOUNTED, "shared parts", problem)
+    after, seen = "", 0
+    while True:
+        with stores.database.read() as connection:
+            found = part_records.page(connection, after=after, limit=PAGE)
+        if not found:
+            return
+        for part in found if depth.reads_objects else ():
+            yield from stores.copies.part_findings(part)
+        after, seen = found[-1].id, seen + len(found)
         tell(seen)
 
 

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     ROW_ALTERED = "row_altered"
     LOG_BROKEN = "log_broken"
     CHECKPOINT_CONTRADICTED = "checkpoint_contradicted"
+    ROWS_PUT_BACK = "rows_put_back"
     MESSAGE_GONE = "message_gone"
     MESSAGE_WITHOUT_RECIPIENTS = "message_without_recipients"
     KEY_MISSING = "key_missing"
@@ -89,6 +90,12 @@ MEANINGS: Mapping[Kind, Meaning] = {
         Weight.FAIL,
         "The audit log is not the one of which a checkpoint was kept elsewhere (`--checkpoint`).",
         person=RESTORE,
+    ),
+    Kind.ROWS_PUT_BACK: Meaning(
+        "audit",
+        Weight.FAIL,
+        "The keystore has seen newer rows than these: the row database was put back to an older state.",
+        person="restore the newest row database; until then nothing is swept away",
     ),
     Kind.MESSAGE_GONE: Meaning(
         "messages", Weight.FAIL, "The log says that it was accepted, it was not disposed of, and its row is gone.",

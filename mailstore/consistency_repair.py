@@ -19,6 +19,7 @@ from mailstore.consistency_problem import Finding, Kind
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError
 from mailstore.failpoint import reached
+from mailstore.high_water import HighWaterMark
 from mailstore.keystore import BEYOND_ALL_IDS
 from mailstore.message import MessageId, Route, StoredMessage
 from mailstore.orphan_sweep import ORPHAN_AGE
@@ -26,6 +27,8 @@ from mailstore.sealed_copies import place_of
 from mailstore.wall_clock import Clock
 
 REPAIRED: Final = "check.repaired"
+
+SWEEPS = frozenset({Kind.KEY_WITHOUT_MESSAGE, Kind.OBJECT_WITHOUT_MESSAGE, Kind.SEGMENT_WITHOUT_MESSAGE})
 
 Mend = Callable[[Finding], bool]
 
@@ -41,7 +44,7 @@ class Repair:
     def mended(self, finding: Finding) -> bool:
         """True when the finding is mended and the audit log says so; False when it is not ours to mend."""
         mend = self._mends().get(finding.kind)
-        if mend is None or not mend(finding):
+        if mend is None or (finding.kind in SWEEPS and not self._may_sweep()) or not mend(finding):
             return False
         tell_repaired(self.stores.database, finding, now=self.clock.now())
         return True
@@ -58,6 +61,10 @@ class Repair:
             Kind.OBJECT_WITHOUT_MESSAGE: self._orphan_object,
             Kind.SEGMENT_WITHOUT_MESSAGE: self._orphan_segment,
         }
+
+    def _may_sweep(self) -> bool:
+        """False when the rows were put back: what has no row may be the mail that came since (``high_water``)."""
+        return HighWaterMark(self.stores.database, self.stores.keystore).keep()
 
     def _copy(self, finding: Finding) -> bool:
         """Read both copies once more; what is not whole is given up in favour of what is."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, TamperedError
 from mailstore.message import MessageId, StoredMessage, StoredObject
 from mailstore.object_store import ObjectStore
+from mailstore.part_records import SharedPart
 from mailstore.sealed_copies import SealedCopy, copies_of, read_copy
 from mailstore.spool import Place
 
@@ -50,6 +53,24 @@ class CopyCheck:
             if not state.bad:
                 return
         yield from _told(message, state)
+
+    def part_findings(self, part: SharedPart) -> Iterator[Finding]:
+        """What is wrong with the object of a shared part. One that nothing needs any more is dying."""
+        name = part.object.name
+        if not part.uses or self._is_part_whole(part):
+            return
+        with self._database.read() as connection:
+            is_still_there = bool(message_records.known_objects(connection, [name]))
+        if is_still_there:
+            told = f"object {name} of shared part {part.id} is missing or not what was written"
+            yield Finding(Kind.PART_BYTES_BAD, name, told)
+
+    def _is_part_whole(self, part: SharedPart) -> bool:
+        try:
+            sealed = self._objects.get(part.object.name)
+        except NotFoundError:
+            return False
+        return hmac.compare_digest(hashlib.sha256(sealed).digest(), part.object.digest)
 
     def state(self, stored: StoredMessage, *, reads_objects: bool = True) -> CopyState:
         """Which copies are whole. With ``reads_objects`` every byte is read; without, presence is looked at."""

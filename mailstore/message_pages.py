@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from mailstore.message import MessageId, RecipientState, Route
 from mailstore.tables import messages, recipients, tombstones
@@ -18,6 +18,11 @@ def id_page(connection: Connection, *, after: int, limit: int) -> list[tuple[int
     asked = select(messages.c.sequence, messages.c.id).where(messages.c.sequence > after)
     found = connection.execute(asked.order_by(messages.c.sequence).limit(limit))
     return [(int(sequence), MessageId(message)) for sequence, message in found]
+
+
+def newest_sequence(connection: Connection) -> int:
+    """The sequence of the newest message; 0 without any. Sequences are dense but for what was disposed of."""
+    return int(connection.execute(select(func.max(messages.c.sequence))).scalar() or 0)
 
 
 def addressed(connection: Connection, ids: Collection[MessageId]) -> set[MessageId]:

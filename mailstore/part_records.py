@@ -118,6 +118,15 @@ def all_parts(connection: Connection) -> list[SharedPart]:
     return [_part(row) for row in rows_of(connection).select(connection, shared_parts)]
 
 
+def page(connection: Connection, *, after: str, limit: int) -> list[SharedPart]:
+    """The next parts beyond an id, in the order of their ids."""
+    where = shared_parts.c.id > after
+    order = shared_parts.c.id
+    return [
+        _part(row) for row in rows_of(connection).select(connection, shared_parts, where, order_by=order, limit=limit)
+    ]
+
+
 def unused(connection: Connection) -> list[SharedPart]:
     """The parts that no message needs any more: they are to be destroyed."""
     return [_part(row) for row in rows_of(connection).select(connection, shared_parts, shared_parts.c.uses == 0)]

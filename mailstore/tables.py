@@ -232,13 +232,15 @@ scrub = Table(
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("last_read", BigInteger, nullable=False),
+    id_column("last_part", nullable=True),
     Column("began_at", Instant, nullable=False),
     Column("bad", Integer, nullable=False),
     Column("finished_at", Instant, nullable=True),
     Column("finished_bad", Integer, nullable=False),
     seal_column(),
 )
-"""``last_read`` is the sequence of the message that the round has come to; ``bad`` counts what it found wrong."""
+"""``last_read`` and ``last_part`` are the message and shared part that the round has come to; ``bad`` counts what it
+found wrong."""
 
 shared_parts = Table(
     "shared_parts",

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import count
 
-from appliance import archive_wiring, delivery_wiring, object_store_wiring, store_wiring
+from appliance import archive_wiring, check_wiring, delivery_wiring, object_store_wiring, store_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
@@ -29,6 +29,7 @@ from mailstore.key_hierarchy import KeyRing
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.outbox import Kind
 from mailstore.promotion import Promotion
+from mailstore.scrub import Scrub
 from mailstore.spool_release import SpoolRelease
 from mailstore.trusted_time import Frozen
 
@@ -59,6 +60,9 @@ RELEASE_EVERY = timedelta(minutes=5)
 SWEEP_EVERY = timedelta(hours=1)
 SWEEP_PARTS = 24
 """A day for a full round, so that each sweep of a large practice is short."""
+
+SCRUB_EVERY = timedelta(minutes=1)
+"""Each step of the scrub reads what the minute's share of its round is."""
 
 TIME_KEPT_EVERY = timedelta(minutes=5)
 """How much counted time a crash may lose. After a restart the trusted time goes on from what was kept last."""
@@ -97,6 +101,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     duties = [
         asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
         asyncio.create_task(_every(TIME_KEPT_EVERY, partial(_keep_time, appliance))),
+        asyncio.create_task(_every(SCRUB_EVERY, partial(_scrub, check_wiring.scrub(appliance)))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
         asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
         asyncio.create_task(_every(RELEASE_EVERY, partial(_release, store_wiring.release(appliance)))),
@@ -166,6 +171,12 @@ def _checkpoint(appliance: Appliance, after: timedelta = CHECKPOINT_AFTER) -> No
         now=appliance.clock.now(),
         after=after,
     )
+
+
+def _scrub(scrub: Scrub) -> None:
+    """Read on in the sealed bytes; what is found wrong is in the audit log."""
+    if bad := scrub.step().bad:
+        logger.error("scrub found damage", extra={"bad": bad})
 
 
 def _keep_time(appliance: Appliance) -> None:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         "scrub",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("last_read", sa.BigInteger(), nullable=False),
+        sa.Column("last_part", sa.String(length=26), nullable=True),
         sa.Column("began_at", sa.BigInteger(), nullable=False),
         sa.Column("bad", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),

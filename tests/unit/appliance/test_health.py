@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from appliance import archive_wiring, cli, health, process_file
+from appliance import archive_wiring, check_wiring, cli, health, process_file
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.health import State
@@ -24,6 +24,8 @@ from mailstore import audit_trail, outbox
 from mailstore.errors import RefusedError
 from mailstore.object_layout import new_object_names
 from mailstore.outbox import Kind
+from mailstore.sealed_rows import rows_of
+from mailstore.tables import scrub
 from mailstore.wall_clock import SetClock, SystemClock
 from tests.running_practice import free_base
 
@@ -91,6 +93,21 @@ def test_clock_that_jumped_ahead_fails_and_says_what_to_do(appliance: Appliance)
     assert found.state is State.FAIL
     assert "further ahead" in found.message
     assert "clock confirm" in found.fix
+
+
+def test_scrub_that_is_late_or_found_damage_is_an_alarm(appliance: Appliance) -> None:
+    assert states(health.of_appliance(appliance))["scrub"] is State.OK
+    check_wiring.scrub(appliance).step()
+    (found,) = [each for each in health.of_appliance(appliance) if each.check == "scrub"]
+    assert found.state is State.OK
+    assert found.message.startswith("no full round yet, next by 20")
+    late = replace(appliance, clock=SetClock(SystemClock().now() + timedelta(days=31)))
+    assert states(health.of_appliance(late))["scrub"] is State.FAIL
+    with appliance.database.write() as connection:
+        rows_of(connection).update(connection, scrub, scrub.c.id == 1, {"bad": 2})
+    (found,) = [each for each in health.of_appliance(appliance) if each.check == "scrub"]
+    assert (found.state, "2 sealed objects" in found.message) == (State.FAIL, True)
+    assert "check --repair" in found.fix
 
 
 @pytest.mark.parametrize(("days", "state"), [(300, State.OK), (380, State.WARN), (400, State.FAIL)])
