@@ -281,6 +281,7 @@ ANSWERS: Mapping[str, Fields] = {
         ),
         **_TOTAL,
     },
+    "store take-over": {"data": "the data directory from which the appliance works now"},
     "store status": {
         "spooled": "how many messages lie in the spool alone",
         "promoted": "how many lie in the object store",

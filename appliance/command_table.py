@@ -271,6 +271,11 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(("store", "status"), "how the object store does, and how much mail waits for it", "store:status"),
     Entry(
+        ("store", "take-over"),
+        "let the appliance work from this data directory, when the one it worked from is ended for good",
+        "store:take_over",
+    ),
+    Entry(
         ("demo",),
         "a whole practice to try out",
         "demo:run",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance import birth_record, database_wiring, object_store_wiring, schema
+from appliance import birth_record, database_wiring, object_store_wiring, schema, workplace_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
 from appliance.settings import Settings
@@ -87,6 +87,7 @@ class Appliance:
         with database_wiring.opened(data, settings, ring.row_key) as (database, keystore):
             with database.read() as connection:
                 schema.require(connection)
+            workplace_wiring.require_ours(data, settings, database, ring.row_key)
             yield cls(data, settings, ring, database, keystore, SystemClock())
 
 

@@ -32,6 +32,8 @@ _WORDS = {
     "sign_in": "Signed in",
     "sign_in.refused": "Was refused at the sign-in",
     "sign_out": "Signed out",
+    "store.object_lost": "Found that the object store had lost a message's copy, and put it there again",
+    "store.taken_over": "Moved the appliance to another place",
 }
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")

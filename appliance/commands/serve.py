@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 
 from appliance import (
     database_wiring,
@@ -14,12 +15,12 @@ from appliance import (
     schema,
     supervisor,
     wiring,
+    workplace_wiring,
 )
 from appliance.command_call import Call, Outcome
 from appliance.data_directory import DataDirectory
 from appliance.settings import Settings
 from mailstore import key_custody
-from mailstore.database import Database, sqlite_url
 from mailstore.errors import TamperedError
 from mailstore.key_hierarchy import KeyRing
 
@@ -37,7 +38,7 @@ def run(call: Call) -> Outcome:
             tree.start()
             ring = key_custody.unlock(data.keys, secret)
             wiring.prove(data, ring)
-            _bring_up_to_date(data, settings, ring)
+            _bring_up_to_date(data, settings, ring, now=call.clock.now())
             tree.run(ring, when_ready=lambda: _say_ready(settings.ports))
         finally:
             tree.end()
@@ -49,14 +50,17 @@ def _say_ready(ports: dict[str, int]) -> None:
     sys.stdout.flush()
 
 
-def _bring_up_to_date(data: DataDirectory, settings: Settings, ring: KeyRing) -> None:
-    """Take the steps of the row database that a new release brought, before any role opens it."""
+def _bring_up_to_date(data: DataDirectory, settings: Settings, ring: KeyRing, *, now: datetime) -> None:
+    """Take the steps of the row database that a new release brought, and claim our place, before any role opens it."""
     with database_wiring.rows(data, settings, ring.row_key) as database:
         with database.read() as connection:
             found = schema.revision(connection)
         if found is None:
-            raise TamperedError("the row database holds no tables", fix="restore it from a backup")
+            place = database_wiring.shown(settings.database) if settings.database.url else data.rows.name
+            raise TamperedError(f"{place} holds no tables", fix="restore it from a backup")
         if found != schema.HEAD:
             from appliance import migration  # noqa: PLC0415 - alembic is loaded only when there is a step to take
 
             migration.upgrade(database)
+        if claim := workplace_wiring.claim(data, settings, database, ring.row_key):
+            claim.begin(now=now)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from appliance import command_access, store_wiring
+from appliance import (
+    command_access,
+    database_wiring,
+    front_door_wiring,
+    process_file,
+    store_wiring,
+    wiring,
+    workplace_wiring,
+)
 from appliance.command_call import Call, Outcome, facts
+from mailstore import key_custody
+from mailstore.errors import RefusedError
 
 
 def status(call: Call) -> Outcome:
@@ -24,3 +34,22 @@ def status(call: Call) -> Outcome:
         "fix": found.fix,
     }
     return Outcome(fields, facts({name: value for name, value in fields.items() if value != ""}))
+
+
+def take_over(call: Call) -> Outcome:
+    """Let the appliance work from here. ``RefusedError`` while it does, or where nothing is shared."""
+    data = call.data
+    settings = front_door_wiring.settings_of(data)
+    secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    with process_file.held(data):
+        ring = key_custody.unlock(data.keys, secret)
+        wiring.prove(data, ring)
+        with database_wiring.rows(data, settings, ring.row_key) as database:
+            claim = workplace_wiring.claim(data, settings, database, ring.row_key)
+            if claim is None:
+                raise RefusedError(
+                    "nothing outside this data directory needs to be taken over", fix="just run: strongroom serve"
+                )
+            claim.take_over(now=call.clock.now())
+    fields = {"data": str(data.path)}
+    return Outcome(fields, facts(fields))

@@ -12,11 +12,12 @@ from datetime import timedelta
 from functools import partial
 from itertools import count
 
-from appliance import archive_wiring, check_wiring, delivery_wiring, object_store_wiring, store_wiring
+from appliance import archive_wiring, check_wiring, delivery_wiring, object_store_wiring, store_wiring, workplace_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import FrontDoorParts, settings_of
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.wiring import Appliance
+from appliance.workplace import Claim
 from archive.index_care import IndexCare
 from archive.intake import Intake
 from archive.object_guarding import ObjectGuarding
@@ -52,6 +53,9 @@ NICENESS = 5
 
 INDEX_CHECK_EVERY = timedelta(minutes=1)
 """How soon a damaged index is noticed. Files that have not changed since they were found whole are not read again."""
+
+PLACE_LOOK = timedelta(minutes=1)
+"""How long two twins can work beside each other before one of them notices and ends."""
 
 MARK_EVERY = timedelta(minutes=1)
 """How much mail a restore of older rows may lose without our knowing that it was lost."""
@@ -110,6 +114,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
     ]
+    duties += _watches(appliance)
     when_ready()
     await worker.run()
     care.stop()
@@ -209,6 +214,21 @@ def _release(release: SpoolRelease) -> None:
         logger.error("objects lost", extra={"objects": released.lost_objects})
     if released.segments:
         logger.info("spool released", extra={"segments": released.segments})
+
+
+def _watches(appliance: Appliance) -> list[asyncio.Task[None]]:
+    """Where something is shared, the look whether the appliance still works here."""
+    claim = workplace_wiring.claim(appliance.data, appliance.settings, appliance.database, appliance.ring.row_key)
+    if claim is None:
+        return []
+    return [asyncio.create_task(_every(PLACE_LOOK, partial(_stay_or_end, claim, claim.token())))]
+
+
+def _stay_or_end(claim: Claim, token: str) -> None:
+    """Another place took over, or a twin of this machine was started: the whole appliance ends here, in good order."""
+    if not claim.is_ours(token):
+        logger.critical("works elsewhere now")
+        os.kill(os.getppid(), signal.SIGTERM)
 
 
 def _mark(mark: HighWaterMark) -> None:

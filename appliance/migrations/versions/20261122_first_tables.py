@@ -218,6 +218,17 @@ def upgrade() -> None:
         postgresql_where=sa.text("segment IS NOT NULL"),
     )
     op.create_table(
+        "workplaces",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("place", sa.String(length=64), nullable=False),
+        sa.Column("starts", sa.BigInteger(), nullable=False),
+        sa.Column("token", sa.String(length=26), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("is_begun", sa.Boolean(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "row_numbers",
         sa.Column("table", sa.String(length=64), nullable=False),
         sa.Column("next", sa.BigInteger(), nullable=False),
