@@ -12,6 +12,7 @@ from archive.certificates import Certificates
 from archive.certification import Issuer, StaffMember
 from archive.document_reading import DocumentReader
 from archive.index_care import IndexCare, RebuildMark
+from archive.index_secret import IndexSecrets
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk
 from archive.sealed_index_storage import SealedIndexStorage
@@ -27,7 +28,13 @@ KEY_BACKUP_DAYS = 30
 
 def index(appliance: Appliance) -> SearchIndex:
     """The sealed search index."""
-    return WhooshIndex(SealedIndexStorage(appliance.data.index, appliance.ring.index_key, words=DEFINITION))
+    return WhooshIndex(index_storage(appliance))
+
+
+def index_storage(appliance: Appliance) -> SealedIndexStorage:
+    """Where the index keeps its files, and the secret that lists them."""
+    secrets_of_index = IndexSecrets(appliance.data.index_secrets, appliance.ring.index_key)
+    return SealedIndexStorage(appliance.data.index, secrets_of_index, words=DEFINITION)
 
 
 def documents(appliance: Appliance) -> DocumentReader:

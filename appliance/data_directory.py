@@ -83,6 +83,11 @@ class DataDirectory:
         return self.path / "index"
 
     @property
+    def index_secrets(self) -> Path:
+        """The secret that opens the list of index files; replaced when messages are taken out."""
+        return self.keys / "index.secrets"
+
+    @property
     def certificates(self) -> Path:
         """Disposal certificates and the key that verifies them."""
         return self.path / "certificates"

@@ -32,7 +32,7 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("message key", "the only key that opens the message was overwritten and deleted from the key database"),
     ("sealed message", "the encrypted object and its copy in the spool were overwritten where possible and deleted"),
     ("rows", "every row about the message was deleted with the freed pages overwritten, and the journal emptied"),
-    ("search index", "the message was removed from the index, which was written again without it"),
+    ("search index", "the index was written again without the message, and the keys of its old files destroyed"),
     ("proof of absence", "all of these places were asked again for each message, and none had it"),
 )
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailstore.errors import TamperedError
 
@@ -23,16 +21,19 @@ KEPT_CHUNKS = 512
 
 _TAG_BYTES = 16
 _ID_BYTES = 16
-_MAGIC = b"SRINDEX1"
-_PURPOSE = b"strongroom index file 1"
+_MAGIC = b"SRINDEX2"
 
 
 @dataclass(frozen=True)
 class SealedFile:
-    """One file of the index: ``id`` is its random name on disk and the salt of its key, ``length`` its plain length."""
+    """One file of the index: ``id`` is its random name on disk, ``length`` its plain length, ``key`` 32 random bytes.
+
+    The key is this file's alone and stands nowhere but in the sealed manifest: it dies with the manifests that list it.
+    """
 
     id: str
     length: int
+    key: bytes = field(repr=False)
 
     @property
     def disk_name(self) -> str:
@@ -48,11 +49,6 @@ class SealedFile:
     def sealed_length(self) -> int:
         """What the file measures on disk, to the byte."""
         return len(_MAGIC) + _ID_BYTES + self.length + self.chunks * _TAG_BYTES
-
-
-def cipher_for(key: bytes, salt: bytes, purpose: bytes) -> AESGCM:
-    """The cipher of one file, whose key is used for that file alone (HKDF, RFC 5869)."""
-    return AESGCM(HKDF(SHA256(), length=32, salt=salt, info=purpose).derive(key))
 
 
 def nonce(number: int) -> bytes:
@@ -73,9 +69,9 @@ def tampered(disk_name: str) -> TamperedError:
     )
 
 
-def seal(file: SealedFile, plain: bytes, key: bytes) -> bytes:
+def seal(file: SealedFile, plain: bytes) -> bytes:
     """The bytes on disk for the plain bytes of a file."""
-    cipher = cipher_for(key, bytes.fromhex(file.id), _PURPOSE)
+    cipher = AESGCM(file.key)
     chunks = (
         cipher.encrypt(nonce(each), plain[each * CHUNK_BYTES : (each + 1) * CHUNK_BYTES], _bound_to(file, each))
         for each in range(file.chunks)
@@ -115,14 +111,14 @@ class OpenedFile:
     Has no ``fileno``: nobody may map or copy the bytes behind the seal.
     """
 
-    def __init__(self, directory: Path, file: SealedFile, *, key: bytes, memory: ChunkMemory) -> None:
+    def __init__(self, directory: Path, file: SealedFile, *, memory: ChunkMemory) -> None:
         self._descriptor = -1
         self._file = file
         self._descriptor = os.open(directory / file.disk_name, os.O_RDONLY | os.O_CLOEXEC)
         head = os.pread(self._descriptor, len(_MAGIC) + _ID_BYTES, 0)
         if os.fstat(self._descriptor).st_size != file.sealed_length or head != _MAGIC + bytes.fromhex(file.id):
             raise tampered(file.disk_name)
-        self._cipher = cipher_for(key, bytes.fromhex(file.id), _PURPOSE)
+        self._cipher = AESGCM(file.key)
         self._memory = memory
         self._position = 0
         self._last = (-1, b"")

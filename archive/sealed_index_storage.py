@@ -2,8 +2,8 @@
 
 Whoosh writes postings to files and unpickles what it reads back. Here it sees plain files that do not exist: every
 file lies sealed on disk under a random name, every chunk is verified before one byte of it is handed out, and a
-sealed manifest says which files make up the index. What the manifest does not list is not there; what it lists and
-cannot be verified is ``TamperedError``. The format is written down in ``docs/formats/sealed-index.md``.
+sealed manifest says which files make up the index, and with which keys. What the manifest does not list is not there;
+what it lists and cannot be verified is ``TamperedError``. Written down in ``docs/formats/sealed-index.md``.
 """
 
 from __future__ import annotations
@@ -19,30 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from whoosh.filedb.filestore import RamStorage, Storage
 from whoosh.filedb.structfile import StructFile
 
-from archive.sealed_index_file import (
-    KEPT_CHUNKS,
-    ChunkMemory,
-    OpenedFile,
-    SealedFile,
-    cipher_for,
-    nonce,
-    seal,
-    tampered,
-)
+from archive.index_secret import IndexSecrets, Secret
+from archive.sealed_index_file import KEPT_CHUNKS, ChunkMemory, OpenedFile, SealedFile, nonce, seal, tampered
 from mailstore import durable_file
 from mailstore.errors import StorageUnavailableError
 from mailstore.failpoint import reached
+from mailstore.sealed_format import KEY_BYTES, derive
 
-_MAGIC = b"SRMANIF1"
-_PURPOSE = b"strongroom index manifest 1"
+_MAGIC = b"SRMANIF2"
+_OLDER_MAGIC = b"SRMANIF1"
+_INFO = b"strongroom index manifest 2"
 _SALT_BYTES = 32
 _HEAD_BYTES = len(_MAGIC) + _SALT_BYTES
 _MANIFEST = "manifest.sealed"
 _LOCK = "lock"
 _LOCK_PAUSE_SECONDS = 0.02
+_TRIES = 5
 _CHUNKS_OF_A_WRITER = 16
 
 
@@ -80,6 +76,11 @@ class _MemoryStorage(RamStorage):  # type: ignore[misc]  # whoosh carries no typ
         return _MemoryStorage()
 
 
+def _manifest_cipher(secret: Secret, salt: bytes) -> AESGCM:
+    """The cipher of one manifest, whose key is used for that manifest alone (HKDF, RFC 5869)."""
+    return AESGCM(derive(secret.key, info=_INFO, salt=salt))
+
+
 @contextmanager
 def _locked(path: Path, *, seconds: float) -> Iterator[None]:
     """Hold the lock of the index, over all processes and threads (flock(2)); the file itself is never removed."""
@@ -98,7 +99,7 @@ def _locked(path: Path, *, seconds: float) -> Iterator[None]:
 
 
 class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no types
-    """Whoosh's files under one key in one directory.
+    """Whoosh's files in one directory, each under a key of its own, listed under the secret of the index.
 
     What a writer creates, renames and deletes becomes true for others, and durable, when ``publish`` is called; until
     then, or if the process dies, the index is what it was. ``words`` names the definition of a word that the index
@@ -108,10 +109,13 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
     supports_mmap = False
     readonly = False
 
-    def __init__(self, directory: Path, key: bytes, *, words: str, kept_chunks: int = KEPT_CHUNKS) -> None:
+    def __init__(
+        self, directory: Path, secrets_of_index: IndexSecrets, *, words: str, kept_chunks: int = KEPT_CHUNKS
+    ) -> None:
         self.folder = str(directory)
         self._directory = directory
-        self._key = key
+        self._secrets = secrets_of_index
+        self._secret: Secret | None = None
         self._words = words
         self._memory = ChunkMemory(kept_chunks)
         self._files: dict[str, SealedFile] = {}
@@ -129,7 +133,7 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
 
         A writer reads each file once from beginning to end, so it keeps hardly any of it.
         """
-        return SealedIndexStorage(self._directory, self._key, words=self._words, kept_chunks=_CHUNKS_OF_A_WRITER)
+        return SealedIndexStorage(self._directory, self._secrets, words=self._words, kept_chunks=_CHUNKS_OF_A_WRITER)
 
     @property
     def state(self) -> bytes:
@@ -138,16 +142,24 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
 
     def refresh(self) -> None:
         """Look at the newest published state. No manifest is an empty index."""
+        for _ in range(_TRIES):
+            head, rest = self._newest()
+            if head == self._seen or self._takes_in(head, rest):
+                self._seen = head
+                return
+            if head == self._newest()[0]:
+                break
+        raise tampered(_MANIFEST)
+
+    def _newest(self) -> tuple[bytes, bytes]:
+        """The published manifest, its beginning apart; the rest only if it is another one than was seen last."""
         try:
             stream = (self._directory / _MANIFEST).open("rb")
         except FileNotFoundError:
-            self._seen, self._files, self.commit_number, self.made_with = b"", {}, 0, self._words
-            return
+            return b"", b""
         with stream:
             head = stream.read(_HEAD_BYTES)
-            if head != self._seen:
-                self._read_manifest(head, stream.read())
-        self._seen = head
+            return head, b"" if head == self._seen else stream.read()
 
     @contextmanager
     def exclusively(self, *, seconds: float) -> Iterator[None]:
@@ -159,48 +171,72 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
         with _locked(self._directory / _LOCK, seconds=seconds):
             try:
                 self.refresh()
+                self._secrets.keep_only(self._secret)
                 self._sweep()
                 yield
             finally:
-                self._seen, self._files = b"", {}
+                self._forget()
 
-    def publish(self) -> None:
-        """Make what was written durable and true, in one step, then remove what no longer belongs."""
+    def publish(self, *, retire_secret: bool = False) -> None:
+        """Make what was written durable and true, in one step, then remove what no longer belongs.
+
+        With ``retire_secret`` a new secret takes over and the old one is destroyed before this returns: from then on
+        no manifest that was published before can be opened, nor any file that only those list. If it is cut short,
+        the next writer goes on with it.
+        """
         self.commit_number += 1
-        salt = secrets.token_bytes(_SALT_BYTES)
-        cipher = cipher_for(self._key, salt, _PURPOSE)
-        plain = json.dumps(
-            {
-                "commit": self.commit_number,
-                "words": self._words,
-                "files": {name: [file.id, file.length] for name, file in sorted(self._files.items())},
-            },
-        ).encode()
-        sealed = _MAGIC + salt + cipher.encrypt(nonce(0), plain, _MAGIC)
-        durable_file.replace(self._directory / _MANIFEST, sealed)
+        if self._secret is None or retire_secret:
+            self._secret = self._secrets.fresh(beside=self._secret)
+            reached("index.after_fresh_secret")
+        durable_file.replace(self._directory / _MANIFEST, self._manifest(self._secret))
         reached("index.after_publication")
+        self._secrets.keep_only(self._secret)
+        reached("index.after_old_secret")
         self.made_with = self._words
         self._sweep()
 
     def erase(self, *, seconds: float) -> None:
         """Remove the whole index, readable or not; only what it was made from can bring it back."""
         with _locked(self._directory / _LOCK, seconds=seconds):
-            self._seen, self._files = b"", {}
+            self._forget()
+            self._secrets.keep_only(None)
+            reached("index.after_erased_secret")
             for path in self._directory.iterdir():
                 if path.name != _LOCK:
                     path.unlink(missing_ok=True)
             durable_file.sync_directory(self._directory)
 
-    def _read_manifest(self, head: bytes, rest: bytes) -> None:
+    def _forget(self) -> None:
+        self._seen, self._files, self._secret = b"", {}, None
+        self.commit_number, self.made_with = 0, self._words
+
+    def _manifest(self, secret: Secret) -> bytes:
+        salt = secrets.token_bytes(_SALT_BYTES)
+        files = {name: [file.id, file.length, file.key.hex()] for name, file in sorted(self._files.items())}
+        plain = json.dumps({"commit": self.commit_number, "words": self._words, "files": files}).encode()
+        return _MAGIC + salt + _manifest_cipher(secret, salt).encrypt(nonce(0), plain, _MAGIC)
+
+    def _takes_in(self, head: bytes, rest: bytes) -> bool:
+        """True when this is a state of the index: none at all, one of an older format, or one that a secret opens."""
         magic, salt = head[: len(_MAGIC)], head[len(_MAGIC) :]
-        try:
-            plain = cipher_for(self._key, salt, _PURPOSE).decrypt(nonce(0), rest, _MAGIC)
-        except (InvalidTag, ValueError):
-            raise tampered(_MANIFEST) from None
-        if magic != _MAGIC:
-            raise tampered(_MANIFEST)
-        manifest: Mapping[str, Any] = json.loads(plain)
-        self._files = {name: SealedFile(id_, length) for name, (id_, length) in manifest["files"].items()}
+        if not head or magic == _OLDER_MAGIC:
+            self._forget()
+            self.made_with = self._words if not head else _OLDER_MAGIC.decode()
+            return True
+        for secret in self._secrets.known() if magic == _MAGIC else ():
+            try:
+                plain = _manifest_cipher(secret, salt).decrypt(nonce(0), rest, _MAGIC)
+            except (InvalidTag, ValueError):
+                continue
+            self._list(json.loads(plain))
+            self._secret = secret
+            return True
+        return False
+
+    def _list(self, manifest: Mapping[str, Any]) -> None:
+        self._files = {
+            name: SealedFile(id_, length, bytes.fromhex(key)) for name, (id_, length, key) in manifest["files"].items()
+        }
         self._memory.keep_only({file.id for file in self._files.values()})
         self.commit_number = manifest["commit"]
         self.made_with = manifest["words"]
@@ -234,7 +270,7 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
         """
         file = self._file(name)
         try:
-            opened = OpenedFile(self._directory, file, key=self._key, memory=self._memory)
+            opened = OpenedFile(self._directory, file, memory=self._memory)
         except FileNotFoundError:
             self.refresh()
             if self._files.get(name) == file:
@@ -270,6 +306,6 @@ class SealedIndexStorage(Storage):  # type: ignore[misc]  # whoosh carries no ty
             raise FileNotFoundError(name) from None
 
     def _write(self, name: str, plain: bytes) -> None:
-        file = SealedFile(secrets.token_hex(16), len(plain))
-        durable_file.replace(self._directory / file.disk_name, seal(file, plain, self._key))
+        file = SealedFile(secrets.token_hex(16), len(plain), secrets.token_bytes(KEY_BYTES))
+        durable_file.replace(self._directory / file.disk_name, seal(file, plain))
         self._files[name] = file

@@ -45,12 +45,12 @@ class WhooshIndex:
         fresh = {document.id: document for document in documents}
         if not fresh:
             return
-        self._commit(fresh.keys(), fresh.values())
+        self._commit(fresh.keys(), fresh.values(), is_removal=False)
 
     def remove(self, messages: Collection[MessageId]) -> None:
         """Take these out so that no word of theirs is left in any file, durably when this returns."""
         if messages:
-            self._commit(frozenset(messages), ())
+            self._commit(frozenset(messages), (), is_removal=True)
 
     def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
         """The newest ``limit`` messages that match, of ``among`` if given. Raises ``QueryTooWideError``."""
@@ -95,8 +95,11 @@ class WhooshIndex:
             self._reading.verify(f"{name}.")
             self._segments[name] = IndexSegment(self._reading, listed[name])
 
-    def _commit(self, removed: Collection[MessageId], added: Collection[IndexDocument]) -> None:
-        """Take out and add in one step. The lock is ours, so the newest view is the writer's own."""
+    def _commit(self, removed: Collection[MessageId], added: Collection[IndexDocument], *, is_removal: bool) -> None:
+        """Take out and add in one step. The lock is ours, so the newest view is the writer's own.
+
+        What was removed must also be gone from the copies that anybody made of older states: the secret of those dies.
+        """
         storage = self._writing.create()
         with storage.exclusively(seconds=LOCK_SECONDS):
             _require_definition(storage)
@@ -106,7 +109,7 @@ class WhooshIndex:
             writer = IndexWriter(storage)
             writer.remove(removed)
             writer.commit(holding, added)
-            storage.publish()
+            storage.publish(retire_secret=is_removal)
 
 
 def _require_definition(storage: SealedIndexStorage) -> None:

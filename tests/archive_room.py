@@ -14,12 +14,11 @@ from archive.certification import Issuer, StaffMember
 from archive.document_reading import DocumentReader
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk, open_desk
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
-from archive.words import DEFINITION
 from mailstore.message import AccountId, MessageId
 from portal.archive_room import ArchiveRoom
+from tests import index_files
 from tests.vault_room import Vault
 
 NO_COOLING_OFF = timedelta(0)
@@ -31,9 +30,7 @@ class VaultArchive:
     def __init__(self, vault: Vault, staff: Callable[[AccountId], StaffMember], *, cooling_off: timedelta) -> None:
         self.vault = vault
         vault.database.create_all(tables.METADATA)
-        self.index = WhooshIndex(
-            SealedIndexStorage(vault.directory / "index", vault.ring.index_key, words=DEFINITION).create()
-        )
+        self.index = WhooshIndex(index_files.storage_in(vault.directory / "index", vault.ring.index_key).create())
         self.extractor = TextExtractor()
         self.documents = DocumentReader(vault.retrieval(), self.extractor)
         self.checkpoints = vault.directory / "audit" / "checkpoints.jsonl"

@@ -14,9 +14,7 @@ from archive.evidence import ReadDocument
 from archive.index_document import document_of
 from archive.records_desk import ArchiveParts, RecordsDesk, open_desk
 from archive.retention_schedule import UNCLASSIFIED
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_whoosh import WhooshIndex
-from archive.words import DEFINITION
 from mailstore import audit_trail
 from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
@@ -39,6 +37,7 @@ from mailstore.message_parts import parse, summary_of
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
 from mailstore.retrieval import Retrieval
+from tests import index_files
 from tests.vault_room import Vault
 
 RECORDS = Actor(AccountId("r" * 26), Role.RECORDS)
@@ -123,7 +122,7 @@ class RecordsRoom:
         self.vault.database.create_all(tables.METADATA)
         with self.vault.database.write() as connection:
             self.vault.trusted_clock.begin(connection)
-        storage = SealedIndexStorage(self.directory / "index", self.vault.ring.index_key, words=DEFINITION).create()
+        storage = index_files.storage_in(self.directory / "index", self.vault.ring.index_key).create()
         self.index = WhooshIndex(storage)
         self.documents = OpenedDocuments(self.vault.retrieval())
         issuer = Issuer(

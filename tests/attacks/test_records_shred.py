@@ -13,22 +13,23 @@ from appliance import archive_wiring
 from appliance.data_directory import DataDirectory
 from appliance.demo.plain_text_scan import forms_of, layers
 from appliance.wiring import Appliance
+from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.words import DEFINITION
 from mailstore import message_records, spool
-from mailstore.errors import DestroyedError, StrongroomError
+from mailstore.errors import DestroyedError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import unwrap_batch_key, unwrap_message_key
 from mailstore.keystore import WrappedKey
 from mailstore.message import MessageId
 from mailstore.object_store_local import LocalObjectStore
-from mailstore.sealed_copies import read_any
 from mailstore.sealed_columns import content_context
+from mailstore.sealed_copies import read_any
 from mailstore.sealed_format import open_sealed
 from tests import lived_practice
 from tests.lived_practice import CANARIES, DOOMED, RUTH, LivedPractice, actor, archived, checkpoint, disposed, taken_in
 
-DATA_PARTS = ("rows.sqlite3", "objects", "spool", "audit", "log", "certificates")
-"""What a backup of the data holds: no keys, and not the index, which is made anew from the messages."""
+DATA_PARTS = ("rows.sqlite3", "objects", "spool", "audit", "log", "certificates", "index")
+"""What a copy of the data holds: no keys. The index is there although it belongs into no backup."""
 
 
 class Shredded:
@@ -111,7 +112,7 @@ def test_no_row_of_it_is_left_not_even_in_free_pages_or_the_journal(shredded: Sh
 
 
 def test_no_word_of_it_is_left_in_the_index_opened_with_its_key(shredded: Shredded, appliance: Appliance) -> None:
-    storage = SealedIndexStorage(appliance.data.index, appliance.ring.index_key, words=DEFINITION)
+    storage = archive_wiring.index_storage(appliance)
     storage.refresh()
     assert storage.list()
     listed = {path.name for path in appliance.data.index.iterdir()}
@@ -123,6 +124,17 @@ def test_no_word_of_it_is_left_in_the_index_opened_with_its_key(shredded: Shredd
             for word in CANARIES:
                 assert not any(form.search(layer) for form in forms_of(word).values()), (name, word)
             assert not any(each.encode() in layer for each in shredded.doomed), name
+
+
+def test_index_of_yesterday_stays_closed_to_all_keys_of_today(shredded: Shredded, appliance: Appliance) -> None:
+    secrets_of_today = IndexSecrets(appliance.data.index_secrets, appliance.ring.index_key)
+    old = SealedIndexStorage(shredded.yesterday / "index", secrets_of_today, words=DEFINITION)
+    with pytest.raises(TamperedError, match="manifest"):
+        old.refresh()
+    living = archive_wiring.index_storage(appliance)
+    living.refresh()
+    known = {file.disk_name for file in living._files.values()}
+    assert not known & {path.name for path in (shredded.yesterday / "index").iterdir()}
 
 
 def test_no_word_of_it_is_left_in_what_the_ring_opens(shredded: Shredded, appliance: Appliance) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from archive.sealed_index_file import SealedFile, seal
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
-from archive.words import DEFINITION
 from mailstore.errors import TamperedError
+from tests import index_files
 
 KEY = bytes(range(32))
 
@@ -27,12 +26,12 @@ class Payload:
 
 
 def opened(directory: Path) -> WhooshIndex:
-    return WhooshIndex(SealedIndexStorage(directory, KEY, words=DEFINITION))
+    return WhooshIndex(index_files.storage_in(directory, KEY))
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    storage = SealedIndexStorage(tmp_path / "index", KEY, words=DEFINITION).create()
+    storage = index_files.storage_in(tmp_path / "index", KEY).create()
     with storage.exclusively(seconds=1):
         with storage.create_file("_ARCHIVE_0.toc") as file:
             file.write(b"table of contents")
@@ -56,7 +55,7 @@ def test_a_pickle_sealed_under_another_key_never_runs(directory: Path, tmp_path:
     witness = tmp_path / "witness"
     [path] = [path for path in directory.glob("*.sealed") if path.name != "manifest.sealed"]
     plain = pickle.dumps(Payload(witness)).ljust(len(b"table of contents"), b".")
-    path.write_bytes(seal(SealedFile(path.stem, len(plain)), plain, bytes(32)))
+    path.write_bytes(seal(SealedFile(path.stem, len(plain), bytes(32)), plain))
     with pytest.raises(TamperedError):
         opened(directory).search(parse("word"), limit=1)
     assert not witness.exists()
@@ -66,7 +65,7 @@ def test_a_file_that_the_manifest_does_not_list_is_never_opened(directory: Path,
     witness = tmp_path / "witness"
     (directory / "_ARCHIVE_9.toc").write_bytes(pickle.dumps(Payload(witness)))
     (directory / ("f" * 32 + ".sealed")).write_bytes(pickle.dumps(Payload(witness)))
-    storage = SealedIndexStorage(directory, KEY, words=DEFINITION)
+    storage = index_files.storage_in(directory, KEY)
     storage.refresh()
     assert storage.list() == ["_ARCHIVE_0.toc"]
     assert not witness.exists()

@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from archive import search_query
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_whoosh import WhooshIndex
-from archive.words import DEFINITION
+from tests import index_files
 from tests.bench import practice_mail
 
 LIMIT = 20
@@ -108,7 +107,7 @@ def for_notmuch(query: dict[str, Any]) -> str:
 
 
 def _ask_ours(directory: Path) -> list[tuple[float, int]]:
-    index = WhooshIndex(SealedIndexStorage(directory, bytes(32), words=DEFINITION))
+    index = WhooshIndex(index_files.storage_in(directory, bytes(32)))
     index.document_count()
     answers = []
     for query in queries():

@@ -20,12 +20,11 @@ from pathlib import Path
 
 from archive.document_reading import read_document
 from archive.index_document import IndexDocument
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
-from archive.words import DEFINITION
 from mailstore.addresses import parse_mailbox
 from mailstore.message import Envelope, MessageId, identifier_from
+from tests import index_files
 
 BATCH = 100
 ENVELOPE = Envelope(parse_mailbox("sender@elsewhere.example"), (parse_mailbox("pat@clinic.example"),))
@@ -58,7 +57,7 @@ def cpu_seconds() -> float:
 
 def measure(paths: list[Path], directory: Path) -> dict[str, float]:
     """Index the files in batches and say what it cost."""
-    index = WhooshIndex(SealedIndexStorage(directory, bytes(32), words=DEFINITION))
+    index = WhooshIndex(index_files.storage_in(directory, bytes(32)))
     cpu, wall = cpu_seconds(), time.perf_counter()
     with TextExtractor() as extractor:
         waiting = documents(paths, extractor)

@@ -14,20 +14,19 @@ from hypothesis import strategies as st
 
 from archive.index_document import Field, IndexDocument, document_of
 from archive.query_conditions import Query, matches
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import QueryTooWideError, SearchIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
-from archive.words import DEFINITION
 from mailstore.addresses import parse_mailbox
 from mailstore.message import Envelope, MessageId, identifier_from
+from tests import index_files
 
 KEY = bytes(range(32))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def whoosh(directory: Path) -> SearchIndex:
-    return WhooshIndex(SealedIndexStorage(directory, KEY, words=DEFINITION))
+    return WhooshIndex(index_files.storage_in(directory, KEY))
 
 
 ENGINES = {"whoosh": whoosh}

@@ -13,7 +13,7 @@ import pytest
 
 from appliance import birth_record, role_charge, schema
 from appliance.data_directory import DataDirectory
-from archive import posting_file, sealed_index_file, sealed_index_storage, verify_certificate, words
+from archive import index_secret, posting_file, sealed_index_file, sealed_index_storage, verify_certificate, words
 from archive.holds import RELEASE_REASON
 from archive.index_document import Field
 from archive.living_holds import DETAILS
@@ -133,9 +133,11 @@ def test_audit_log() -> None:
 def test_sealed_index() -> None:
     told = (
         sealed_index_file._MAGIC.decode(),
-        sealed_index_file._PURPOSE.decode(),
         sealed_index_storage._MAGIC.decode(),
-        sealed_index_storage._PURPOSE.decode(),
+        sealed_index_storage._INFO.decode(),
+        index_secret._MAGIC.decode(),
+        index_secret._INFO.decode(),
+        f"two slots of {index_secret._SLOT_BYTES} bytes",
         sealed_index_storage._MANIFEST,
         f"{sealed_index_file.CHUNK_BYTES:,} bytes",
         ", ".join(f"{number} {field.value}" for number, field in enumerate(Field, start=1)),

@@ -9,11 +9,11 @@ from archive import archive_records, index_care
 from archive.archive_search import ArchiveSearch
 from archive.index_care import IndexBusyError, IndexCare, RebuildMark, RebuildProgress, RebuildStoppedError
 from archive.intake import REBUILT, Intake
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import SearchIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.words import DEFINITION
 from mailstore.message import MessageId
+from tests import index_files
 from tests.records_room import RECORDS, RecordsRoom
 
 
@@ -36,7 +36,7 @@ class Archive:
         )
 
     def opened(self, words: str = DEFINITION) -> SearchIndex:
-        return WhooshIndex(SealedIndexStorage(self.files, self.room.vault.ring.index_key, words=words))
+        return WhooshIndex(index_files.storage_in(self.files, self.room.vault.ring.index_key, words=words))
 
     def care(self) -> IndexCare:
         return IndexCare(
@@ -102,7 +102,7 @@ def everything_gone(archive: Archive) -> None:
 def other_words(archive: Archive) -> None:
     """As an older release left it: whole, and made with another definition of a word."""
     archive.room.index.clear()
-    SealedIndexStorage(archive.files, archive.room.vault.ring.index_key, words="words of long ago").create()
+    index_files.storage_in(archive.files, archive.room.vault.ring.index_key, words="words of long ago").create()
 
 
 @pytest.mark.parametrize("damage", [one_byte_changed, one_file_gone, everything_gone, other_words])

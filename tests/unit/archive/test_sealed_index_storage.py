@@ -7,6 +7,7 @@ import pytest
 from archive.sealed_index_file import CHUNK_BYTES
 from archive.sealed_index_storage import SealedIndexStorage
 from mailstore.errors import StorageUnavailableError, TamperedError
+from tests import index_files
 
 KEY = bytes(range(32))
 LARGE = bytes(range(256)) * 1_000
@@ -14,7 +15,7 @@ SECRET = b"potassium"
 
 
 def storage_in(directory: Path, key: bytes = KEY) -> SealedIndexStorage:
-    return SealedIndexStorage(directory, key, words="1").create()
+    return index_files.storage_in(directory, key, words="1").create()
 
 
 def write(storage: SealedIndexStorage, **files: bytes) -> None:

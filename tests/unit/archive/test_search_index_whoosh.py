@@ -11,7 +11,6 @@ import pytest
 
 from archive.index_document import IndexDocument, document_of
 from archive.posting_file import PostingFile
-from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import IndexOutdatedError
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
@@ -21,6 +20,7 @@ from archive.words import DEFINITION
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import TamperedError
 from mailstore.message import Envelope, MessageId, identifier_from
+from tests import index_files
 
 KEY = bytes(range(32))
 ENVELOPE = Envelope(parse_mailbox("dr@clinic.example"), (parse_mailbox("pat@mail.example"),))
@@ -42,12 +42,12 @@ def document(number: int, text: str = "recall") -> IndexDocument:
 
 
 def index_in(directory: Path, key: bytes = KEY, words: str = DEFINITION) -> WhooshIndex:
-    return WhooshIndex(SealedIndexStorage(directory, key, words=words))
+    return WhooshIndex(index_files.storage_in(directory, key, words=words))
 
 
 def every_term(directory: Path) -> set[bytes]:
     """What somebody with the index key in hand finds in all files."""
-    storage = SealedIndexStorage(directory, KEY, words=DEFINITION)
+    storage = index_files.storage_in(directory, KEY)
     storage.refresh()
     found: set[bytes] = set()
     for name in storage.list():
@@ -58,13 +58,13 @@ def every_term(directory: Path) -> set[bytes]:
 
 
 def segment_sizes(directory: Path) -> list[int]:
-    storage = SealedIndexStorage(directory, KEY, words=DEFINITION)
+    storage = index_files.storage_in(directory, KEY)
     storage.refresh()
     return [segment.doc_count_all() for segment in table_of(storage).segments]
 
 
 def plain_bytes(directory: Path) -> bytes:
-    storage = SealedIndexStorage(directory, KEY, words=DEFINITION)
+    storage = index_files.storage_in(directory, KEY)
     storage.refresh()
     return b"".join(storage.open_file(name).read() for name in storage.list())
 
@@ -106,7 +106,7 @@ def test_what_changes_nothing_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_index_with_another_idea_of_a_word_is_refused_until_it_is_made_anew(tmp_path: Path) -> None:
-    old = SealedIndexStorage(tmp_path, KEY, words="0/older").create()
+    old = index_files.storage_in(tmp_path, KEY, words="0/older").create()
     with old.exclusively(seconds=1):
         old.publish()
     index = index_in(tmp_path)
@@ -178,4 +178,4 @@ def test_nothing_is_written_outside_of_the_sealed_files(tmp_path: Path) -> None:
     strangers = [line for line in written if str(index) not in line and "/dev/" not in line and "ENOENT" not in line]
     assert not strangers
     assert not [path for path in index.rglob("*") if b"potassium" in path.read_bytes()]
-    assert {path.name for path in tmp_path.iterdir()} == {"trace", "index"}
+    assert {path.name for path in tmp_path.iterdir()} == {"trace", "index", "index.secrets"}
