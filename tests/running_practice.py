@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import pyotp
 
+from appliance.demo import port_base
 from tests import answered_fields
 
 ROOT = Path(__file__).parents[1]
@@ -175,21 +175,14 @@ def made(directory: Path, *, cooling_off_hours: int = 0) -> RunningPractice:
 
 
 def free_base() -> int:
-    """A number from which all four ports are free. Tests that run side by side look in different places."""
-    start = 20_000 + (os.getpid() % 350) * 100
-    for base in range(start, start + 20_000, 700):
-        if all(_is_free(base + offset) for offset in (25, 443, 465, 587)):
-            return base
-    raise AssertionError("no free ports")
+    """A number from which all four ports are free, and which no other process of tests is given meanwhile.
 
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        try:
-            tried.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    Below the ports that the kernel gives to clients (ip_local_port_range), which come and go.
+    """
+    first, last = 20_000, 32_000
+    bases = range(first, last, port_base.APART)
+    start = os.getpid() * 61 % len(bases)
+    return port_base.reserve([*bases[start:], *bases[:start]])
 
 
 def children_of(process: int) -> dict[str, int]:

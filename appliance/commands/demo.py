@@ -17,12 +17,11 @@ from typing import Any
 import pyotp
 
 from appliance.command_call import Call, Outcome, shown, table
-from appliance.demo import life, outside, tour
+from appliance.demo import life, port_base, tour
 from appliance.demo.world import World, create
 from mailstore.errors import RefusedError, StrongroomError
 
 CAST_FILE = "cast.json"
-OFFSETS = (25, 443, 465, 587)
 
 
 def run(call: Call) -> Outcome:
@@ -39,13 +38,8 @@ def run(call: Call) -> Outcome:
 
 
 def free_base() -> int:
-    """A base at which all four ports are free just now."""
-    for base in range(42000, 60000, 1000):
-        with suppress(OSError):
-            for offset in OFFSETS:
-                outside.claim(base + offset).close()
-            return base
-    raise RefusedError("no free ports on 127.0.0.1", fix="say --base N")
+    """A base that is ours for as long as this command runs; by then what it started listens there."""
+    return port_base.reserve(range(42000, 60000, 1000))
 
 
 def _tell(text: str) -> None:

@@ -21,7 +21,7 @@ from appliance.demo.correspondence import PostOffice
 from appliance.demo.visitor import Visitor
 from mailstore.errors import StorageUnavailableError
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 SETTLE_SECONDS = 120
 
 
