@@ -20,6 +20,7 @@ _MESSAGE: Fields = {
     "subject": "the subject",
     "size_bytes": "its size",
 }
+_DAMAGED: Fields = {"is_damaged": "true when its key or summary is not what was written; opening it is refused"}
 _DUE: Fields = {
     "received_at": "when the message was accepted",
     "category": "its category in the schedule",
@@ -90,7 +91,7 @@ ANSWERS: Mapping[str, Fields] = {
     "sign-in": {"email": "the address", "expires_at": "until when commands may use it"},
     "sign-out": {"email": "the address", "signed_out": "true"},
     "message list": {
-        **_items({**_MESSAGE, "is_new": "true until it was opened", "folder": "inbox or sent"}),
+        **_items({**_MESSAGE, "is_new": "true until it was opened", "folder": "inbox or sent", **_DAMAGED}),
         **_TOTAL,
     },
     "message show": {

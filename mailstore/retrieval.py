@@ -13,7 +13,7 @@ from pathlib import Path
 from mailstore import message_records, recipe, sealed_columns, sealed_copies
 from mailstore.database import Database
 from mailstore.dictionary_records import MailDictionaries
-from mailstore.errors import DestroyedError, StrongroomError, TamperedError
+from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import KeyRing, MessageKey
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
@@ -25,6 +25,9 @@ from mailstore.sealed_columns import RecipientDetail, content_context, recipe_co
 from mailstore.sealed_copies import SealedBytes
 from mailstore.sealed_format import NONCE_BYTES, Randomness, open_sealed
 from mailstore.shared_parts import SharedParts
+
+DAMAGED = MessageSummary(subject="(this message is damaged and cannot be shown)")
+"""What lists show of a message whose key or summary is missing or not what was written. Opening it is refused."""
 
 
 class Retrieval:
@@ -80,13 +83,18 @@ class Retrieval:
         return sealed_columns.open_summary(stored.sealed_summary, key=self._key(stored.id), message=stored.id)
 
     def summaries(self, messages: Iterable[StoredMessage]) -> dict[MessageId, MessageSummary]:
-        """The summaries of many messages; those that were destroyed meanwhile are left out."""
+        """The summaries of many messages, for lists: one that is damaged is ``DAMAGED``, and hides no other.
+
+        Those that were destroyed meanwhile are left out.
+        """
         found: dict[MessageId, MessageSummary] = {}
         for stored in messages:
             try:
                 found[stored.id] = self.summary(stored)
             except DestroyedError:
                 continue
+            except (TamperedError, NotFoundError):
+                found[stored.id] = DAMAGED
         return found
 
     def recipients(self, message: MessageId) -> list[StoredRecipient]:

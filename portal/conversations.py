@@ -6,7 +6,7 @@ Lists show what the summaries say. Opening a message is ``reading``'s business.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -17,7 +17,7 @@ from mailstore.errors import NotFoundError
 from mailstore.key_hierarchy import address_index
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId, MessageSummary, RecipientState, Route, StoredMessage
-from mailstore.retrieval import Retrieval
+from mailstore.retrieval import DAMAGED, Retrieval
 from portal.access_rules import Relation, may_open
 from portal.sign_in import Desk
 
@@ -30,6 +30,11 @@ class ListedMessage:
     summary: MessageSummary = field(repr=False)
     is_new: bool
     sequence: int = 0
+
+    @property
+    def is_damaged(self) -> bool:
+        """True when nothing but this can be said of it."""
+        return self.summary is DAMAGED
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ class Conversations:
         grouped: dict[str, list[StoredMessage]] = {}
         for stored in sorted(visible, key=lambda each: each.received_at):
             grouped.setdefault(stored.conversation, []).append(stored)
-        listed = [self._listed_conversation(name, several, fresh) for name, several in grouped.items()]
+        found = (self._listed_conversation(name, several, fresh) for name, several in grouped.items())
+        listed = [each for each in found if each is not None]
         return sorted(listed, key=lambda each: each.newest.stored.received_at, reverse=True)
 
     def conversation(self, actor: Actor, conversation: str) -> list[StoredMessage]:
@@ -104,17 +110,23 @@ class Conversations:
             stored = message_records.stored_many(connection, [entry.message for entry in found[:limit]])
             total = mailboxes.count(connection, mailbox.id, folder)
             unseen = mailboxes.count(connection, mailbox.id, folder, unseen=True)
-        known = {each.id: each for each in stored}
+        known, summaries = {each.id: each for each in stored}, self._retrieval.summaries(stored)
         items = tuple(
-            ListedMessage(known[entry.message], self.summary(known[entry.message]), not entry.seen, entry.sequence)
+            ListedMessage(known[entry.message], summaries[entry.message], not entry.seen, entry.sequence)
             for entry in found[:limit]
-            if entry.message in known
+            if entry.message in summaries
         )
         return FolderPage(items, total, unseen, found[limit - 1].sequence if len(found) > limit else None)
 
     def summary(self, stored: StoredMessage) -> MessageSummary:
-        """What a list shows of a message."""
+        """The summary of one message. Raises when it cannot be opened."""
         return self._retrieval.summary(stored)
+
+    def listed(self, messages: Iterable[StoredMessage]) -> list[ListedMessage]:
+        """Lines of a list, in the order given: the damaged ones say so, the destroyed ones are left out."""
+        every = list(messages)
+        summaries = self._retrieval.summaries(every)
+        return [ListedMessage(each, summaries[each.id], is_new=False) for each in every if each.id in summaries]
 
     def relation(self, connection: Connection, actor: Actor, stored: StoredMessage) -> Relation:
         """What this person is to this message."""
@@ -147,13 +159,16 @@ class Conversations:
 
     def _listed_conversation(
         self, name: str, several: list[StoredMessage], fresh: set[MessageId]
-    ) -> ListedConversation:
-        newest, first = several[-1], several[0]
-        listed = ListedMessage(newest, self.summary(newest), newest.id in fresh)
-        named = header_addresses(listed.summary.from_)
+    ) -> ListedConversation | None:
+        """None when all of it was destroyed meanwhile."""
+        shown = self.listed((several[0], several[-1]))
+        if not shown:
+            return None
+        first, newest = shown[0], replace(shown[-1], is_new=shown[-1].stored.id in fresh)
+        named = header_addresses(newest.summary.from_)
         from_name = (named[0].display_name or named[0].raw) if named else ""
-        subject, new = self.summary(first).subject, sum(1 for each in several if each.id in fresh)
-        return ListedConversation(name, listed, subject, from_name, len(several), new)
+        new = sum(1 for each in several if each.id in fresh)
+        return ListedConversation(name, newest, first.summary.subject, from_name, len(several), new)
 
     def _index_of(self, connection: Connection, actor: Actor) -> bytes:
         account = self._desk.records.by_id(connection, actor.account)

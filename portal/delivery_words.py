@@ -93,7 +93,9 @@ def state(recipient: StoredRecipient) -> Words:
 
 
 def together(recipients: Sequence[StoredRecipient]) -> Words:
-    """One lamp for all recipients of a message: the one that needs a person first."""
+    """One lamp for all recipients of a message: the one that needs a person first. Without any: it cannot be told."""
+    if not recipients:
+        return Words("bad", "Cannot be told")
     counts = {each: sum(1 for one in recipients if one.state is each) for each in RecipientState}
     total = len(recipients)
     for worst in (RecipientState.FAILED, RecipientState.DEFERRED, RecipientState.NOTIFIED, RecipientState.QUEUED):

@@ -165,7 +165,7 @@ class Tracking:
             return ""
 
     def _sent(self, actor: Actor, listed: ListedMessage) -> SentMessage:
-        recipients = self._retrieval.recipients(listed.stored.id)
+        recipients = [] if listed.is_damaged else self._retrieval.recipients(listed.stored.id)
         names = tuple(self._people.name_of(actor, each.address) or each.address for each in recipients)
         return SentMessage(listed, names, delivery_words.together(recipients))
 

@@ -106,6 +106,7 @@ def _item(message: ListedMessage) -> dict[str, Any]:
         "subject": summary.subject,
         "size_bytes": message.stored.size_bytes,
         "is_new": message.is_new,
+        "is_damaged": message.is_damaged,
     }
 
 

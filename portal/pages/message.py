@@ -6,7 +6,6 @@ from typing import Any
 
 from litestar import Response
 
-from mailstore.errors import DestroyedError
 from mailstore.header_block import headers_of
 from mailstore.message import MessageId
 from portal.conversations import FolderPage, ListedMessage
@@ -65,14 +64,7 @@ def _verdict(visit: Visit, opened: OpenedMessage) -> Verdict:
 def _thread(visit: Visit, opened: OpenedMessage) -> list[ListedMessage]:
     """The newest messages of the conversation that this person may open, oldest first."""
     conversations = visit.portal.conversations
-    found = conversations.conversation(visit.actor, opened.stored.conversation)[-THREAD_SHOWN:]
-    listed = []
-    for stored in found:
-        try:
-            listed.append(ListedMessage(stored, conversations.summary(stored), is_new=False))
-        except DestroyedError:
-            continue
-    return listed
+    return conversations.listed(conversations.conversation(visit.actor, opened.stored.conversation)[-THREAD_SHOWN:])
 
 
 def _neighbours(folder: FolderPage, name: MessageId) -> tuple[MessageId | None, MessageId | None]:
