@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from appliance.delivery_plan import Located
+from appliance.settlements import Settlements
 from appliance.smtp_acceptance import AcceptanceLimits
 from appliance.smtp_authentication import FailureCount, SubmissionDirectory
 from mailstore.actor import Actor
@@ -91,6 +92,7 @@ class Door:
     password_threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(PASSWORD_CHECKS_AT_ONCE, thread_name_prefix="smtp-auth")
     )
+    settlements: Settlements = field(default_factory=Settlements)
     connected: Counter[str] = field(default_factory=Counter)
     conversations: set[Conversation] = field(default_factory=set)
 

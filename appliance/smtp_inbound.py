@@ -69,6 +69,7 @@ class SmtpConversation(SMTP):
         self._is_busy = False
         self._is_committing = False
         self._is_closing = False
+        self._ends_at = self._goes_off_at = float("inf")
         self.peer_address = ""
         self.tls = ""
 
@@ -181,13 +182,14 @@ class SmtpConversation(SMTP):
 
     async def _one_command(self) -> None:
         self._reset_timeout()
-        await self._may_write.wait()
+        if not self._may_write.is_set():
+            await self._may_write.wait()
         self._is_busy = False
         line = await self._wire.line(MAX_COMMAND_LINE)
         self._is_busy = True
         reply = line if isinstance(line, Reply) else await self._obeyed(line)
         self.say(reply)
-        self._is_closing |= reply in {smtp_replies.GOODBYE, smtp_replies.TOO_MANY_FAILURES}
+        self._is_closing |= reply is smtp_replies.GOODBYE or reply is smtp_replies.TOO_MANY_FAILURES
         self._look_at_limits()
 
     async def _obeyed(self, line: bytes) -> Reply | bytes:
@@ -210,9 +212,23 @@ class SmtpConversation(SMTP):
             self.say(smtp_replies.TOO_MANY_COMMANDS)
             self._is_closing = True
 
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """The time begins anew. One timer goes on when it goes off, instead of a new one for every command."""
+        self._ends_at = self.loop.time() + (duration or self._door.limits.idle_seconds)
+        if self._timeout_handle is None or self._ends_at < self._goes_off_at:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self._goes_off_at = self._ends_at
+        self._timeout_handle = self.loop.call_at(self._ends_at, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
         if self._is_committing:
-            self._reset_timeout()
+            self._ends_at = self.loop.time() + self._door.limits.idle_seconds
+        if self._ends_at > self.loop.time():
+            self._set_timer()
             return
         self.say(smtp_replies.TIMED_OUT)
         self._hang_up()

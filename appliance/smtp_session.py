@@ -282,7 +282,7 @@ class SmtpSession:
         )
 
     async def _stored(self, received: ReceivedMessage) -> Reply:
-        """Store and answer. A peer that goes away does not stop the storing: hence the shield."""
+        """Store and answer. A peer that goes away does not stop the storing."""
         actor = self._submitter.actor if self._submitter else None
         try:
             if len(received.content) <= SMALL_MESSAGE:
@@ -291,7 +291,7 @@ class SmtpSession:
                 begun = await asyncio.shield(asyncio.to_thread(self._door.taker.submit, received, actor))
             if isinstance(begun, Refused):
                 return smtp_replies.of_refusal(begun)
-            message = await asyncio.shield(asyncio.wrap_future(begun))
+            message = await self._door.settlements.of(begun)
         except SpoolFullError:
             return smtp_replies.SPOOL_FULL
         except Exception:
