@@ -179,6 +179,25 @@ def _unknown_time_zone(one: Field[Any], given: Any) -> str:
     return ""
 
 
+def with_values(text: str, values: Mapping[str, str]) -> str:
+    """A settings text in which some dotted keys say other text; every other line stays as it is.
+
+    A key that is not there is added to its section, a section that is not there at the end.
+    """
+    lines = text.splitlines()
+    for key, value in values.items():
+        said = f"{key.rpartition('.')[2]} = {_toml(value)}"
+        known = _lines_of_keys("\n".join(lines))
+        section = key.rpartition(".")[0]
+        if key in known:
+            lines[known[key] - 1] = said
+        elif section in known:
+            lines.insert(known[section], said)
+        else:
+            lines += ["", f"[{section}]", said]
+    return "\n".join(lines) + "\n"
+
+
 def sample(settings: Settings) -> str:
     """The commented ``strongroom.toml`` that says these settings."""
     parts = ["# Strongroom's settings, read at start. An unknown key or a bad value stops it and is named.\n"]

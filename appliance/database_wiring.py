@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import URL, make_url
 
 from appliance.data_directory import DataDirectory
 from appliance.settings import DatabaseSettings, KeystoreSettings, Settings
+from mailstore import durable_file
 from mailstore.database import Database, sqlite_url
 from mailstore.errors import NotFoundError, RefusedError
 from mailstore.keystore import Keystore
 from mailstore.keystore_sqlite import SqliteKeystore
 
 Place = DatabaseSettings | KeystoreSettings
+OnePlace = TypeVar("OnePlace", DatabaseSettings, KeystoreSettings)
 
 
 @contextmanager
@@ -73,10 +77,15 @@ def made_keystore(data: DataDirectory, place: KeystoreSettings) -> Keystore:
 
 def refuse_one_for_both(database: DatabaseSettings, keystore: KeystoreSettings) -> None:
     """Backups of the data hold no keys: rows and keys never share a database."""
-    if database.url and keystore.url and _where(database.url) == _where(keystore.url):
+    if database.url and keystore.url and is_same(database.url, keystore.url):
         raise RefusedError(
             "rows and keys would share one database", fix="give the keystore a database, and a backup, of its own"
         )
+
+
+def is_same(url: str, other: str) -> bool:
+    """True when two URLs name one database."""
+    return _where(url) == _where(other)
 
 
 def without_password(url: str) -> tuple[str, str]:
@@ -91,6 +100,17 @@ def without_password(url: str) -> tuple[str, str]:
         database=parsed.database,
         query=parsed.query,
     ).render_as_string(hide_password=False), str(password)
+
+
+def with_password_file(data: DataDirectory, place: OnePlace, path: Path) -> OnePlace:
+    """The same place with the password that stood in its URL in a file of its own."""
+    if not place.url:
+        return place
+    url, password = without_password(place.url)
+    if not password:
+        return replace(place, url=url)
+    durable_file.replace(path, f"{password}\n".encode())
+    return replace(place, url=url, password_file=str(path.relative_to(data.path)))
 
 
 def shown(place: Place) -> str:

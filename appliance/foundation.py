@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from sqlalchemy import inspect
 
@@ -14,7 +13,7 @@ from appliance import database_wiring, migration, schema
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import DatabaseSettings, KeystoreSettings, Settings
-from mailstore import audit_trail, durable_file, key_custody
+from mailstore import audit_trail, key_custody
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import RefusedError
@@ -23,8 +22,6 @@ from mailstore.key_hierarchy import KeyRing
 from mailstore.time_witnesses import ThisMachine
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
-
-Place = TypeVar("Place", DatabaseSettings, KeystoreSettings)
 
 
 def make_keys(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> KeyRing:
@@ -53,8 +50,8 @@ def with_password_files(data: DataDirectory, settings: Settings) -> Settings:
     """The same settings with passwords in files of their own, which the settings name."""
     return replace(
         settings,
-        database=_with_password_file(data, settings.database, data.database_password),
-        keystore=_with_password_file(data, settings.keystore, data.keystore_password),
+        database=database_wiring.with_password_file(data, settings.database, data.database_password),
+        keystore=database_wiring.with_password_file(data, settings.keystore, data.keystore_password),
     )
 
 
@@ -94,16 +91,6 @@ def _rows(data: DataDirectory, settings: Settings, ring: KeyRing) -> Iterator[Da
         yield database
     finally:
         database.dispose()
-
-
-def _with_password_file(data: DataDirectory, place: Place, path: Path) -> Place:
-    if not place.url:
-        return place
-    url, password = database_wiring.without_password(place.url)
-    if not password:
-        return replace(place, url=url)
-    durable_file.write_new(path, f"{password}\n".encode())
-    return replace(place, url=url, password_file=str(path.relative_to(data.path)))
 
 
 def _refuse_used(data: DataDirectory, settings: Settings, ring: KeyRing) -> None:

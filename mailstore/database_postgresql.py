@@ -162,6 +162,8 @@ def translated(error: BaseException, what: str) -> StrongroomError | None:
         return StorageUnavailableError(
             f"{what} cannot be used now ({state or 'no connection'})", fix="look after the PostgreSQL server"
         )
+    if not state and isinstance(error, psycopg.DataError):
+        return RefusedError("no row can hold such a text")  # PostgreSQL has no text with U+0000 in it
     return None
 
 
@@ -205,17 +207,18 @@ def _refuse_dead(connection: psycopg.Connection[Any], record: object, fairy: obj
 def _refuse_unfit(engine: Engine, what: str) -> None:
     asked = (
         "SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit'),"
-        " current_setting('server_encoding'), pg_is_in_recovery(), datcollate FROM pg_database"
-        " WHERE datname = current_database()"
+        " current_setting('server_encoding'), pg_is_in_recovery(),"
+        " string_agg(sign, '' ORDER BY sign) = string_agg(sign, '' ORDER BY sign COLLATE \"C\")"
+        " FROM unnest(ARRAY['a', 'B', '9', '.', '_', '~', 'b.', 'bc', 'Bd']) sign"
     )
     with engine.connect() as connection, connection.begin():
-        version, commit, encoding, is_replica, collation = connection.exec_driver_sql(asked).one()
+        version, commit, encoding, is_replica, is_plain = connection.exec_driver_sql(asked).one()
     problem = {
         "its release is older than 15": version < OLDEST_SERVER,
         "its commits do not wait for the disk": commit != "on",
         f"its encoding is {encoding}, not UTF8": encoding not in {"UTF8", "SQL_ASCII"},
         "it is a replica that cannot be written": is_replica,
-        f"its database sorts by {collation}, not C": collation.partition(".")[0] not in {"C", "POSIX"},
+        "its database sorts text by a language, not by C": not is_plain,
     }
     for sentence, is_so in problem.items():
         if is_so:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     insert,
     select,
+    tuple_,
     type_coerce,
     update,
 )
@@ -128,6 +129,19 @@ class RowForm:
         every = [self.table.c[name] for name in (*self.names, "seal")]
         return select(*(type_coerce(column, STORED_AS_IS).label(column.name) for column in every))
 
+    def behind(self, row: Stored | None) -> Select[*tuple[Any, ...]]:
+        """All rows, or those behind one, in the order of primary keys."""
+        columns = [self.table.c[name] for name in self.primary_key]
+        if row is None:
+            return self.select.order_by(*columns)
+        key = [bindparam(None, row[self.names.index(name)], type_=STORED_AS_IS) for name in self.primary_key]
+        return self.select.where(tuple_(*columns) > tuple_(*key)).order_by(*columns)
+
+    @property
+    def last(self) -> Select[*tuple[Any, ...]]:
+        """The last row in the order of primary keys."""
+        return self.select.order_by(*(self.table.c[name].desc() for name in self.primary_key)).limit(1)
+
     def insert(self, dialect: Dialect) -> Bound:
         """The statement that adds one whole sealed row."""
         return self._bound("insert", dialect, lambda: insert(self.table).values(self._parameters()))
@@ -189,15 +203,19 @@ class RowForm:
             raise TamperedError(f"the row {self.name_of(row)} is not what was written", fix=FIX)
         return row
 
+    def with_truth(self, row: Stored) -> Stored:
+        """The same stored row with truth where an engine that has no such kind gave 1 and 0; its seal is the same."""
+        for at in self.booleans:
+            if row[at] is not None:
+                row[at] = bool(row[at])
+        return row
+
     def opened(self, row: Stored) -> dict[str, Any]:
         """A verified stored row as Python sees it."""
         for at in self.instants:
             if row[at] is not None:
                 row[at] = instant_of(row[at])
-        for at in self.booleans:
-            if row[at] is not None:
-                row[at] = bool(row[at])
-        return dict(zip(self.names, row, strict=True))
+        return dict(zip(self.names, self.with_truth(row), strict=True))
 
     def _plain(self, name: str, kind: type, value: object) -> object:
         """The built-in value behind a subclass: an enumeration's text, a buffer's bytes.

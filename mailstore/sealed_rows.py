@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.selectable import Select
 
@@ -161,6 +161,34 @@ class SealedRows:
         """Delete the matching rows, damaged ones too. Answers how many."""
         _require_writing(connection)
         return connection.execute(delete(table).where(where)).rowcount
+
+    def pages(
+        self, connection: Connection, table: Table, size: int, *, after: Stored | None = None
+    ) -> Iterator[list[Stored]]:
+        """Every row as it is stored, its seal behind it, verified, in the order of primary keys: for copies.
+
+        ``after``: only rows behind this one. Raises TamperedError for the first row that was edited.
+        """
+        form = self._form(table)
+        while found := connection.execute(form.behind(after).limit(size)).all():
+            page = [[*form.verified(row, self._seal), row[-1]] for row in found]
+            yield page
+            after = page[-1]
+
+    def put_copies(self, connection: Connection, table: Table, rows: Iterable[Stored]) -> None:
+        """Add rows as ``pages`` gave them, with their seals, each verified once more."""
+        _require_writing(connection)
+        form = self._form(table)
+        statement, arranged = form.insert(connection.dialect)
+        copies = [[*form.with_truth(form.verified(row, self._seal)), row[-1]] for row in rows]
+        _driven(connection, statement, [arranged(copy) for copy in copies])
+
+    def extent(self, connection: Connection, table: Table) -> tuple[int, Stored | None]:
+        """How many rows there are, and the last one in the order of primary keys, as ``pages`` gives it."""
+        form = self._form(table)
+        count = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        last = connection.execute(form.last).first()
+        return count, None if last is None else [*form.verified(last, self._seal), last[-1]]
 
     def _form(self, table: Table) -> RowForm:
         form = self._forms.get(table)

@@ -1,19 +1,52 @@
-"""What holds for all tests: a database on the session's server lives as long as the fixture that asked for it."""
+"""What holds for all tests: on which engine they run, and how long a database on the session's server lives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests import database_room
 
+ROOMS = (
+    "tests.archive_room",
+    "tests.database_room",
+    "tests.flows.outbound_practice",
+    "tests.ledger_room",
+    "tests.lived_practice",
+    "tests.portal_room",
+    "tests.records_life",
+    "tests.records_room",
+    "tests.running_practice",
+    "tests.smtp_room",
+    "tests.vault_room",
+)
+"""Whoever imports from one of these opens a database."""
+
 _long_lived: set[str] = {database_room.FURNISHED}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _opens_databases(item.getparent(pytest.Module)):
+            item.add_marker("database")
+        about_files = item.get_closest_marker("sqlite_files")
+        if about_files and database_room.IS_POSTGRESQL:
+            item.add_marker(pytest.mark.skip(reason=about_files.kwargs["reason"]))
+
+
+def _opens_databases(module: pytest.Module | None) -> bool:
+    names = vars(module.obj).values() if module else ()
+    return any(
+        (each.__name__ if isinstance(each, ModuleType) else getattr(each, "__module__", "")) in ROOMS for each in names
+    )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+    """A database that a fixture of a whole file made lives until the end; all others die with their test."""
     before = set(database_room.made())
     result = yield
     if fixturedef.scope != "function":

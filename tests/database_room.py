@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import sqlite3
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from appliance import migration
 from mailstore.database import Database, sqlite_url
@@ -35,6 +38,7 @@ IS_POSTGRESQL = ENGINE is Engine.POSTGRESQL
 ROWS = "rows.sqlite3"
 KEYSTORE = "keystore.sqlite3"
 FURNISHED = "furnished"
+TABLE_OF_KEYS = "shelved_keys" if IS_POSTGRESQL else "message_keys"
 
 _made: list[str] = []
 
@@ -65,6 +69,13 @@ def opened_keystore(directory: Path, *, engine: Engine = ENGINE) -> Keystore:
     return PostgresqlKeystore(keystore_url(directory))
 
 
+def init_words(data: Path) -> tuple[str, ...]:
+    """What ``strongroom init`` is told besides, to make a practice whose rows and keys this engine keeps."""
+    if not IS_POSTGRESQL:
+        return ()
+    return ("--database", rows_url(data, is_empty=True), "--keystore", keystore_url(data))
+
+
 def keystore_of(directory: Path, *, engine: Engine = ENGINE) -> Keystore:
     """The keystore of a directory, made at the first call."""
     try:
@@ -73,18 +84,44 @@ def keystore_of(directory: Path, *, engine: Engine = ENGINE) -> Keystore:
         return made_keystore(directory, engine=engine)
 
 
-def attack(path: Path, statement: str, *values: object, engine: Engine = ENGINE) -> list[tuple[object, ...]]:
+def copied_practice(data: Path, to: Path) -> None:
+    """A data directory that nobody has open, with its databases, once more; the copy knows nothing of the first."""
+    shutil.copytree(data, to)
+    if IS_POSTGRESQL:
+        settings = to / "strongroom.toml"
+        text = settings.read_text("utf-8")
+        for name in (ROWS, KEYSTORE):
+            copied(data / name, to / name)
+            text = text.replace(database_name(data / name), database_name(to / name))
+        settings.write_text(text, "utf-8")
+
+
+def attack(path: Path, statement: str, *values: object, engine: Engine = ENGINE) -> list[tuple[Any, ...]]:
     """Do to a database what somebody can do who has its file, or is its server's superuser; no reference binds them.
 
     A ``?`` stands for each value. Answers the rows, if the statement gives any.
     """
     if engine is Engine.SQLITE:
         with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+            if not values and ";" in statement and "TRIGGER" not in statement:
+                return raw.executescript(statement).fetchall()
             return raw.execute(statement, values).fetchall()
+    spoken = re.sub(r"\bx'([0-9a-f]*)'", r"'\\x\1'::bytea", statement)
     with postgresql_room.shared().administering(database_name(path)) as connection:
         connection.execute("SET session_replication_role = replica")
-        cursor = connection.execute(statement.replace("?", "%s").encode(), values or None)
+        cursor = connection.execute(spoken.replace("?", "%s").encode(), values or None)
         return cursor.fetchall() if cursor.description else []
+
+
+def copied(path: Path, to: Path) -> None:
+    """A database that nobody has open, once more under another path: a backup, or what somebody took away."""
+    if IS_POSTGRESQL:
+        server = postgresql_room.shared()
+        server.drop(database_name(to))
+        server.create(database_name(to), template=database_name(path))
+        _made.extend({database_name(to)}.difference(_made))
+    else:
+        shutil.copy(path, to)
 
 
 def database_name(path: Path) -> str:

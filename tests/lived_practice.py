@@ -20,7 +20,6 @@ import pyotp
 
 from appliance import archive_wiring, cli, command_sign_in, portal_wiring, store_wiring
 from appliance.data_directory import DataDirectory
-from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive.intake import Intake
 from mailstore import audit_trail
@@ -29,6 +28,7 @@ from mailstore.addresses import parse_mailbox
 from mailstore.message import Envelope, MessageId, Origin, ReceivedMessage
 from mailstore.promotion import Promotion
 from portal.front_door import Accepted
+from tests import database_room
 from tests.running_practice import LIGHT_HASHES, PASSWORD
 
 ANN, RUTH, PAUL, DESK, PAT = (
@@ -158,7 +158,8 @@ class LivedPractice:
 def founded(directory: Path, *, base: int = 47_000) -> LivedPractice:
     """A new practice with its people, and hashes that cost next to nothing."""
     practice = LivedPractice(directory / "data")
-    practice.told("init", "--practice", "Lakeside Clinic", "--domain", "clinic.example", "--loopback", str(base))
+    words = ("--practice", "Lakeside Clinic", "--domain", "clinic.example", "--loopback", str(base))
+    practice.told("init", *words, *database_room.init_words(practice.path))
     settings = practice.data.settings
     text = settings.read_text("utf-8")
     for slow, light in LIGHT_HASHES.items():

@@ -29,6 +29,7 @@ from sqlalchemy import URL
 
 ROOMY = Path("/dev/shm")  # noqa: S108 - memory, where syncing costs nothing; a directory with a random name is made in it
 ROOMY_BYTES = 4 << 30
+PREFIX = "strongroom-"
 ADMINISTRATOR = "administrator"
 OWNER = "appliance"
 BARE = "bare"
@@ -59,6 +60,7 @@ class PostgresqlServer:
     directory: Path
     port: int
     password: str = field(repr=False)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def data(self) -> Path:
@@ -101,6 +103,41 @@ class PostgresqlServer:
             row = connection.execute(asked, (database,)).fetchone()
         return 0 if row is None else int(row[0])
 
+    def start_again(self) -> None:
+        """Run the server on its files, and wait until it answers."""
+        log = (self.directory / "log").open("ab")
+        process = subprocess.Popen(
+            [_programs() / "postgres", "-D", self.data],
+            user=_unprivileged(self.directory),
+            cwd=self.directory,
+            stdout=log,
+            stderr=log,
+            preexec_fn=functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGQUIT),  # noqa: PLW1509 -- so that a killed test run leaves no server; nothing here holds a lock
+        )
+        log.close()
+        self.processes.append(process)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert process.poll() is None, (self.directory / "log").read_text("utf-8")
+            assert time.monotonic() < deadline, "the PostgreSQL server did not start"
+            time.sleep(0.05)
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the server at once, as a crash does."""
+        process = self.processes.pop()
+        process.send_signal(number)
+        process.wait(30)
+
+    def _answers(self) -> bool:
+        try:
+            with self.administering() as connection:
+                found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone()
+                if found is None:
+                    _make_owner(connection, self.password)
+        except psycopg.OperationalError:
+            return False
+        return True
+
     def _url(self, user: str, database: str, *, over_tcp: bool) -> URL:
         place: dict[str, Any] = {"host": "127.0.0.1"} if over_tcp else {"query": {"host": str(self.directory)}}
         return URL.create(
@@ -122,7 +159,9 @@ def shared() -> PostgresqlServer:
 def start(**changes: str) -> PostgresqlServer:
     """Make a cluster and start its server; both are gone when this process ends."""
     programs = _programs()
-    directory = Path(tempfile.mkdtemp(prefix="strongroom-", dir=_place()))
+    _sweep(_place())
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_place()))
+    directory.chmod(0o711)
     user = _unprivileged(directory)
     password = secrets.token_urlsafe(18)
     secret = directory / "password"
@@ -142,35 +181,15 @@ def start(**changes: str) -> PostgresqlServer:
     words += ["--encoding=UTF8", "--locale=C", "--no-sync", "--data-checksums"]
     subprocess.run(words, check=True, user=user, capture_output=True, cwd=directory)
     settings = {**SETTINGS, **changes, "unix_socket_directories": str(directory), "port": str(server.port)}
-    told = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    log = (directory / "log").open("wb")
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", server.data, *told],
-        user=user,
-        cwd=directory,
-        stdout=log,
-        stderr=log,
-        preexec_fn=functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGQUIT),  # noqa: PLW1509 -- so that a killed test run leaves no server; nothing here holds a lock
-    )
-    atexit.register(_end, process, directory, os.getpid())
-    _furnish(server, process)
-    return server
-
-
-def _furnish(server: PostgresqlServer, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with server.administering() as connection:
-                _make_owner(connection, server.password)
-            break
-        except psycopg.OperationalError:
-            assert process.poll() is None, (server.directory / "log").read_text("utf-8")
-            assert time.monotonic() < deadline, "the PostgreSQL server did not start"
-            time.sleep(0.05)
+    lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+    with (server.data / "postgresql.conf").open("a", encoding="ascii") as configuration:
+        configuration.write(lines)
+    server.start_again()
+    atexit.register(_end, server, os.getpid())
     server.command("CREATE DATABASE {} TEMPLATE template0", BARE)
     with server.administering(BARE) as connection:
         connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {}").format(sql.Identifier(OWNER)))
+    return server
 
 
 def _make_owner(connection: psycopg.Connection[Any], password: str) -> None:
@@ -205,15 +224,22 @@ def _unprivileged(directory: Path) -> int | None:
     return user
 
 
+def _sweep(place: str | None) -> None:
+    """Take away what test runs left behind that were killed."""
+    for left in Path(place or tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        number = left.name.removeprefix(PREFIX).partition("-")[0]
+        if number.isdigit() and not Path("/proc", number).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _free_port() -> int:
     with socket.socket() as tried:
         tried.bind(("127.0.0.1", 0))
         return int(tried.getsockname()[1])
 
 
-def _end(process: subprocess.Popen[bytes], directory: Path, owner: int) -> None:
+def _end(server: PostgresqlServer, owner: int) -> None:
     """Only the process that started it ends it: a forked child leaves it alone."""
     if os.getpid() == owner:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(30)
-        shutil.rmtree(directory, ignore_errors=True)
+        server.kill(signal.SIGQUIT)
+        shutil.rmtree(server.directory, ignore_errors=True)

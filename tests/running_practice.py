@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import pyotp
 
 from appliance.demo import port_base
-from tests import answered_fields
+from tests import answered_fields, database_room
 
 ROOT = Path(__file__).parents[1]
 DOMAIN = "clinic.example"
@@ -159,11 +159,12 @@ class RunningPractice:
                     pipe.close()
 
 
-def made(directory: Path, *, cooling_off_hours: int = 0) -> RunningPractice:
+def made(directory: Path, *, cooling_off_hours: int = 0, init_words: Sequence[str] = ()) -> RunningPractice:
     """Make a practice on free ports, with password hashes that cost next to nothing."""
     base = free_base()
     practice = RunningPractice(directory / "data", base)
-    practice.told("init", "--practice", "Lakeside Clinic", "--domain", DOMAIN, "--loopback", str(base))
+    words = ("--practice", "Lakeside Clinic", "--domain", DOMAIN, "--loopback", str(base))
+    practice.told("init", *words, *database_room.init_words(practice.data), *init_words)
     settings = practice.data / "strongroom.toml"
     text = settings.read_text("utf-8")
     for slow, light in LIGHT_HASHES.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailstore.message import MessageId
-from tests import lived_practice
+from tests import database_room, lived_practice
 from tests.lived_practice import ANN, PAUL, RUTH, LivedPractice, archived, taken_in
 from tests.running_practice import RunningPractice
 
@@ -107,7 +107,7 @@ def test_nobody_acts_in_the_name_of_another_who_is_signed_in_too(
 ) -> None:
     """Two people signed in on one machine: each file opens its own person's door alone."""
     practice, messages = odd
-    shutil.copytree(practice.path, tmp_path / "data")
+    database_room.copied_practice(practice.path, tmp_path / "data")
     copy = replace(practice, path=tmp_path / "data")
     files = sorted((copy.data.sessions / str(os.getuid())).iterdir())
     contents = [path.read_bytes() for path in files]
@@ -122,7 +122,7 @@ def test_directory_of_sessions_that_is_a_link_leads_nowhere(
     odd: tuple[LivedPractice, list[MessageId]], tmp_path: Path
 ) -> None:
     practice, messages = odd
-    shutil.copytree(practice.path, tmp_path / "data")
+    database_room.copied_practice(practice.path, tmp_path / "data")
     copy = replace(practice, path=tmp_path / "data")
     place = copy.data.sessions / str(os.getuid())
     place.rename(tmp_path / "elsewhere")
@@ -132,8 +132,21 @@ def test_directory_of_sessions_that_is_a_link_leads_nowhere(
     assert answer.json["error"]["code"] == "not_signed_in"
 
 
+FILES = pytest.mark.sqlite_files(reason="PostgreSQL's rows and keys lie with its server")
+
+
 @pytest.mark.parametrize(
-    "kind", ["missing", "a file", "empty", "a loop", "unreadable toml", "no keys", "no rows", "no keystore"]
+    "kind",
+    [
+        "missing",
+        "a file",
+        "empty",
+        "a loop",
+        "unreadable toml",
+        "no keys",
+        pytest.param("no rows", marks=FILES),
+        pytest.param("no keystore", marks=FILES),
+    ],
 )
 def test_hostile_data_directory_is_refused_with_a_word(
     odd: tuple[LivedPractice, list[MessageId]], tmp_path: Path, kind: str
@@ -150,7 +163,7 @@ def test_hostile_data_directory_is_refused_with_a_word(
         case "missing":
             pass
         case _:
-            shutil.copytree(practice.path, path)
+            database_room.copied_practice(practice.path, path)
     hostile = replace(practice, path=path)
     if kind == "unreadable toml":
         hostile.data.settings.write_bytes(b"\xff\x00[")
@@ -168,12 +181,13 @@ def test_hostile_data_directory_is_refused_with_a_word(
     assert kind != "no keystore" or not hostile.data.keystore.exists(), "it was made anew"
 
 
+@FILES
 @pytest.mark.parametrize("is_emptied", [False, True])
 def test_lost_rows_are_never_made_anew_by_serve(
     odd: tuple[LivedPractice, list[MessageId]], tmp_path: Path, *, is_emptied: bool
 ) -> None:
     practice, _ = odd
-    shutil.copytree(practice.path, tmp_path / "data")
+    database_room.copied_practice(practice.path, tmp_path / "data")
     rows = tmp_path / "data" / "rows.sqlite3"
     rows.unlink()
     if is_emptied:

@@ -25,7 +25,7 @@ from mailstore.actor import SYSTEM
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.wall_clock import SetClock
 from portal.account_records import AccountState
-from tests import running_practice
+from tests import database_room, running_practice
 from tests.running_practice import PASSWORD, ROOT, RunningPractice
 
 ANN, RUTH = "ann@clinic.example", "ruth@clinic.example"
@@ -45,7 +45,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> RunningPractice:
 def practice(founded: RunningPractice) -> Iterator[RunningPractice]:
     """A practice of one's own, with the same people, where another system user could get to."""
     with TemporaryDirectory() as place:
-        shutil.copytree(founded.data, Path(place) / "data")
+        database_room.copied_practice(founded.data, Path(place) / "data")
         yield RunningPractice(Path(place) / "data", founded.base, founded.people)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mailstore.key_custody import Argon2Cost, PassphraseFile
 from mailstore.key_hierarchy import BatchKey, CaptureKeyPair, fingerprint, wrap_batch_key
 from mailstore.message import MessageId
 from mailstore.sealed_format import HEADER_BYTES, open_sealed, seal
+from tests import database_room
 from tests.vault_room import RING, Vault, a_deposit
 
 KEY, CONTEXT = bytes(range(32)), ("message", "m" * 26, 1)
@@ -43,10 +42,8 @@ def test_key_substitution_a_batch_made_by_the_attacker_opens_nothing(vault: Vaul
     (message,) = vault.deposit(a_deposit())
     batch = vault.keystore.wrapped_key(message).batch
     forged = wrap_batch_key(BatchKey(os.urandom(32)), capture_public=RING.capture.public, batch=batch)
-    attacker = sqlite3.connect(vault.directory / "keystore.sqlite3")
-    with attacker:
-        attacker.execute("UPDATE batches SET wrapped = ?, sealed_for = ?", (forged, fingerprint(RING.capture.public)))
-    attacker.close()
+    statement, seal = "UPDATE batches SET wrapped = ?, sealed_for = ?", fingerprint(RING.capture.public)
+    database_room.attack(vault.directory / database_room.KEYSTORE, statement, forged, seal)
     with pytest.raises(TamperedError, match=f"message_keys/{message}"):
         vault.retrieval().content(message)
 
@@ -91,13 +88,13 @@ def test_rollback_of_the_keystore_does_not_revive_a_disposed_message(vault: Vaul
     """The keystore of yesterday is put back: the key is there again, the rows' tombstone stands."""
     (message,) = vault.deposit(a_deposit())
     vault.keystore.close()
-    shutil.copy(vault.directory / "keystore.sqlite3", tmp_path / "yesterday")
+    database_room.copied(vault.directory / database_room.KEYSTORE, tmp_path / "yesterday")
     again = Vault(vault.directory)
     again.destroy([message])
     again.close()
     for left in vault.directory.glob("keystore.sqlite3*"):
         left.unlink()
-    shutil.copy(tmp_path / "yesterday", vault.directory / "keystore.sqlite3")
+    database_room.copied(tmp_path / "yesterday", vault.directory / database_room.KEYSTORE)
     rolled_back = Vault(vault.directory)
     assert rolled_back.keystore.has_key(message)
     assert "its key is still there" in rolled_back.destruction().prove_absent(message)

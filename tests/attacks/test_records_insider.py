@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from archive.tables import disposal_items
 from archive.two_persons import NotPermittedError, SecondPersonNeededError
 from mailstore.actor import Actor, Role
 from mailstore.errors import TamperedError
+from tests import database_room
 from tests.records_room import APPROVER, COOLING_OFF, RECORDS, SCHEDULE, RecordsRoom
 
 
@@ -24,9 +24,8 @@ def room(tmp_path: Path) -> RecordsRoom:
 
 
 def by_hand(room: RecordsRoom, *statements: str) -> None:
-    with sqlite3.connect(room.directory / "rows.sqlite3") as connection:
-        for statement in statements:
-            connection.execute(statement)
+    for statement in statements:
+        database_room.attack(room.directory / database_room.ROWS, statement)
 
 
 def refused(run: Callable[[], RunOutcome]) -> None:
@@ -85,8 +84,7 @@ def test_record_swapped_into_the_set_after_approval_lives(room: RecordsRoom) -> 
     room.put_in_force()
     approved, other = room.receive(), room.receive("invoice")
     disposal = room.approved()
-    with sqlite3.connect(room.directory / "rows.sqlite3") as connection:
-        connection.execute("UPDATE disposal_items SET message = ?", (other,))
+    database_room.attack(room.directory / database_room.ROWS, "UPDATE disposal_items SET message = ?", other)
     refused(lambda: room.desk.disposal_run.run(RECORDS, disposal))
     assert room.is_alive(approved)
     assert room.is_alive(other)
@@ -119,14 +117,14 @@ def test_schedule_put_in_force_by_hand_destroys_nothing(room: RecordsRoom) -> No
 
 def test_older_shorter_schedule_rolled_back_with_its_good_seal_destroys_nothing(room: RecordsRoom) -> None:
     room.put_in_force(SCHEDULE.replace("10 years", "0 days"))
-    with sqlite3.connect(room.directory / "rows.sqlite3") as connection:
-        before = connection.execute("SELECT * FROM schedules").fetchall()
+    rows = room.directory / database_room.ROWS
+    before = database_room.attack(rows, "SELECT * FROM schedules")
     room.put_in_force()
     message = room.receive("invoice")
-    with sqlite3.connect(room.directory / "rows.sqlite3") as connection:
-        connection.execute("DELETE FROM schedules")
-        marks = ",".join("?" * len(before[0]))
-        connection.executemany(f"INSERT INTO schedules VALUES ({marks})", before)  # noqa: S608  # question marks only
+    database_room.attack(rows, "DELETE FROM schedules")
+    marks = ",".join("?" * len(before[0]))
+    for row in before:
+        database_room.attack(rows, f"INSERT INTO schedules VALUES ({marks})", *row)  # noqa: S608  # question marks only
     with pytest.raises(TamperedError):
         room.desk.disposals.propose(RECORDS)
     assert room.is_alive(message)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from mailstore.audit_tree import Checkpoint, Frontier, audit_public_key, checkpo
 from mailstore.database import Database
 from mailstore.errors import DuplicateRowError, TamperedError
 from mailstore.tables import audit_entries, audit_state
+from tests import database_room
 from tests.ledger_room import FILE_NAME, NOW, created, opened
 
 SEED = b"s" * 32
@@ -41,8 +41,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(template: Path, tmp_path: Path) -> Path:
-    for name in (FILE_NAME, "checkpoints.jsonl"):
-        shutil.copy(template / name, tmp_path / name)
+    database_room.copied(template / FILE_NAME, tmp_path / FILE_NAME)
+    shutil.copy(template / "checkpoints.jsonl", tmp_path / "checkpoints.jsonl")
     return tmp_path
 
 
@@ -58,9 +58,7 @@ def report(database: Database, place: Path) -> AuditReport:
 
 
 def edit(place: Path, statement: str) -> None:
-    raw = sqlite3.connect(place / FILE_NAME, isolation_level=None)
-    raw.executescript(statement)
-    raw.close()
+    database_room.attack(place / FILE_NAME, statement)
 
 
 def checkpoints(place: Path) -> list[Checkpoint]:
@@ -80,7 +78,7 @@ def test_untouched_log_holds(database: Database, place: Path) -> None:
 @pytest.mark.parametrize("column", ["at", "actor", "event", "object", "detail", "leaf", "seal"])
 @pytest.mark.parametrize("sequence", [0, 17, SIZE - 1])
 def test_edited_entry_is_the_first_bad_one(database: Database, place: Path, column: str, sequence: int) -> None:
-    edit(place, f"UPDATE audit_entries SET {column} = x'00' WHERE sequence = {sequence}")  # noqa: S608 -- our own words
+    edit(place, f"UPDATE audit_entries SET {column} = '0' WHERE sequence = {sequence}")  # noqa: S608 -- our own words
     found = report(database, place)
     assert found.first_bad is not None
     assert found.first_bad.sequence == sequence

@@ -28,6 +28,7 @@ from mailstore.sealed_format import open_sealed
 from tests import lived_practice
 from tests.lived_practice import CANARIES, DOOMED, RUTH, LivedPractice, actor, archived, checkpoint, disposed, taken_in
 
+pytestmark = pytest.mark.sqlite_files(reason="it searches files; for PostgreSQL see test_keystore_postgresql")
 DATA_PARTS = ("rows.sqlite3", "objects", "spool", "audit", "log", "certificates", "index")
 """What a copy of the data holds: no keys. The index is there although it belongs into no backup."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from mailstore.message import AccountId
 from mailstore.outbox import Kind
 from mailstore.sealed_rows import DamagedRow
 from mailstore.tables import METADATA
+from tests import database_room
 from tests.ledger_room import FILE_NAME, NOW, created, message, new_id, opened, recipient
 
 TABLES = list(METADATA.sorted_tables)
@@ -48,24 +47,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(template: Path, tmp_path: Path) -> Iterator[Database]:
-    shutil.copy(template / FILE_NAME, tmp_path / FILE_NAME)
+    database_room.copied(template / FILE_NAME, tmp_path / FILE_NAME)
     made = opened(tmp_path)
     yield made
     made.dispose()
 
 
-def edit(tmp_path: Path, work: Callable[[sqlite3.Connection], object]) -> None:
-    raw = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
-    raw.execute("PRAGMA foreign_keys=OFF")
-    work(raw)
-    raw.close()
+def edit(tmp_path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    return database_room.attack(tmp_path / FILE_NAME, statement, *values)
 
 
 def other_value(value: Any) -> Any:
     """The same kind of value, changed as little as can be."""
     match value:
         case None:
-            return 0
+            return "0"
+        case bool():
+            return not value
         case int():
             return value + 7
         case str():
@@ -85,15 +83,12 @@ def test_one_changed_value_in_any_column_of_any_table_is_refused(
 ) -> None:
     read_all(database, table)
 
-    def change(raw: sqlite3.Connection) -> None:
-        keys = [key.name for key in table.primary_key.columns]
-        names = ", ".join(f'"{name}"' for name in (column, *keys))
-        value, *found = raw.execute(f'SELECT {names} FROM "{table.name}"').fetchone()  # noqa: S608 -- our own names
-        where = " AND ".join(f'"{name}" = ?' for name in keys)
-        statement = f'UPDATE "{table.name}" SET "{column}" = ? WHERE {where}'  # noqa: S608 -- as above
-        assert raw.execute(statement, (other_value(value), *found)).rowcount == 1
-
-    edit(tmp_path, change)
+    keys = [key.name for key in table.primary_key.columns]
+    names = ", ".join(f'"{name}"' for name in (column, *keys))
+    value, *found = edit(tmp_path, f'SELECT {names} FROM "{table.name}"')[0]  # noqa: S608 -- our own names
+    where = " AND ".join(f'"{name}" = ?' for name in keys)
+    statement = f'UPDATE "{table.name}" SET "{column}" = ? WHERE {where} RETURNING 1'  # noqa: S608 -- as above
+    assert edit(tmp_path, statement, other_value(value), *found) == [(1,)]
     with pytest.raises(TamperedError, match=rf"{table.name}\("):
         read_all(database, table)
 
@@ -109,19 +104,24 @@ def test_one_changed_value_in_any_column_of_any_table_is_refused(
         "UPDATE recipients SET seal = (SELECT seal FROM messages LIMIT 1)",
         "UPDATE recipients SET seal = x''",
         "UPDATE recipients SET seal = substr(seal, 1, 15)",
-        "UPDATE recipients SET seal = CAST(seal AS TEXT)",
-        "UPDATE recipients SET attempts = 'many'",
-        "UPDATE recipients SET changed_at = 'yesterday'",
-        "UPDATE recipients SET changed_at = 1e300",
         "UPDATE recipients SET changed_at = 9223372036854775807",
-        "UPDATE recipients SET state = CAST(x'ff' AS TEXT)",
-        "UPDATE recipients SET state = x'ff'",
+        *(
+            pytest.param(each, marks=pytest.mark.sqlite_files(reason="columns of PostgreSQL hold their own kind only"))
+            for each in (
+                "UPDATE recipients SET seal = CAST(seal AS TEXT)",
+                "UPDATE recipients SET attempts = 'many'",
+                "UPDATE recipients SET changed_at = 'yesterday'",
+                "UPDATE recipients SET changed_at = 1e300",
+                "UPDATE recipients SET state = CAST(x'ff' AS TEXT)",
+                "UPDATE recipients SET state = x'ff'",
+            )
+        ),
     ],
 )
 def test_row_made_of_other_rows_or_of_other_kinds_is_refused(
     database: Database, tmp_path: Path, statement: str
 ) -> None:
-    edit(tmp_path, lambda raw: raw.executescript(statement))
+    edit(tmp_path, statement)
     with pytest.raises(TamperedError):
         read_all(database, METADATA.tables["recipients"])
 
@@ -135,11 +135,8 @@ def inboxes(database: Database) -> list[MailboxEntry]:
 def test_entry_put_into_another_mailbox_is_refused(database: Database, tmp_path: Path) -> None:
     assert len(inboxes(database)) == 2
 
-    def swap(raw: sqlite3.Connection) -> None:
-        (one, other) = raw.execute("SELECT id FROM mailboxes").fetchall()
-        raw.execute("UPDATE mailbox_entries SET mailbox = ? WHERE mailbox = ?", (one[0], other[0]))
-
-    edit(tmp_path, swap)
+    (one, other) = edit(tmp_path, "SELECT id FROM mailboxes")
+    edit(tmp_path, "UPDATE mailbox_entries SET mailbox = ? WHERE mailbox = ?", one[0], other[0])
     with pytest.raises(TamperedError, match="mailbox_entries"):
         inboxes(database)
 
@@ -147,18 +144,15 @@ def test_entry_put_into_another_mailbox_is_refused(database: Database, tmp_path:
 def test_made_up_row_is_refused(database: Database, tmp_path: Path) -> None:
     edit(
         tmp_path,
-        lambda raw: raw.execute(
-            "INSERT INTO outbox (id, kind, not_before, attempts, claimable_at, seal)"
-            " VALUES (99, 'deliver', 0, 0, 0, ?)",
-            (os.urandom(16),),
-        ),
+        "INSERT INTO outbox (id, kind, not_before, attempts, claimable_at, seal) VALUES (99, 'deliver', 0, 0, 0, ?)",
+        os.urandom(16),
     )
     with pytest.raises(TamperedError, match=r"outbox\(id=99\)"):
         read_all(database, METADATA.tables["outbox"])
 
 
 def test_every_edited_row_is_named_by_the_check(database: Database, tmp_path: Path) -> None:
-    edit(tmp_path, lambda raw: raw.execute("UPDATE outbox SET attempts = 9"))
+    edit(tmp_path, "UPDATE outbox SET attempts = 9")
     with database.read() as connection:
         found = list(database.rows.examine(connection, METADATA.tables["outbox"]))
     assert found == [DamagedRow("outbox(id=1)"), DamagedRow("outbox(id=2)")]

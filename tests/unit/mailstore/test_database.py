@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -17,8 +16,10 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table
 from mailstore.database import Database
 from mailstore.errors import DuplicateRowError, StorageUnavailableError, TamperedError
 from mailstore.tables import number_column, seal_column
+from tests import database_room
 from tests.ledger_room import FILE_NAME, created, opened
 
+FILES = pytest.mark.sqlite_files(reason="about files and settings of SQLite; see test_database_postgresql")
 METADATA = MetaData()
 pieces = Table(
     "pieces",
@@ -54,6 +55,7 @@ def words(database: Database) -> list[str]:
         return [row["word"] for row in database.rows.select(connection, pieces, order_by=pieces.c.id)]
 
 
+@FILES
 def test_every_connection_is_durable_and_leaves_no_remnants(database: Database) -> None:
     wanted = {
         "journal_mode": "wal",
@@ -70,6 +72,7 @@ def test_every_connection_is_durable_and_leaves_no_remnants(database: Database) 
             assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted} == wanted
 
 
+@FILES
 def test_database_file_is_for_its_owner_only(database: Database, tmp_path: Path) -> None:
     put(database, "a")
     for path in tmp_path.glob(f"{FILE_NAME}*"):
@@ -148,6 +151,7 @@ import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table
 from tests.unit.mailstore.test_database import put
+from tests import database_room
 from tests.ledger_room import opened
 database = opened(Path(sys.argv[1]))
 for number in range(25):
@@ -187,6 +191,7 @@ def test_error_says_nothing_of_the_values(database: Database) -> None:
     assert "kanarienvogel" not in "".join(chain)
 
 
+@FILES
 def test_full_disk_is_our_own_fault_and_passes(tmp_path: Path) -> None:
     """A real limit on the file size (setrlimit(2)) in a child process: the commit fails, the next one succeeds."""
     database = created(tmp_path)
@@ -216,17 +221,20 @@ def _child_of_full_disk(directory: Path) -> int:
     return 1
 
 
+@FILES
 def test_directory_that_is_gone_is_our_own_fault(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailableError):
         opened(tmp_path / "nowhere")
 
 
+@FILES
 def test_something_else_is_not_taken_for_a_database(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"From nobody\n" * 1_000)
     with pytest.raises(TamperedError):
         opened(tmp_path)
 
 
+@FILES
 def test_overwritten_page_is_noticed(database: Database, tmp_path: Path) -> None:
     for number in range(50):
         put(database, f"w{number}", os.urandom(500))
@@ -241,9 +249,7 @@ def test_overwritten_page_is_noticed(database: Database, tmp_path: Path) -> None
 
 
 def test_table_that_was_dropped_is_noticed(database: Database, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / FILE_NAME) as raw:
-        raw.execute("DROP TABLE pieces")
-    raw.close()
+    database_room.attack(tmp_path / FILE_NAME, "DROP TABLE pieces")
     with pytest.raises(TamperedError):
         words(database)
 
@@ -251,19 +257,20 @@ def test_table_that_was_dropped_is_noticed(database: Database, tmp_path: Path) -
 @pytest.mark.parametrize(
     "planted",
     [
-        "CREATE TRIGGER quiet AFTER INSERT ON audit_entries BEGIN DELETE FROM audit_entries; END",
+        pytest.param(
+            "CREATE TRIGGER quiet AFTER INSERT ON audit_entries BEGIN DELETE FROM audit_entries; END", marks=FILES
+        ),
         "CREATE VIEW planted AS SELECT 1",
     ],
 )
 def test_planted_trigger_or_view_is_refused(database: Database, tmp_path: Path, planted: str) -> None:
     database.dispose()
-    with sqlite3.connect(tmp_path / FILE_NAME) as raw:
-        raw.execute(planted)
-    raw.close()
+    database_room.attack(tmp_path / FILE_NAME, planted)
     with pytest.raises(TamperedError, match="not ours"):
         opened(tmp_path)
 
 
+@FILES
 def test_deleted_row_is_in_no_file_once_the_journal_is_truncated(database: Database, tmp_path: Path) -> None:
     canary = os.urandom(700)
     for number in range(40):
@@ -275,6 +282,7 @@ def test_deleted_row_is_in_no_file_once_the_journal_is_truncated(database: Datab
     assert all(canary[:40] not in path.read_bytes() for path in tmp_path.iterdir())
 
 
+@FILES
 def test_journal_held_by_a_reader_is_reported(database: Database) -> None:
     put(database, "a")
     with database.read() as reader:
@@ -287,12 +295,11 @@ def test_journal_held_by_a_reader_is_reported(database: Database) -> None:
 
 def test_sound_database_has_no_problems_and_a_lost_reference_is_one(database: Database, tmp_path: Path) -> None:
     assert database.problems() == []
-    with sqlite3.connect(tmp_path / FILE_NAME) as raw:
-        raw.execute("INSERT INTO mailbox_addresses VALUES (x'00', 'nobody', x'00')")
-    raw.close()
+    database_room.attack(tmp_path / FILE_NAME, "INSERT INTO mailbox_addresses VALUES (x'00', 'nobody', x'00')")
     assert database.problems() == ["a row of mailbox_addresses names a row of mailboxes that is not there"]
 
 
+@FILES
 def test_more_readers_than_connections_are_told_to_come_back(database: Database) -> None:
     held = []
     try:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from mailstore.mailboxes import Folder
 from mailstore.row_form import RowForm, encoded
 from mailstore.sealed_rows import DamagedRow, SealedRows, rows_of
 from mailstore.tables import Instant, number_column, seal_column
+from tests import database_room
 from tests.ledger_room import FILE_NAME, NOW, created, opened
 
 METADATA = MetaData()
@@ -55,9 +55,7 @@ def everything(database: Database, table: Table = things) -> list[Any]:
 
 
 def edit(tmp_path: Path, statement: str) -> None:
-    with sqlite3.connect(tmp_path / FILE_NAME) as raw:
-        raw.execute(statement)
-    raw.close()
+    database_room.attack(tmp_path / FILE_NAME, statement)
 
 
 def test_row_comes_back_as_it_went_in(database: Database) -> None:

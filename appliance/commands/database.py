@@ -1,0 +1,47 @@
+"""``strongroom database``: where rows and keys are kept."""
+
+from __future__ import annotations
+
+import sys
+
+from appliance import database_move, database_wiring, front_door_wiring, process_file, wiring
+from appliance.command_call import Call, Outcome, facts
+from appliance.settings import DatabaseSettings, KeystoreSettings
+from mailstore import key_custody
+
+
+def move(call: Call) -> Outcome:
+    """Move the rows to PostgreSQL, and the keys if asked. Say it again to go on with a move that was cut off."""
+    data, arguments = call.data, call.arguments
+    settings = front_door_wiring.settings_of(data)
+    secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    target = DatabaseSettings(url=arguments.to)
+    keys = KeystoreSettings(url=arguments.keystore_to or "")
+    with process_file.held(data):
+        ring = key_custody.unlock(data.keys, secret)
+        wiring.prove(data, ring)
+        moved = database_move.Move(data, settings, ring, _tell).run(
+            target, keys, now=call.clock.now(), erases=arguments.erase
+        )
+    fields = {
+        "moved": moved.rows,
+        "verified": moved.verified,
+        "tables": moved.tables,
+        "keys": moved.keys,
+        "database": database_wiring.shown(target),
+        "old_rows": str(moved.old_rows) if moved.old_rows else None,
+    }
+    return Outcome(fields, facts(fields) + _advice(is_kept=moved.old_rows is not None))
+
+
+def _tell(what: str, count: int) -> None:
+    sys.stderr.write(f"{what}: {count}\n")
+
+
+def _advice(*, is_kept: bool) -> str:
+    if not is_kept:
+        return ""
+    return (
+        "\n\nThe old rows lie in the file named above: sealed, but with ids, times and states that later disposals"
+        "\nwill not reach. Remove the file once the practice runs well."
+    )
