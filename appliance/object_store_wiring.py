@@ -10,11 +10,13 @@ from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from mailstore import object_store_url
-from mailstore.errors import StorageUnavailableError
+from mailstore.errors import StorageUnavailableError, StrongroomError
 from mailstore.guard_work import GuardWork
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
+from mailstore.time_witnesses import OBJECT_STORE, dated
+from mailstore.trusted_time import Witness
 
 if TYPE_CHECKING:
     from mailstore.s3_bucket import S3Bucket
@@ -65,6 +67,21 @@ def bucket(data: DataDirectory, settings: Settings) -> S3Bucket:
         ca_file=Path(told.ca_file) if told.ca_file else None,
         limits=Limits(connections=told.connections, silence_seconds=told.silence_seconds),
     )
+
+
+def time_witness(data: DataDirectory, settings: Settings) -> tuple[Witness, ...]:
+    """What time the object store says it is: another machine that proved its name. One on this machine says nothing.
+
+    Asks the server; nothing when it does not answer.
+    """
+    url = object_store_url.parsed(settings.object_store.url) if settings.object_store.url else None
+    if url is None or not url.is_tls or url.is_on_this_machine:
+        return ()
+    try:
+        answer = bucket(data, settings).request("GET", None, query={"location": ""})
+    except StrongroomError:
+        return ()
+    return dated(OBJECT_STORE, answer.headers.get("Date"))
 
 
 def remembered(data: DataDirectory, settings: Settings) -> Probe | None:

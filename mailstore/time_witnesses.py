@@ -11,6 +11,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,6 +20,7 @@ from mailstore.trusted_time import Reading, Witness
 from mailstore.wall_clock import Clock, SetClock
 
 KERNEL: Final = "kernel"
+OBJECT_STORE: Final = "object_store"
 
 _STA_UNSYNC: Final = 0x0040
 _STA_NANO: Final = 0x2000
@@ -66,6 +68,15 @@ def kernel_witness() -> tuple[Witness, ...]:
         return ()
     fraction = timedelta(microseconds=told.fraction // 1000 if told.status & _STA_NANO else told.fraction)
     return (Witness(KERNEL, datetime.fromtimestamp(told.seconds, UTC) + fraction),)
+
+
+def dated(name: str, date: str | None) -> tuple[Witness, ...]:
+    """What the ``Date`` field of an answer says (RFC 9110 section 6.6.1); nothing when it says nothing sensible."""
+    try:
+        at = parsedate_to_datetime(date or "")
+    except (TypeError, ValueError):
+        return ()
+    return (Witness(name, at.astimezone(UTC)),) if at.tzinfo is not None else ()
 
 
 class ThisMachine:

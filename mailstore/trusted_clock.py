@@ -6,7 +6,8 @@ the clock says. Every answer is made of a fresh reading of the machine; only ``k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -22,7 +23,7 @@ from mailstore.message import AccountId
 from mailstore.sealed_rows import SealedRow, rows_of
 from mailstore.tables import trusted_time as table
 from mailstore.time_witnesses import Machine
-from mailstore.trusted_time import Claim, Frozen, Judgement, Known, Reading, Trusted
+from mailstore.trusted_time import Claim, Frozen, Judgement, Known, Reading, Trusted, Witness
 
 ROW_ID: Final = 1
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -81,14 +82,16 @@ class TrustedClock:
         except StrongroomError:
             return wall
 
-    def keep(self) -> Judgement:
+    def keep(self, others: Iterable[Witness] = ()) -> Judgement:
         """Keep what is known now, so that the counting goes on from here after a restart; the worker's duty.
 
-        The audit log hears when the time was frozen, and when it is trusted again.
+        ``others`` are witnesses that were asked just now over the network. The audit log hears when the time was
+        frozen, and when it is trusted again.
         """
         with self._database.write() as connection:
             self.begin(connection)
             reading = self._machine.reading()
+            reading = replace(reading, witnesses=(*reading.witnesses, *others))
             before = self._known(connection, reading)
             judgement, known = trusted_time.judged(before, reading), trusted_time.kept(before, reading)
             self._write(connection, known)

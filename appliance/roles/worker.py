@@ -121,7 +121,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     for duty in duties:
         duty.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
-    _keep_time(appliance)
+    appliance.trusted_clock.keep()
     _checkpoint(appliance, after=timedelta(0))
 
 
@@ -186,7 +186,7 @@ def _scrub(scrub: Scrub) -> None:
 
 def _keep_time(appliance: Appliance) -> None:
     """Keep what is known of the time; while it is in doubt nothing expires (``mailstore.trusted_clock``)."""
-    judgement = appliance.trusted_clock.keep()
+    judgement = appliance.trusted_clock.keep(object_store_wiring.time_witness(appliance.data, appliance.settings))
     if isinstance(judgement, Frozen):
         logger.warning("time in doubt", extra={"doubt": judgement.doubt.value, "since": judgement.since.isoformat()})
 

@@ -11,7 +11,7 @@ from mailstore.errors import RefusedError, TamperedError
 from mailstore.message import AccountId
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import trusted_time as table
-from mailstore.time_witnesses import ThisMachine
+from mailstore.time_witnesses import ThisMachine, dated
 from mailstore.trusted_clock import BEGUN, CLAIMED, CONFIRMED, FROZEN, RESUMED, TrustedClock
 from mailstore.trusted_time import Doubt, Frozen, Judgement, Trusted, Witness
 from mailstore.wall_clock import SystemClock
@@ -92,6 +92,15 @@ def test_word_of_who_may_not_complete_waits_for_another(vault: Vault) -> None:
 def test_trusted_clock_cannot_be_confirmed(vault: Vault) -> None:
     with pytest.raises(RefusedError, match="nothing to confirm"):
         vault.trusted_clock.confirm(RUTH, may_complete=True)
+
+
+def test_answer_of_another_server_is_a_witness_and_nonsense_is_none(vault: Vault) -> None:
+    assert dated("store", "Wed, 04 Mar 2026 05:06:07 GMT") == (Witness("store", NOW.replace(microsecond=0)),)
+    assert [dated("store", date) for date in (None, "", "yesterday", "Wed, 04 Mar 2026 05:06:07 -0000")] == [()] * 4
+    vault.machine.restart(clock_gains=30 * DAY)
+    assert isinstance(vault.trusted_clock.keep(dated("store", "Wed, 04 Mar 2026 05:06:07 GMT")), Frozen)
+    assert isinstance(vault.trusted_clock.keep(dated("store", "Fri, 03 Apr 2026 05:06:07 GMT")), Trusted)
+    assert judged(vault) == Trusted(NOW.replace(microsecond=0) + 30 * DAY)
 
 
 def test_row_that_was_taken_away_is_not_begun_anew_with_another_time(vault: Vault) -> None:
