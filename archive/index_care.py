@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 from archive import archive_records
 from archive.intake import Intake, Progress
+from archive.sealed_index_storage import TOUCHED_BY_COMMITS
 from archive.search_index import IndexOutdatedError, SearchIndex
 from mailstore import durable_file
 from mailstore.database import Database
@@ -43,6 +45,14 @@ class RebuildProgress:
 
     done: int
     total: int
+
+
+class _Seen(NamedTuple):
+    """A file as it was looked at. Nobody sets back the time of its last change (``st_ctime`` in inode(7))."""
+
+    name: str
+    size: int
+    changed_at: int
 
 
 class RebuildMark:
@@ -132,7 +142,8 @@ class IndexCare:
         self._directory = directory
         self._mark = mark
         self._is_unfinished = True
-        self._whole: frozenset[tuple[str, int, int]] | None = None
+        self._whole: frozenset[_Seen] | None = None
+        self._index: SearchIndex | None = None
         self._stopping = Event()
 
     def tend(self) -> str:
@@ -143,7 +154,7 @@ class IndexCare:
         files = self._files()
         if self._mark.progress() is not None or (files == self._whole and not self._is_unfinished):
             return ""
-        if self._problem() and (problem := self._problem()):  # twice: a busy index may change while it is looked at
+        if self._problem(files) and (problem := self._problem(files)):  # twice: a busy index may change meanwhile
             self.rebuild()
             return problem
         self._finish()
@@ -162,8 +173,19 @@ class IndexCare:
         """End a rebuild that is under way, soon; the next ``tend`` goes on with it."""
         self._stopping.set()
 
-    def _problem(self) -> str:
-        return problem_of(self._database, self._opened())
+    def _problem(self, files: frozenset[_Seen]) -> str:
+        """As ``problem_of``. Of an index that was whole, only files that came since are read."""
+        index = self._index if self._index is not None and not self._is_changed(files) else self._opened()
+        problem = problem_of(self._database, index)
+        self._index = None if problem else index
+        return problem
+
+    def _is_changed(self, files: frozenset[_Seen]) -> bool:
+        """True when a file that is written once is another than it was, or files come and go without a commit."""
+        before = self._whole or frozenset()
+        known = {each.name for each in before} - TOUCHED_BY_COMMITS
+        is_committed = any(each.name in TOUCHED_BY_COMMITS for each in files - before)
+        return not is_committed or any(each.name in known for each in files - before)
 
     def _finish(self) -> None:
         """Put into the index what a rebuild that was cut off left out."""
@@ -180,9 +202,9 @@ class IndexCare:
 
         return told
 
-    def _files(self) -> frozenset[tuple[str, int, int]]:
+    def _files(self) -> frozenset[_Seen]:
         try:
             found = [(path.name, path.stat()) for path in self._directory.iterdir()]
         except OSError as error:
             raise StorageUnavailableError("the index directory changes or cannot be read") from error
-        return frozenset((name, told.st_size, told.st_mtime_ns) for name, told in found)
+        return frozenset(_Seen(name, told.st_size, told.st_ctime_ns) for name, told in found)

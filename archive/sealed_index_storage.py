@@ -37,6 +37,9 @@ _SALT_BYTES = 32
 _HEAD_BYTES = len(_MAGIC) + _SALT_BYTES
 _MANIFEST = "manifest.sealed"
 _LOCK = "lock"
+TOUCHED_BY_COMMITS = frozenset({_MANIFEST, _LOCK})
+"""All other files are written once and never changed."""
+
 _LOCK_PAUSE_SECONDS = 0.02
 _TRIES = 5
 _CHUNKS_OF_A_WRITER = 16

@@ -120,6 +120,47 @@ def test_damaged_index_is_made_anew_by_itself_with_the_same_answers(
     assert archive.rebuilds() == 1
 
 
+@pytest.mark.parametrize("damage", [one_byte_changed, one_file_gone, everything_gone])
+def test_damage_is_noticed_by_a_care_that_has_followed_commits(
+    archive: Archive, damage: Callable[[Archive], None]
+) -> None:
+    """What it read already it does not read again, so it must see by the files that they are others."""
+    care = archive.care()
+    assert care.tend() == ""
+    later = archive.room.receive("letter later", is_captured=False)
+    archive.intake.capture(later)
+    archive.intake.index([later])
+    assert care.tend() == ""
+    damage(archive)
+    assert care.tend() != ""
+    assert later in archive.found()
+    assert care.tend() == ""
+
+
+def test_files_that_were_found_whole_are_not_read_again_after_a_commit(archive: Archive) -> None:
+    opened: list[SearchIndex] = []
+
+    def opening() -> SearchIndex:
+        opened.append(archive.opened())
+        return opened[-1]
+
+    care = IndexCare(
+        database=archive.room.vault.database,
+        intake=archive.intake,
+        opened=opening,
+        directory=archive.files,
+        mark=archive.mark,
+    )
+    assert care.tend() == ""
+    for number in range(3):
+        message = archive.room.receive(f"letter of the evening {number}", is_captured=False)
+        archive.intake.capture(message)
+        archive.intake.index([message])
+        assert care.tend() == ""
+    assert len(opened) == 1
+    assert opened[0].document_count() == 8
+
+
 def test_whole_index_is_left_alone(archive: Archive) -> None:
     care = archive.care()
     for _ in range(3):
