@@ -20,9 +20,11 @@ def remove_all(bucket: S3Bucket, name: str) -> None:
     """
     for version in bucket.versions(name):
         _remove_version(bucket, name, version.version_id or "null")
-    for upload in bucket.unfinished_uploads(name):
-        bucket.request("DELETE", name, query={"uploadId": upload})
-    if bucket.versions(name) or bucket.unfinished_uploads(name):
+    if uploads := bucket.unfinished_uploads(name):
+        for upload in uploads:
+            bucket.request("DELETE", name, query={"uploadId": upload}, expects=(404,))
+        uploads = bucket.unfinished_uploads(name)
+    if uploads or bucket.versions(name):
         raise StorageUnavailableError(
             f"the object store still holds {name} after its removal", fix="look into the object store's own log"
         )
