@@ -8,6 +8,7 @@ from datetime import datetime
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditEntry
 from mailstore.database import Database
+from mailstore.errors import NotFoundError
 from mailstore.message import MessageId, RecipientState, Route, StoredRecipient
 from mailstore.retrieval import Retrieval
 
@@ -50,7 +51,10 @@ class MessageTrace:
 
     def trace(self, message: MessageId) -> Trace:
         """The whole trace. Raises ``NotFoundError``, ``DestroyedError`` and ``TamperedError`` as retrieval does."""
-        recipients = tuple(_recipient(each) for each in self._retrieval.recipients(message))
+        try:
+            recipients = tuple(_recipient(each) for each in self._retrieval.recipients(message))
+        except NotFoundError:
+            raise NotFoundError("no such message", fix="say the 26 characters that a list shows as its id") from None
         with self._database.read() as connection:
             entries = audit_trail.about(connection, message)
         return Trace(recipients, tuple(_event(entry) for entry in entries))

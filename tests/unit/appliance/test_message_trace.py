@@ -40,5 +40,9 @@ def test_events_name_nobody(tmp_path: Path) -> None:
 
 
 def test_a_message_that_was_never_ours_has_no_trace(tmp_path: Path) -> None:
-    with practice(tmp_path) as house, pytest.raises(NotFoundError):
-        MessageTrace(house.database, house.retrieval).trace(MessageId("a" * 26))
+    with practice(tmp_path) as house:
+        for strange in ("a" * 26, "", "b" * 100_000, "a\x1b[31m"):
+            with pytest.raises(NotFoundError) as refused:
+                MessageTrace(house.database, house.retrieval).trace(MessageId(strange))
+            assert refused.value.message == "no such message", "what was asked for is not echoed"
+            assert refused.value.fix
