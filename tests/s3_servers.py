@@ -42,6 +42,9 @@ class S3Server:
     access_key: str = field(default_factory=lambda: secrets.token_hex(10))
     secret_key: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
     process: subprocess.Popen[bytes] | None = None
+    certificates: Path | None = None
+    """A folder with ``public.crt`` and ``private.key``: then it speaks TLS alone."""
+
     sockets: list[Path] = field(default_factory=list)
     """What SeaweedFS leaves in the folder for temporary files, whatever it is told."""
 
@@ -103,6 +106,9 @@ class S3Server:
     def _answers(self) -> bool:
         """Ready when it can be asked for a bucket with our keys."""
         try:
+            if self.certificates:
+                socket.create_connection(("127.0.0.1", self.port), 5).close()
+                return True
             urllib.request.urlopen(f"http://127.0.0.1:{self.port}{_READY_PATHS[self.kind]}", timeout=5).close()
         except urllib.error.HTTPError as error:
             return self.kind == "seaweedfs" and error.code == 403
@@ -148,8 +154,10 @@ def _started(server: S3Server) -> S3Server:
 def _minio(server: S3Server) -> tuple[list[str], dict[str, str]]:
     assert MINIO.exists(), f"{MINIO} is not there: run `make minio`"
     keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
+    tls = ["--certs-dir", str(server.certificates)] if server.certificates else []
+    address = f"127.0.0.1:{server.port}"
     return (
-        [str(MINIO), "server", "--quiet", "--address", f"127.0.0.1:{server.port}", str(server.directory / "data")],
+        [str(MINIO), "server", "--quiet", *tls, "--address", address, str(server.directory / "data")],
         {**keys, "MINIO_UPDATE": "off", "MINIO_BROWSER": "off", "MINIO_CI_CD": "1"},
     )
 
