@@ -260,7 +260,7 @@ class Depositor:
         now = self._clock.now()
         if not self._keystore.has_keys([each.message for each in group]):
             raise StorageUnavailableError("the keys were swept away before the rows came")
-        threads = _Threads(connection, self._keys.lookup_key, group)
+        threads = _Threads(connection, self._keys.lookup_key)
         rows = [
             self._row(each, place, threads.joined_by(each.message, each.deposit.summary), now)
             for each, place in zip(group, places, strict=True)
@@ -312,20 +312,23 @@ class _Thread:
 class _Threads:
     """Which conversation each message of a group belongs to; a group may hold a message and its answer."""
 
-    def __init__(self, connection: Connection, lookup_key: bytes, group: Sequence[_Sealed]) -> None:
+    def __init__(self, connection: Connection, lookup_key: bytes) -> None:
+        self._connection = connection
         self._lookup_key = lookup_key
-        referred = [index for each in group for index in self._referred(each.deposit.summary)]
-        self._known = message_records.conversations_of(connection, referred) if referred else {}
+        self._group: dict[bytes, str] = {}
 
     def joined_by(self, message: MessageId, summary: MessageSummary) -> _Thread:
         """The conversation of the nearest message that this one refers to and we hold; else one of its own."""
-        referred = self._referred(summary)
-        conversation = next((self._known[index] for index in referred if index in self._known), message)
+        referred = map(self._conversation_of, self._referred(summary))
+        conversation = next((found for found in referred if found is not None), message)
         own = summary.header_message_id
         index = header_id_index(self._lookup_key, own) if own else None
         if index is not None:
-            self._known.setdefault(index, conversation)
+            self._group.setdefault(index, conversation)
         return _Thread(conversation, index)
+
+    def _conversation_of(self, index: bytes) -> str | None:
+        return message_records.conversation_of(self._connection, index) or self._group.get(index)
 
     def _referred(self, summary: MessageSummary) -> list[bytes]:
         """Nearest first: References names the whole line of ancestors, oldest first (RFC 5322 section 3.6.4)."""

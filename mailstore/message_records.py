@@ -229,16 +229,10 @@ def object_names(connection: Connection) -> set[str]:
     return set(connection.execute(asked).scalars())
 
 
-def conversations_of(connection: Connection, header_id_indexes: Iterable[bytes]) -> dict[bytes, str]:
-    """The conversations of those of these Message-IDs that we hold; of the oldest message where two share one."""
-    wanted = list(dict.fromkeys(header_id_indexes))
-    found: dict[bytes, str] = {}
-    for start in range(0, len(wanted), AT_ONCE):
-        where = messages.c.header_id_index.in_(wanted[start : start + AT_ONCE])
-        order = messages.c.sequence.desc()
-        for row in rows_of(connection).select(connection, messages, where, order_by=order):
-            found[row["header_id_index"]] = str(row["conversation"])
-    return found
+def conversation_of(connection: Connection, header_id_index: bytes) -> str | None:
+    """The conversation of the message with this Message-ID, of the oldest where several have it, or None."""
+    row = rows_of(connection).first(connection, messages, "header_id_index", header_id_index)
+    return None if row is None else str(row["conversation"])
 
 
 def conversation_messages(connection: Connection, conversation: str) -> list[StoredMessage]:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     insert,
+    literal_column,
     select,
     tuple_,
     type_coerce,
@@ -154,6 +155,16 @@ class RowForm:
     def lookup(self, dialect: Dialect) -> Bound:
         """The statement that finds the row of a primary key, given any whole sealed row with that key."""
         return self._bound("lookup", dialect, lambda: self.select.where(*self._keys()).with_for_update())
+
+    def first_with(self, column: str, dialect: Dialect) -> Bound:
+        """The statement that finds the first row with a value in a column, given any whole sealed row with it."""
+        return self._bound(f"first with {column}", dialect, lambda: self._first_with(column))
+
+    def _first_with(self, column: str) -> Select[*tuple[Any, ...]]:
+        """Limit and offset are written out: they are no parameters."""
+        wanted = self.table.c[column] == bindparam(KEY + column, type_=STORED_AS_IS)
+        order = [self.table.c[name] for name in self.primary_key]
+        return self.select.where(wanted).order_by(*order).limit(literal_column("1")).offset(literal_column("0"))
 
     def _parameters(self) -> dict[str, BindParameter[Any]]:
         return {name: bindparam(name, type_=STORED_AS_IS) for name in (*self.names, "seal")}

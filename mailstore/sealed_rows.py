@@ -111,6 +111,13 @@ class SealedRows:
             raise ValueError(f"{table.name}: more than one row matches")
         return found[0] if found else None
 
+    def first(self, connection: Connection, table: Table, column: str, value: Any) -> SealedRow | None:
+        """The first row, by primary key, with a value in a column, verified. The quick way: never compiled again."""
+        form = self._form(table)
+        asked, arranged = form.first_with(column, connection.dialect)
+        found = _driven(connection, asked, arranged([value] * len(form.names))).fetchone()
+        return None if found is None else form.opened(form.verified(found, self._seal))
+
     def update(self, connection: Connection, table: Table, where: Where, changes: Mapping[str, Any]) -> int:
         """Verify each matching row, change it, seal it again. Answers how many. Primary keys never change."""
         return self.update_each(connection, table, where, lambda _row: changes)

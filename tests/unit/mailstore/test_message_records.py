@@ -136,20 +136,16 @@ def test_conversations_are_those_of_the_messages_named(database: Database) -> No
     first, second = message(header_id_index=b"1" * 16), message(header_id_index=b"2" * 16)
     put(database, first, second)
     with database.read() as connection:
-        named = [b"9" * 16, b"2" * 16]
-        assert message_records.conversations_of(connection, named) == {b"2" * 16: second.message.conversation}
-        assert message_records.conversations_of(connection, []) == {}
-        many = [os.urandom(16) for _ in range(40_000)]
-        assert message_records.conversations_of(connection, [*many, b"1" * 16]) == {
-            b"1" * 16: first.message.conversation
-        }
+        assert message_records.conversation_of(connection, b"9" * 16) is None
+        assert message_records.conversation_of(connection, b"2" * 16) == second.message.conversation
+        assert message_records.conversation_of(connection, b"1" * 16) == first.message.conversation
 
 
 def test_forged_message_id_cannot_take_over_a_conversation(database: Database) -> None:
     first, forged = message(header_id_index=b"1" * 16), message(header_id_index=b"1" * 16)
     put(database, first, forged)
     with database.read() as connection:
-        assert message_records.conversations_of(connection, [b"1" * 16]) == {b"1" * 16: first.message.conversation}
+        assert message_records.conversation_of(connection, b"1" * 16) == first.message.conversation
 
 
 def test_lists_are_in_their_promised_order(database: Database) -> None:
