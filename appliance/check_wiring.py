@@ -17,7 +17,9 @@ from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Stores
 from mailstore.consistency_problem import Finding
 from mailstore.consistency_repair import Repair
+from mailstore.dictionary_records import MailDictionaries
 from mailstore.message import MessageId
+from mailstore.message_keys import MessageKeys
 from mailstore.part_records import PartLinks
 from mailstore.scrub import Scrub
 
@@ -39,6 +41,7 @@ def stores(appliance: Appliance) -> Stores:
         prove_key=appliance.retrieval.prove_key,
         metadatas=schema.METADATAS[1:],
         is_dying=lambda message: _is_dying(appliance, message),
+        prove_dictionary=lambda number: _prove_dictionary(appliance, number),
         miscounted_parts=PartLinks(appliance.ring.archive_key, RANDOMNESS).problems,
     )
 
@@ -75,6 +78,12 @@ def scrub(appliance: Appliance) -> Scrub:
 def scrub_period(appliance: Appliance) -> timedelta:
     """In which time every byte has to be read."""
     return timedelta(days=appliance.settings.check.scrub_days)
+
+
+def _prove_dictionary(appliance: Appliance, number: int) -> None:
+    """Opened anew: one that was opened before would not show that its key is gone."""
+    keys = MessageKeys(appliance.keystore, appliance.ring.capture)
+    MailDictionaries(appliance.database, keys).by_number(number)
 
 
 def _is_dying(appliance: Appliance, message: MessageId) -> bool:

@@ -28,6 +28,7 @@ from mailstore.message import MessageId, RecipientState, Route, StoredMessage
 from mailstore.object_layout import FOLDERS
 from mailstore.object_store import ObjectStore
 from mailstore.orphan_sweep import ORPHAN_AGE, ORPHANS_EXPLAINED
+from mailstore.part_records import SharedPart
 from mailstore.sealed_rows import DamagedRow
 from mailstore.tables import METADATA
 
@@ -49,8 +50,9 @@ class Stores:
     """All that is held against each other. ``metadatas`` are the tables of the floors above.
 
     ``prove_key`` unwraps a message's key and raises a ``StrongroomError`` when it is not the one that was kept;
-    ``is_dying`` says that a disposal has begun with a message and will go on with it; ``miscounted_parts`` names the
-    shared parts whose uses are not as many as the messages that need them.
+    ``prove_dictionary`` opens a dictionary of the mail by its number and raises likewise. ``is_dying`` says that a
+    disposal has begun with a message and will go on with it; ``miscounted_parts`` names the shared parts whose uses
+    are not as many as the messages that need them.
     """
 
     database: Database
@@ -62,6 +64,7 @@ class Stores:
     prove_key: Callable[[MessageId], None]
     metadatas: tuple[MetaData, ...] = ()
     is_dying: Callable[[MessageId], bool] = lambda _message: False
+    prove_dictionary: Callable[[int], None] = lambda _number: None
     miscounted_parts: Callable[[Connection], Iterator[str]] = lambda _connection: iter(())
 
     @property
@@ -98,6 +101,7 @@ def check(
         "keys": lambda: _keys(stores, now, partial(progress, "keys")),
         "tombstones": lambda: _tombstones(stores, partial(progress, "tombstones")),
         "shared parts": lambda: _parts(stores, depth, partial(progress, "shared parts")),
+        "dictionaries": lambda: _dictionaries(stores),
         "objects": lambda: _objects(stores, depth, partial(progress, "objects")),
         "spool": lambda: _segments(stores, now),
     }
@@ -306,10 +310,34 @@ def _parts(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterato
             found = part_records.page(connection, after=after, limit=PAGE)
         if not found:
             return
-        for part in found if depth.reads_objects else ():
-            yield from stores.copies.part_findings(part)
+        for part in found:
+            yield from _part_key(stores, part)
+            if depth.reads_objects:
+                yield from stores.copies.part_findings(part)
         after, seen = found[-1].id, seen + len(found)
         tell(seen)
+
+
+def _part_key(stores: Stores, part: SharedPart) -> Iterator[Finding]:
+    """The row is looked at once more: the part may be dying at this moment."""
+    try:
+        stores.prove_key(MessageId(part.id))
+    except StrongroomError as error:
+        with stores.database.read() as connection:
+            is_there = bool(message_records.known_ids(connection, [MessageId(part.id)]))
+        if is_there and part.uses:
+            yield Finding(Kind.PART_KEY_BAD, part.id, f"shared part {part.id}: {error.message}")
+
+
+def _dictionaries(stores: Stores) -> Iterator[Finding]:
+    with stores.database.read() as connection:
+        needed = message_pages.dictionaries_needed(connection)
+    for number in needed:
+        try:
+            stores.prove_dictionary(number)
+        except StrongroomError as error:
+            told = f"dictionary {number} of the mail: {error.message}"
+            yield Finding(Kind.DICTIONARY_BAD, f"dictionary-{number}", told)
 
 
 def _objects(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:

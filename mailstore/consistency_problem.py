@@ -45,6 +45,8 @@ class Kind(StrEnum):
     SEGMENT_WITHOUT_MESSAGE = "segment_without_message"
     PART_MISCOUNTED = "part_miscounted"
     PART_BYTES_BAD = "part_bytes_bad"
+    PART_KEY_BAD = "part_key_bad"
+    DICTIONARY_BAD = "dictionary_bad"
     CAPTURE_NOT_QUEUED = "capture_not_queued"
     INDEX_NOT_QUEUED = "index_not_queued"
     INDEX_GAP = "index_gap"
@@ -165,6 +167,14 @@ MEANINGS: Mapping[Kind, Meaning] = {
     ),
     Kind.PART_BYTES_BAD: Meaning(
         "objects", Weight.FAIL, "The object of a shared part is missing or not what was written.", person=RESTORE
+    ),
+    Kind.PART_KEY_BAD: Meaning(
+        "objects", Weight.FAIL, "The key of a shared part is missing or does not open.",
+        person="restore the keystore from a backup of the keys",
+    ),
+    Kind.DICTIONARY_BAD: Meaning(
+        "objects", Weight.FAIL, "A dictionary that messages were packed with is missing or does not open.",
+        person=RESTORE,
     ),
     Kind.CAPTURE_NOT_QUEUED: Meaning(
         "archive", Weight.FAIL, "A message that the archive has not seen and nothing will show it.",

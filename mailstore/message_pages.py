@@ -25,6 +25,13 @@ def newest_sequence(connection: Connection) -> int:
     return int(connection.execute(select(func.max(messages.c.sequence))).scalar() or 0)
 
 
+def dictionaries_needed(connection: Connection) -> list[int]:
+    """The numbers of the dictionaries that some message does not open without."""
+    column = messages.c.object_dictionary
+    asked = select(column).where(column.is_not(None)).distinct().order_by(column)
+    return [int(number) for number in connection.execute(asked).scalars()]
+
+
 def addressed(connection: Connection, ids: Collection[MessageId]) -> set[MessageId]:
     """Those of these messages that have a recipient."""
     asked = select(recipients.c.message).where(recipients.c.message.in_(ids)).distinct()

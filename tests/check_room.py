@@ -10,7 +10,10 @@ from pathlib import Path
 from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Depth, Stores, check
 from mailstore.consistency_problem import Finding, Kind
+from mailstore.dictionary_records import MailDictionaries
 from mailstore.message import MessageId, StoredMessage
+from mailstore.message_keys import MessageKeys
+from mailstore.part_records import PartLinks
 from tests.vault_room import NOW, RING, Vault, a_deposit
 
 LATER = NOW + timedelta(hours=2)
@@ -26,7 +29,13 @@ def stores_of(vault: Vault, is_dying: Callable[[MessageId], bool] = lambda _mess
         checkpoints_path=vault.directory / "audit" / "checkpoints.jsonl",
         prove_key=vault.retrieval().prove_key,
         is_dying=is_dying,
+        prove_dictionary=lambda number: _prove_dictionary(vault, number),
+        miscounted_parts=PartLinks(RING.archive_key, os.urandom).problems,
     )
+
+
+def _prove_dictionary(vault: Vault, number: int) -> None:
+    MailDictionaries(vault.database, MessageKeys(vault.keystore, RING.capture)).by_number(number)
 
 
 def found_in(

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mailstore import audit_trail, message_records, outbox
+from mailstore import audit_trail, message_records, outbox, part_records
 from mailstore.consistency_problem import Finding, Kind, Weight
+from mailstore.high_water import HighWaterMark
+from mailstore.keystore import HighWater
 from mailstore.message import MessageId, RecipientState, Route
+from mailstore.part_records import SharedPart
 from mailstore.sealed_rows import rows_of
-from mailstore.tables import recipients, tombstones
+from mailstore.tables import messages as message_rows
+from mailstore.tables import recipients, shared_parts, tombstones
 from tests.check_room import found_in, problems, settle, spoil, spoil_copy, three
 from tests.database_room import KEYSTORE, ROWS, attack
-from tests.vault_room import NOW, RING, Vault
+from tests.vault_room import NOW, RING, Vault, a_deposit
 
 
 @pytest.fixture
@@ -135,6 +141,54 @@ def test_finished_segment_without_a_message_is_a_left_over(vault: Vault) -> None
         message_records.set_released(connection, messages)
     settle(vault)
     assert problems(vault) == [(Kind.SEGMENT_WITHOUT_MESSAGE, segment)]
+
+
+def two_with_one_file(vault: Vault) -> SharedPart:
+    """Two messages in the object store that share a file."""
+    text = base64.encodebytes(os.urandom(40_000)).replace(b"\n", b"\r\n")
+    letters = [
+        b"Subject: %d\r\n\r\nSee.\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n%b--b--\r\n" % (number, text)
+        for number in range(2)
+    ]
+    vault.promotion().promote_all(vault.deposit(*map(a_deposit, letters)))
+    with vault.database.read() as connection:
+        [part] = part_records.all_parts(connection)
+    return part
+
+
+def test_shared_part_that_is_whole_and_counted_is_no_problem(vault: Vault) -> None:
+    assert two_with_one_file(vault).uses == 2
+    assert problems(vault) == []
+
+
+def test_shared_part_that_is_altered_or_miscounted_or_closed_is_found(vault: Vault) -> None:
+    part = two_with_one_file(vault)
+    spoil(vault.directory / "objects" / part.object.name, 40)
+    assert problems(vault) == [(Kind.PART_BYTES_BAD, part.object.name)]
+    spoil(vault.directory / "objects" / part.object.name, 40)
+    with vault.database.write() as connection:
+        rows_of(connection).update(connection, shared_parts, shared_parts.c.id == part.id, {"uses": 1})
+    assert [kind for kind, _ in problems(vault)] == [Kind.PART_MISCOUNTED]
+    with vault.database.write() as connection:
+        rows_of(connection).update(connection, shared_parts, shared_parts.c.id == part.id, {"uses": 2})
+    attack(vault.directory / KEYSTORE, "DELETE FROM message_keys WHERE message = ?", part.id)
+    assert problems(vault) == [(Kind.PART_KEY_BAD, part.id)]
+
+
+def test_dictionary_that_messages_need_and_that_is_gone_is_found(vault: Vault) -> None:
+    messages = three(vault)
+    with vault.database.write() as connection:
+        changes = {"object_dictionary": 7}
+        rows_of(connection).update(connection, message_rows, message_rows.c.id == messages[0], changes)
+    assert problems(vault) == [(Kind.DICTIONARY_BAD, "dictionary-7")]
+
+
+def test_rows_that_were_put_back_are_found_by_what_the_keystore_has_seen(vault: Vault) -> None:
+    three(vault)
+    assert HighWaterMark(vault.database, vault.keystore).keep()
+    assert problems(vault) == []
+    vault.keystore.set_high_water(HighWater(100, b"l" * 32))
+    assert problems(vault) == [(Kind.ROWS_PUT_BACK, "row database")]
 
 
 def test_lost_reference_between_tables_is_found(vault: Vault) -> None:
