@@ -48,8 +48,10 @@ CAPTURE_EVERY_SECONDS = 0.5
 INDEX_EVERY_SECONDS = 1.0
 """How long messages gather for one batch under a light load. A message is searchable within seconds all the same."""
 
-NICENESS = 5
-"""Taking mail in and showing pages come first: those are waited for (setpriority(2))."""
+NICENESS = 10
+"""Taking mail in and showing pages come first: those are waited for (setpriority(2)). As a batch (sched(7)) we do not
+push them off the processor when we wake up either. Nicer still would let others' work hold up a transaction of ours,
+for which taking mail in waits."""
 
 INDEX_CHECK_EVERY = timedelta(minutes=1)
 """How soon a damaged index is noticed. Files that have not changed since they were found whole are not read again."""
@@ -87,6 +89,7 @@ def work(
     """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
     del sockets
     os.nice(NICENESS)
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     ring = KeyRing.from_bytes(keys)
     with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front:
         asyncio.run(_run(appliance, front, when_ready))

@@ -1,6 +1,10 @@
 """The race on the accept path: Strongroom beside Postfix -> Dovecot with mail_crypt, in turn, on this machine.
 
     python -m tests.bench.mail_race [--pairs 5] [--messages 3000] [--tls] [--work DIR]
+        [--database URL] [--keystore URL] [--object-store URL --object-store-credentials FILE]
+
+The options of the second line go to ``init``. The databases they name are **emptied** before every lap; ``{lap}`` in
+the URL of the object store becomes another word for every lap, as in ``s3+http://HOST:PORT/BUCKET?prefix={lap}``.
 
 Both get the same mail from the same load generator over loopback. A message counts when it is *delivered*: for
 the peer a file in a Maildir's ``new/``, for us a row of a mailbox, which is committed before the 250. CPU is user
@@ -16,14 +20,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from tests.bench import measured_practice, practice_mail
 from tests.bench.measured_practice import MAILBOXES
@@ -31,6 +40,10 @@ from tests.bench.process_cpu import cpu_seconds, resident_bytes
 from tests.running_practice import children_of
 
 HERE = Path(__file__).resolve().parent
+TITLES = (
+    "| pair | ours, delivered/s | peer | ratio | ours, CPU ms to deliver | peer | ratio | ours, CPU ms with follow-up"
+    " | ours, ms to 250: p50 / p99 |"
+)
 CONNECTIONS = 16
 MESSAGES_PER_CONNECTION = 50
 PEER_PORT = 22525
@@ -117,13 +130,34 @@ class Peer:
         return 0
 
 
+@dataclass(frozen=True)
+class Stores:
+    """Where ours keeps things, when not in its own directory. Empty: there."""
+
+    database: str = ""
+    keystore: str = ""
+    object_store: str = ""
+    object_store_credentials: str = ""
+
+    def init_options(self) -> list[str]:
+        """What to tell ``init``, with stores that hold nothing yet."""
+        for url in filter(None, (self.database, self.keystore)):
+            with psycopg.connect(url, autocommit=True) as server:
+                server.execute("DROP SCHEMA public CASCADE")
+                server.execute("CREATE SCHEMA public")
+        told = asdict(self)
+        told["object_store"] = self.object_store.replace("{lap}", secrets.token_hex(4))
+        options = ((f"--{name.replace('_', '-')}", value) for name, value in told.items() if value)
+        return [word for option in options for word in option]
+
+
 class Ours:
     """``strongroom serve`` as a practice runs it, in a directory made for the lap."""
 
     name = "strongroom"
 
-    def __init__(self, work: Path) -> None:
-        self._practice = measured_practice.fresh(work / "ours")
+    def __init__(self, work: Path, stores: Stores) -> None:
+        self._practice = measured_practice.fresh(work / "ours", *stores.init_options())
         self.port = self._practice.base + 25
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -193,26 +227,50 @@ def lap(server: Peer | Ours, work: Path, messages: int, *, tls: bool) -> Lap:
     )
 
 
+def table(laps: Sequence[tuple[Lap, Lap]]) -> str:
+    """The pairs and the medians of their ratios, as they stand in docs/performance.md."""
+    rows = [
+        (
+            str(number),
+            f"{ours.delivered_per_second:.0f}",
+            f"{peer.delivered_per_second:.0f}",
+            f"{ours.delivered_per_second / peer.delivered_per_second:.2f}",
+            f"{ours.cpu_ms_to_deliver:.2f}",
+            f"{peer.cpu_ms_to_deliver:.2f}",
+            f"{ours.cpu_ms_to_deliver / peer.cpu_ms_to_deliver:.3f}",
+            f"{ours.cpu_ms_with_follow_up:.2f}",
+            f"{ours.p50_ms:.0f} / {ours.p99_ms:.0f}",
+        )
+        for number, (peer, ours) in enumerate(laps, 1)
+    ]
+    delivered = statistics.median(ours.delivered_per_second / peer.delivered_per_second for peer, ours in laps)
+    cpu = statistics.median(ours.cpu_ms_to_deliver / peer.cpu_ms_to_deliver for peer, ours in laps)
+    whole = statistics.median(ours.cpu_ms_with_follow_up / peer.cpu_ms_to_deliver for peer, ours in laps)
+    rows.append(
+        ("**median**", "", "", f"**{delivered:.2f}**", "", "", f"**{cpu:.3f}**", f"{whole:.2f} of the peer's", "")
+    )
+    return "\n".join([TITLES, re.sub(r"[^|]+", "---", TITLES), *(f"| {' | '.join(row)} |" for row in rows)])
+
+
 def main() -> None:
     """Race in pairs and print the median ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--tls", action="store_true")
+    for name in fields(Stores):
+        parser.add_argument(f"--{name.name.replace('_', '-')}", default="")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "strongroom-bench")
     chosen = parser.parse_args()
+    stores = Stores(**{each.name: getattr(chosen, each.name) for each in fields(Stores)})
     prepare(chosen.work)
     laps: list[tuple[Lap, Lap]] = []
     for number in range(chosen.pairs):
-        pair = tuple(lap(s(chosen.work), chosen.work, chosen.messages, tls=chosen.tls) for s in (Peer, Ours))
-        laps.append((pair[0], pair[1]))
-        print(f"pair {number + 1} of {chosen.pairs}: {pair[0]} {pair[1]}", file=sys.stderr)
-    ratios = {
-        "delivered_per_second": statistics.median(o.delivered_per_second / p.delivered_per_second for p, o in laps),
-        "cpu_to_deliver": statistics.median(o.cpu_ms_to_deliver / p.cpu_ms_to_deliver for p, o in laps),
-        "cpu_with_follow_up": statistics.median(o.cpu_ms_with_follow_up / p.cpu_ms_to_deliver for p, o in laps),
-    }
-    print(json.dumps({"ratios": ratios, "laps": [[asdict(p), asdict(o)] for p, o in laps]}, indent=1))
+        peer = lap(Peer(chosen.work), chosen.work, chosen.messages, tls=chosen.tls)
+        ours = lap(Ours(chosen.work, stores), chosen.work, chosen.messages, tls=chosen.tls)
+        laps.append((peer, ours))
+        print(f"pair {number + 1} of {chosen.pairs}: {peer} {ours}", file=sys.stderr)
+    print(table(laps))
 
 
 if __name__ == "__main__":

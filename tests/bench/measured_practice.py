@@ -11,7 +11,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from appliance import schema
+import psycopg
+
+from appliance import front_door_wiring, schema
+from appliance.data_directory import DataDirectory
 from tests.running_practice import RunningPractice, free_base
 
 DOMAIN = "practice.test"
@@ -26,8 +29,14 @@ PORTS = (25, 443, 465, 587)
 WAITING = "select kind, count(*) from outbox group by kind"
 
 
-def fresh(work: Path) -> RunningPractice:
-    """A practice without mail, with the settings it was born with. What was in its directory before is gone."""
+def fresh(work: Path, *init_options: str) -> RunningPractice:
+    """A practice without mail, with the settings it was born with. What was in its directory before is gone.
+
+    With options for ``init`` (where its databases and objects lie) it is made anew instead of copied.
+    """
+    if init_options:
+        shutil.rmtree(work / "practice", ignore_errors=True)
+        return _make(work / "practice", *init_options)
     if not _is_made():
         shutil.rmtree(MODEL, ignore_errors=True)
         _make(MODEL)
@@ -49,15 +58,16 @@ def _is_made() -> bool:
     return made.exists() and made.stat().st_mtime > max(step.stat().st_mtime for step in STEPS.glob("*.py"))
 
 
-def _make(directory: Path) -> None:
+def _make(directory: Path, *init_options: str) -> RunningPractice:
     directory.mkdir(parents=True)
     practice = RunningPractice(directory / "data", free_base())
-    practice.told("init", "--practice", "Measured", "--domain", DOMAIN, "--loopback", str(practice.base))
+    practice.told("init", "--practice", "Measured", "--domain", DOMAIN, "--loopback", str(practice.base), *init_options)
     for number in range(MAILBOXES):
         email = f"user{number}@{DOMAIN}"
         practice.add_user(email, "records" if email == READER else "clinician")
     known = {"base": practice.base, "people": practice.people}
     (directory / "practice.json").write_text(json.dumps(known))
+    return practice
 
 
 def count(practice: RunningPractice, statement: str) -> int:
@@ -77,6 +87,10 @@ def waiting(practice: RunningPractice) -> Counter[str]:
 
 def answered(practice: RunningPractice, statement: str) -> list[Any]:
     """The rows that the database answers."""
+    url = front_door_wiring.settings_of(DataDirectory(practice.data)).database.url
+    if url:
+        with closing(psycopg.connect(url)) as server:
+            return server.execute(statement.encode()).fetchall()
     address = f"file:{practice.data}/rows.sqlite3?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=60)) as connection:
         return connection.execute(statement).fetchall()
