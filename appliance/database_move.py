@@ -228,6 +228,9 @@ def _copy_keys(source: Keystore, target: Keystore, tell: Callable[[str, int], No
         tell("keys", done)
     for marks in _in_groups(source.marks()):
         target.adopt(marks=marks)
+    noted = source.high_water()
+    if noted is not None:
+        target.set_high_water(noted)
     pairs = [
         zip_longest(source.batches(), target.batches()),
         zip_longest(source.kept_keys(), target.kept_keys()),

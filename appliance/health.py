@@ -17,8 +17,17 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from appliance import archive_wiring, check_wiring, object_store_wiring, process_file, store_wiring, tls_certificates
+from appliance import (
+    archive_wiring,
+    check_wiring,
+    database_health,
+    object_store_wiring,
+    process_file,
+    store_wiring,
+    tls_certificates,
+)
 from appliance.data_directory import DataDirectory
+from appliance.database_health import PlaceReport
 from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
 from appliance.wiring import Appliance
@@ -83,6 +92,8 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield Finding("unlock", *_unlock(appliance.data))
     yield _guarded("clock", lambda: _clock(appliance))
     yield _guarded("certificate", lambda: _certificate(appliance))
+    yield _guarded("row database", lambda: _place(database_health.of_rows(appliance)))
+    yield _guarded("keystore", lambda: _place(database_health.of_keys(appliance)))
     yield from _stores(appliance, reads_objects=reads_objects)
     yield _guarded("scrub", lambda: _scrub(appliance))
     yield _guarded("disposal certificates", lambda: _disposal_certificates(appliance))
@@ -214,6 +225,16 @@ def _certificate(appliance: Appliance) -> tuple[State, str, str]:
     if left <= timedelta(0):
         return State.FAIL, f"expired on {end:%Y-%m-%d}", fix
     return (State.WARN, told, fix) if left < CERTIFICATE_NOTICE else (State.OK, told, "")
+
+
+def _place(found: PlaceReport) -> tuple[State, str, str]:
+    """Where rows or keys are kept, and what is wrong with that."""
+    fix = "see docs/decisions/postgresql.md"
+    if found.failings:
+        return State.FAIL, f"{found.place}: {'; '.join(found.failings)}", fix
+    if found.cautions:
+        return State.WARN, f"{found.place}; {'; '.join(found.cautions)}", fix
+    return State.OK, found.place, ""
 
 
 def _stores(appliance: Appliance, *, reads_objects: bool) -> Iterator[Finding]:

@@ -123,6 +123,9 @@ class Keystore(Protocol):
     def shortcomings(self) -> list[str]:
         """What stands in the way of destroying keys for good here, in plain words; nothing, when all is well."""
 
+    def cautions(self) -> list[str]:
+        """Where dead keys may live on outside the keystore, for a person to look after."""
+
     def unmake(self) -> None:
         """Leave the place as empty as ``create`` found it: for a beginning that failed, while nothing is kept."""
 

@@ -62,18 +62,18 @@ _RIGHTS: Final = """
 SELECT pg_has_role('pg_checkpoint', 'usage'),
   has_function_privilege('pg_switch_wal()', 'execute'),
   has_function_privilege('pg_ls_waldir()', 'execute') AND has_function_privilege('pg_control_checkpoint()', 'execute'),
-  current_setting('wal_recycle') = 'off',
-  current_setting('archive_mode') = 'off'
+  current_setting('wal_recycle') = 'off'
 """
 _SHORTCOMINGS: Final = (
     "its role may not write checkpoints: GRANT pg_checkpoint TO it",
     "its role may not switch the write-ahead log: GRANT EXECUTE ON FUNCTION pg_switch_wal() TO it",
     "its role may not see the write-ahead log: GRANT pg_monitor TO it",
     "the server keeps the old bytes of its write-ahead log: set wal_recycle = off",
-    "the server archives its write-ahead log: dead keys stay in the archive until it is deleted",
 )
-_ARCHIVE: Final = len(_SHORTCOMINGS) - 1
-"""The one that a practice may live with, as with backups of keys; all others make a destruction impossible to prove."""
+"""Each makes it impossible to prove that a key was destroyed."""
+
+_ARCHIVE: Final = "the server archives its write-ahead log: delete archives within 30 days, as backups of keys"
+"""A practice may live with this one, as it does with backups."""
 
 _PLACES: Final = """
 SELECT current_setting('data_directory', true), oid::text FROM pg_database
@@ -148,7 +148,7 @@ class PostgresqlKeystore(KeyRows):
         if not dying:
             return
         reached("keystore.after_rows")
-        self._refuse_forgetful_server()
+        self._refuse_server_that_keeps()
         self._drop_log()
         reached("keystore.after_log")
         if self.remnants(doomed):
@@ -166,9 +166,13 @@ class PostgresqlKeystore(KeyRows):
         """Rights and settings of the server that are missing."""
         return [sentence for sentence, is_well in zip(_SHORTCOMINGS, self._ask(_RIGHTS)[0], strict=True) if not is_well]
 
-    def _refuse_forgetful_server(self) -> None:
+    def cautions(self) -> list[str]:
+        """An archive of the write-ahead log."""
+        return [] if self._ask("SHOW archive_mode") == [("off",)] else [_ARCHIVE]
+
+    def _refuse_server_that_keeps(self) -> None:
         """Without these the log keeps the dead keys, and nobody could prove that it does not."""
-        missing = [sentence for sentence in self.shortcomings() if sentence != _SHORTCOMINGS[_ARCHIVE]]
+        missing = self.shortcomings()
         if missing:
             raise StorageUnavailableError(
                 f"keys were deleted, and {WHAT}'s server may still hold them: {missing[0]}",
@@ -204,7 +208,7 @@ class PostgresqlKeystore(KeyRows):
                 raise RefusedError(f"the database for {WHAT} is not empty", fix="name an empty database")
             transaction.ask(_SCHEMA)
             transaction.ask("INSERT INTO keystore VALUES (?)", (_VERSION,))
-        missing = [sentence for sentence in self.shortcomings() if sentence != _SHORTCOMINGS[_ARCHIVE]]
+        missing = self.shortcomings()
         if missing:
             self.unmake()
             raise RefusedError(f"{WHAT} could never destroy a key here: {missing[0]}", fix="; ".join(missing))
@@ -212,7 +216,9 @@ class PostgresqlKeystore(KeyRows):
     def unmake(self) -> None:
         """As the port says."""
         with self._writing() as transaction:
-            transaction.ask("DROP TABLE IF EXISTS keystore, batches, message_keys, destroyed, high_water, shelves, shelved_keys")
+            transaction.ask(
+                "DROP TABLE IF EXISTS keystore, batches, message_keys, destroyed, high_water, shelves, shelved_keys"
+            )
 
     def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
         found = self._ask(

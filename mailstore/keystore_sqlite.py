@@ -129,6 +129,10 @@ class SqliteKeystore(KeyRows):
         """None: the file is ours alone."""
         return []
 
+    def cautions(self) -> list[str]:
+        """None: what is in no backup is nowhere else."""
+        return []
+
     def unmake(self) -> None:
         """As the port says."""
         self.close()

@@ -18,7 +18,17 @@ from archive.holds import RELEASE_REASON
 from archive.index_document import Field
 from archive.living_holds import DETAILS
 from archive.schedules import TEXT
-from mailstore import audit_entry, audit_tree, key_custody, key_hierarchy, keystore, row_form, sealed_format, spool
+from mailstore import (
+    audit_entry,
+    audit_tree,
+    key_custody,
+    key_hierarchy,
+    keystore_postgresql,
+    keystore_sqlite,
+    row_form,
+    sealed_format,
+    spool,
+)
 from mailstore.key_hierarchy import KeyRing
 from mailstore.message import MessageSummary
 from mailstore.sealed_columns import RecipientDetail
@@ -86,7 +96,7 @@ def test_key_hierarchy() -> None:
     assert ring == [member.name for member in fields(KeyRing)]
     cost = key_custody.Argon2Cost()
     assert f"{cost.memory_kib // 1024} MiB, {cost.passes} passes, {cost.lanes} lanes" in text
-    assert f"0x{keystore._APPLICATION_ID:X}" in text
+    assert f"0x{keystore_sqlite._APPLICATION_ID:X}" in text
     assert f"at most {role_charge.LONGEST:,}" in text
 
 
@@ -105,9 +115,11 @@ def test_blind_indexes() -> None:
 
 def test_keystore_tables() -> None:
     text = (FOLDER / "key-hierarchy.md").read_text("utf-8")
-    for table, columns in re.findall(r"CREATE TABLE (\w+) \(\n(.*?)\n\)", keystore._SCHEMA, re.DOTALL):
+    for table, columns in re.findall(r"CREATE TABLE (\w+) \(\n(.*?)\n\)", keystore_sqlite._SCHEMA, re.DOTALL):
         (line,) = re.findall(rf"^\| `{table}` \|(.*)$", text, re.MULTILINE)
         assert re.findall(r"`(\w+)`", line) == re.findall(r"(\w+) (?:BLOB|INTEGER|TEXT)", columns)
+    tables = re.findall(r"CREATE TABLE (\w+)", keystore_postgresql._SCHEMA)
+    assert [table for table in tables if f"`{table}`" not in text] == []
 
 
 def test_spool_segment() -> None:
