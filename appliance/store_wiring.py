@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appliance import object_store_wiring
+from appliance import object_store_wiring, workplace_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
+from appliance.workplace import WorksElsewhereError
 from mailstore import store_state
 from mailstore.dictionary_training import DictionaryTraining
 from mailstore.high_water import HighWaterMark
@@ -95,3 +96,15 @@ def report(appliance: Appliance) -> StoreReport:
 def enforces(appliance: Appliance) -> list[str]:
     """What the object store was seen to enforce. A local disk stops nobody who may write."""
     return object_store_wiring.enforced(appliance.data, appliance.settings, now=appliance.clock.now())
+
+
+def require_living(appliance: Appliance) -> None:
+    """Before something is destroyed: ask the store as well whether the appliance was moved away from here.
+
+    Raises ``WorksElsewhereError``, and ``StorageUnavailableError`` for a store that is away.
+    """
+    living = workplace_wiring.claim(appliance.data, appliance.settings, appliance.database, appliance.ring.row_key)
+    if living is not None and (token := living.token()) and not living.is_ours(token):
+        raise WorksElsewhereError(
+            "the appliance was moved to another place", fix="destroy nothing from here; use the living one"
+        )

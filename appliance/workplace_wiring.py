@@ -11,7 +11,7 @@ from mailstore.database import Database
 
 
 def claim(data: DataDirectory, settings: Settings, database: Database, row_key: bytes) -> Claim | None:
-    """The claim of this directory. None when nothing it works on lies outside: then a copy has everything of its own."""
+    """The claim of this directory. None when nothing lies outside it: then a copy has everything of its own."""
     if not is_shared(settings):
         return None
     return Claim(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance import archive_wiring, command_access
+from appliance import archive_wiring, command_access, store_wiring
 from appliance.command_call import Call, Outcome, facts, table
 from archive.disposal_records import DisposalItem, DisposalRecord
 from mailstore.actor import SYSTEM
@@ -49,6 +49,7 @@ def execute(call: Call) -> Outcome:
     """Destroy what was approved and may still go, and certify it. Safe to call again after a crash."""
     with command_access.opened(call) as appliance:
         actor = command_access.person(call, appliance)
+        store_wiring.require_living(appliance)
         done = archive_wiring.desk(appliance).disposal_run.run(actor, call.arguments.id)
     kept = [{"id": each.message, "why": each.why.words} for each in done.kept]
     fields = {
