@@ -96,6 +96,8 @@ bench: install ## Race Postfix + Dovecot and notmuch on this machine, which rewr
 	@$(BIN)/python -m tests.bench.idle
 	$(SAY) "From 250 to searchable"
 	@$(BIN)/python -m tests.bench.searchable
+	$(SAY) "Stored bytes: Strongroom beside Dovecot mail_crypt with zlib"
+	@$(BIN)/python -m tests.bench.stored_bytes
 
 .PHONY: bench-hour
 bench-hour: install ## Memory of every role over an hour of 20 messages a second
