@@ -5,12 +5,10 @@ The monotonic clock goes on as it was, as it does when somebody sets the clock o
 
 from __future__ import annotations
 
-from tests.torture.trial import Trial
+from tests.torture.trial import BY_THE_CLOCK, Trial
 
 JUMPS = ("+3653d", "-3653d", "+8d", "-26h", "+45d")
 """Letters that are not due at once fall due after 30 days."""
-BY_THE_CLOCK = frozenset({"clock_went_back", "clock_not_confirmed", "cooling_off", "clock", "trusted time"})
-"""Refusals, and checks of the doctor, that are right as long as nobody has vouched for the time."""
 
 
 def clock(trial: Trial) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests import postgresql_room, s3_servers
 from tests.chaos_proxy import ChaosProxy
@@ -24,6 +24,10 @@ class Home(Protocol):
 
     def words(self, place: Path) -> Sequence[str]:
         """What ``init`` is told for a practice in this place."""
+        ...
+
+    def told(self, place: Path) -> Mapping[str, Any]:
+        """What scenes are told besides."""
         ...
 
     def copy(self, past: Path, place: Path) -> None:
@@ -48,6 +52,11 @@ class FilesHome:
         """Nothing: this is what ``init`` does."""
         del place
         return ()
+
+    def told(self, place: Path) -> Mapping[str, Any]:
+        """Nothing."""
+        del place
+        return {}
 
     def copy(self, past: Path, place: Path) -> None:
         """A copy of the directory."""
@@ -107,6 +116,26 @@ class PostgresqlHome(FilesHome):
     def end_connections(self, place: Path) -> int:
         """End every connection of the appliance; answers how many there were."""
         return sum(self.server.end_connections(_named(what, place)) for what in (ROWS, KEYS))
+
+
+class MovingHome(PostgresqlHome):
+    """Everything is in files, from which rows and keys move to two databases."""
+
+    def words(self, place: Path) -> Sequence[str]:
+        """Nothing: it begins in files."""
+        del place
+        return ()
+
+    def told(self, place: Path) -> Mapping[str, Any]:
+        """Where to."""
+        for what in (ROWS, KEYS):
+            self.server.create(_named(what, place))
+        rows, keys = (self.server.url(_named(what, place)) for what in (ROWS, KEYS))
+        return {"words": ["--to", rows, "--keystore-to", keys, "--erase"]}
+
+    def copy(self, past: Path, place: Path) -> None:
+        """A copy of the directory."""
+        FilesHome.copy(self, past, place)
 
 
 class S3Home(FilesHome):

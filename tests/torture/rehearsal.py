@@ -57,11 +57,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--kind", default="", help="a scenario, a fault, or both: dispose, kill, dispose/kill")
     parser.add_argument("--at", default="", help="the failpoint, as STRONGROOM_FAILPOINT names it")
-    parser.add_argument("--place", type=Path, help="where to play; kept afterwards")
+    parser.add_argument("--place", type=Path, help="a new directory to play in, which is kept")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with TemporaryDirectory(prefix="strongroom-torture-") as own:
         place = asked.place or Path(own)
+        place.mkdir(parents=True, exist_ok=True)
         report = rehearse(
             place,
             cycles=asked.cycles,

@@ -33,13 +33,14 @@ class Act:
     """One scene. ``letters`` are taken in by it, of every sort in turn; ``told`` is what else it is told.
 
     ``failpoint`` is for what happened before: the past of a practice may hold a crash that nobody has mended. ``write``
-    makes the letter of a name and a number.
+    makes the letter of a name and a number. ``clock`` is the jump of a clock under which it is played.
     """
 
     scene: str
     letters: int = 0
     told: Mapping[str, Any] = field(default_factory=dict, hash=False)
     failpoint: str = ""
+    clock: str = ""
     write: Writer = letter_of
 
     def written(self, sheaf: str) -> list[Letter]:
@@ -52,7 +53,7 @@ class Scenario:
     """``before`` happens in peace, ``act`` is disturbed, ``after`` happens in peace when all is mended.
 
     ``faults`` are the only ones that suit it; none named: all that suit any act. ``home`` says where rows, keys and
-    objects are kept.
+    objects are kept. ``again``: somebody says it again after a crash, as an operator does.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Scenario:
     after: tuple[Act, ...] = ()
     faults: tuple[str, ...] = ()
     home: str = "files"
+    again: bool = False
 
 
 MAIL = Act("accept", letters=10)
@@ -73,10 +75,26 @@ FILES = Act("accept", letters=6, write=enclosing)
 SAME_FILES = Act("accept", letters=2, write=enclosing)
 HOLD = Act("hold")
 
+ARCHIVE_ALONE = Act("work", told={"kinds": ("capture", "index")})
+ALL_BUT_DELIVERY = Act("work", told={"kinds": ("promote", "capture", "index")})
+ACCIDENT = (
+    CUT_OFF_MAIL,
+    SOME_MAIL,
+    ALL_BUT_DELIVERY,
+    DISPOSE,
+    SOME_MAIL,
+    HOLD,
+    CUT_OFF_PROMOTION,
+    ALL_BUT_DELIVERY,
+    Act("hold", failpoint="holds.after_placing:kill"),
+    Act("accept", letters=2),
+    Act("damage"),
+)
+
 ON_FILES = (
     Scenario("accept", MAIL),
     Scenario("promote", Act("work", told={"kinds": ("promote",)}), before=(SOME_MAIL,)),
-    Scenario("archive", Act("work", told={"kinds": ("capture", "index")}), before=(SOME_MAIL,)),
+    Scenario("archive", ARCHIVE_ALONE, before=(SOME_MAIL,)),
     Scenario("deliver", Act("work", told={"kinds": ("deliver",)}), before=(MAIL,)),
     Scenario("release_spool", Act("duties"), before=(SOME_MAIL, WORK)),
     Scenario("release_after_loss", Act("duties"), before=(SOME_MAIL, WORK, Act("lose"))),
@@ -84,13 +102,18 @@ ON_FILES = (
     Scenario("hold", HOLD, before=(SOME_MAIL, WORK), after=(DISPOSE,)),
     Scenario("release", Act("release"), before=(SOME_MAIL, WORK, HOLD), after=(DISPOSE,)),
     Scenario("dispose", DISPOSE, before=(SOME_MAIL, WORK)),
-    Scenario("dispose_of_spool", DISPOSE, before=(SOME_MAIL, Act("work", told={"kinds": ("capture", "index")}))),
+    Scenario("dispose_of_spool", DISPOSE, before=(SOME_MAIL, ARCHIVE_ALONE)),
     Scenario("dispose_held", DISPOSE, before=(SOME_MAIL, WORK, HOLD)),
     Scenario("promote_files", Act("work", told={"kinds": ("promote",)}), before=(FILES, WORK, SAME_FILES)),
     Scenario("dispose_of_files", DISPOSE, before=(FILES, WORK)),
     Scenario("dispose_while_files_come", DISPOSE, before=(FILES, WORK, SAME_FILES)),
     Scenario("reschedule", Act("reschedule"), before=(SOME_MAIL, WORK), after=(DISPOSE,)),
     Scenario("rebuild", Act("rebuild"), before=(SOME_MAIL, WORK)),
+    Scenario("check", Act("check"), before=ACCIDENT, after=(DISPOSE,)),
+    Scenario("check_index", Act("check"), before=(SOME_MAIL, WORK, Act("damage_index"))),
+    Scenario("confirm_clock", Act("confirm", clock="+45d"), before=(SOME_MAIL, WORK)),
+    Scenario("train", Act("train"), before=(Act("train"), SOME_MAIL)),
+    Scenario("move", Act("move"), before=(SOME_MAIL, WORK), after=(DISPOSE,), home="moving", again=True),
     Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
 )
 """Every step that must be durable. One more line adds a step."""
@@ -98,7 +121,7 @@ ON_FILES = (
 SERVER_FAULTS = ("kill", "kill_twice", "beside")
 ELSEWHERE = {
     "postgresql": ("accept", "deliver", "hold", "dispose", "dispose_held", "release_spool", "sweep"),
-    "s3": ("promote", "dispose", "release_spool", "release_after_loss", "sweep"),
+    "s3": ("promote", "archive", "hold", "dispose", "release_spool", "release_after_loss", "sweep"),
 }
 """Which of them are also rehearsed where rows and keys, or objects, lie on a server."""
 OF_HOMES = {"postgresql": (*SERVER_FAULTS, "moment", "backends"), "s3": (*SERVER_FAULTS, "network")}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from appliance import archive_wiring, cli, delivery_wiring, portal_wiring, store_wiring
+from appliance import archive_wiring, check_wiring, cli, delivery_wiring, portal_wiring, store_wiring
 from appliance.data_directory import DataDirectory
 from appliance.outbox_worker import BatchWork, Worker, WorkerRules
 from appliance.roles import worker as worker_role
@@ -163,6 +163,9 @@ def _duties(appliance: Appliance) -> None:
     worker_role._tend(archive_wiring.index_care(appliance, archive_wiring.intake(appliance)))
     worker_role._reclassify(archive_wiring.desk(appliance))
     worker_role._keep_time(appliance)
+    worker_role._train(store_wiring.dictionary_training(appliance))
+    worker_role._scrub(check_wiring.scrub(appliance))
+    worker_role._mark(store_wiring.high_water_mark(appliance))
     worker_role._release(store_wiring.release(appliance))
     clock = SetClock(appliance.clock.now())
     sweep = store_wiring.orphan_sweep(replace(appliance, clock=clock))

@@ -22,13 +22,19 @@ from appliance import process_hardening
 from appliance.data_directory import DataDirectory
 from mailstore import failpoint
 from mailstore.errors import StrongroomError
-from tests.torture import founding, inspection, scenes
+from tests.torture import damage, founding, inspection, rare_scenes, scenes
 
 Say = Callable[..., None]
 SCENES: Mapping[str, Callable[[scenes.House], None]] = {
     scene.__name__: scene
     for scene in (
         founding.found,
+        damage.damage,
+        damage.damage_index,
+        damage.check,
+        rare_scenes.confirm,
+        rare_scenes.train,
+        rare_scenes.move,
         inspection.inspect,
         scenes.accept,
         scenes.work,
@@ -42,7 +48,12 @@ SCENES: Mapping[str, Callable[[scenes.House], None]] = {
         scenes.lose,
     )
 }
-LOADED_LATE = ("archive.certificate_pdf", "appliance.commands.doctor", "appliance.commands.init")
+LOADED_LATE = (
+    "archive.certificate_pdf",
+    "appliance.commands.check",
+    "appliance.commands.doctor",
+    "appliance.commands.init",
+)
 """What the product loads when it is first needed: loaded here once, not in every child."""
 
 REFUSED, FAILED = 3, 4

@@ -13,12 +13,14 @@ from tests.torture.trial import Trial
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_failpoint_is_come_by(tmp_path: Path) -> None:
-    met: set[str] = set()
+    """Once all were met, no further scenario is played."""
+    missing = failpoint_names.all_names()
     with world.opened(tmp_path) as theatre:
-        for number, scenario in enumerate(each for each in SCENARIOS if not each.faults):
-            directory, oracle = theatre.begun(scenario.home, scenario.before, f"c{number}")
-            trial = Trial(theatre, scenario, directory, oracle, random.Random(number))  # noqa: S311 - no secret
-            met |= trial.passes().keys()
-    assert sorted(failpoint_names.all_names() - met) == []
+        for number, scenario in enumerate(each for each in SCENARIOS if each.name != "serve"):
+            if missing:
+                directory, oracle = theatre.begun(scenario.home, scenario.before, f"c{number}")
+                trial = Trial(theatre, scenario, directory, oracle, random.Random(number))  # noqa: S311 - no secret
+                missing -= trial.passes().keys()
+    assert not missing, sorted(missing)

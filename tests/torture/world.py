@@ -12,14 +12,19 @@ from pathlib import Path
 
 from tests.flows.receiving_server import Arrived, CertificateAuthority, ReceivingServer, receiving
 from tests.running_practice import free_base
-from tests.torture.home import FilesHome, Home, PostgresqlHome, S3Home
+from tests.torture.home import FilesHome, Home, MovingHome, PostgresqlHome, S3Home
 from tests.torture.letter import PARTNER_DOMAIN
 from tests.torture.oracle import Oracle
 from tests.torture.scenario import Act
 from tests.torture.theatre import Call, Played, Stage
 
 MX = f"mx.{PARTNER_DOMAIN}"
-HOMES: Mapping[str, Callable[[], Home]] = {"files": FilesHome, "postgresql": PostgresqlHome, "s3": S3Home}
+HOMES: Mapping[str, Callable[[], Home]] = {
+    "files": FilesHome,
+    "postgresql": PostgresqlHome,
+    "moving": MovingHome,
+    "s3": S3Home,
+}
 
 
 @dataclass
