@@ -10,7 +10,7 @@ How a group of up to 64 messages becomes ours; every step is durable before the 
 4. The futures are set: only now may anybody say ``250`` (RFC 5321 section 6.1).
 
 A failure or a crash before 3 leaves sealed bytes and perhaps keys without a row: nobody was promised anything,
-and ``promotion.sweep`` clears them away. A crash after 3 leaves a whole message that nobody was told about.
+and ``orphan_sweep`` clears them away. A crash after 3 leaves a whole message that nobody was told about.
 """
 
 from __future__ import annotations
