@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,32 +38,35 @@ def room(tmp_path: Path) -> Iterator[RecordsRoom]:
     made.vault.close()
 
 
-class Forger:
-    """Somebody who owns the machine: every command runs under a clock that stands ten days ahead."""
+CHILD = """
+import json, sys
+from pathlib import Path
+from tests.lived_practice import LivedPractice
+practice = LivedPractice(Path(sys.argv[1]))
+answers = [practice.ask(*words) for words in json.load(sys.stdin)]
+print(json.dumps([[answer.code, answer.json] for answer in answers]))
+"""
 
-    def __init__(self, practice: LivedPractice) -> None:
-        self.practice = practice
-        self.password_file = practice.path.parent / "password"
-        self.password_file.write_text(PASSWORD + "\n", "utf-8")
 
-    def ask(self, *words: str) -> tuple[int, dict[str, Any]]:
-        command = [sys.executable, "-m", "appliance.cli", "--data", str(self.practice.path), "--json", *words]
-        done = subprocess.run(
-            ["faketime", "-f", f"+{AHEAD.days}d", *command],
-            cwd=ROOT,
-            env={**os.environ, "FAKETIME_DONT_FAKE_MONOTONIC": "0"},
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.stdout, done.stderr.decode()
-        return done.returncode, json.loads(done.stdout)
+def forged(practice: LivedPractice, *commands: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
+    """What commands answer in a process of somebody who owns the machine: its clock stands ten days ahead."""
+    done = subprocess.run(
+        ["faketime", "-f", f"+{AHEAD.days}d", sys.executable, "-c", CHILD, str(practice.path)],
+        cwd=ROOT,
+        input=json.dumps(commands).encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return [(code, told) for code, told in json.loads(done.stdout)]
 
-    def sign_in(self, email: str) -> None:
-        code = pyotp.TOTP(self.practice.secrets[email]).at(SystemClock().now() + AHEAD)
-        password = str(self.password_file)
-        status, told = self.ask("sign-in", email, "--password-file", password, "--totp", code)
-        assert status == 0, told
+
+def sign_in(practice: LivedPractice, email: str) -> tuple[str, ...]:
+    """Ten days ahead, with the code of that time."""
+    password = practice.path.parent / "password"
+    password.write_text(PASSWORD + "\n", "utf-8")
+    code = pyotp.TOTP(practice.secrets[email]).at(SystemClock().now() + AHEAD)
+    return ("sign-in", email, "--password-file", str(password), "--totp", code)
 
 
 @pytest.fixture
@@ -98,29 +100,24 @@ def is_alive(practice: LivedPractice, message: str) -> bool:
             return False
 
 
+@pytest.mark.timeout(600)
 def test_clock_set_forward_during_the_cooling_off_destroys_nothing_until_two_persons_answer_for_it(
     practice: LivedPractice,
 ) -> None:
     disposal, message = approved(practice)
-    forger = Forger(practice)
-    forger.sign_in(RUTH)
-    status, told = forger.ask("--as", RUTH, "disposal", "run", disposal)
-    assert (status, told["error"]["code"]) == (1, "clock_not_confirmed")
+    run = ("--as", RUTH, "disposal", "run", disposal)
+    (signed, _), (status, told), (frozen, clock), (_, first), (again, _) = forged(
+        practice, sign_in(practice, RUTH), run, ("clock", "show"), ("--as", RUTH, "clock", "confirm"), run
+    )
+    assert (signed, status, told["error"]["code"]) == (0, 1, "clock_not_confirmed")
     assert "ahead" in told["error"]["message"]
     assert "clock confirm" in told["error"]["fix"]
+    assert (frozen, clock["state"], clock["doubt"]) == (1, "frozen", "clock_ahead")
+    assert (first["state"], again) == ("waiting for an approver", 1)
     assert is_alive(practice, message)
 
-    status, told = forger.ask("clock", "show")
-    assert (status, told["state"], told["doubt"]) == (1, "frozen", "clock_ahead")
-
-    assert forger.ask("--as", RUTH, "clock", "confirm")[1]["state"] == "waiting for an approver"
-    assert forger.ask("--as", RUTH, "disposal", "run", disposal)[0] == 1
-    assert is_alive(practice, message)
-
-    forger.sign_in(PAUL)
-    assert forger.ask("--as", PAUL, "clock", "confirm")[1]["state"] == "trusted"
-    status, told = forger.ask("--as", RUTH, "disposal", "run", disposal)
-    assert (status, told["destroyed"]) == (0, 1)
+    _, (_, second), (status, told) = forged(practice, sign_in(practice, PAUL), ("--as", PAUL, "clock", "confirm"), run)
+    assert (second["state"], status, told["destroyed"]) == ("trusted", 0, 1)
     assert practice.ask("clock", "show").json["doubt"] == "clock_behind"
 
 
