@@ -82,7 +82,8 @@ def _named(error: BaseException) -> str:
         return f"{kind} {errno.errorcode.get(error.errno, error.errno)}"
     if isinstance(error, sqlite3.Error):
         return f"{kind} {getattr(error, 'sqlite_errorname', '')}".rstrip()
-    return kind
+    state = getattr(error, "sqlstate", None)  # PostgreSQL's five characters (appendix A of its manual)
+    return f"{kind} {state}" if isinstance(state, str) else kind
 
 
 def place_of(error: BaseException) -> str:

@@ -49,7 +49,7 @@ WRITE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advi
 UNAVAILABLE: Final = ("08", "25", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX000")
 """Connection, read-only server, sign-in, no such database, deadlock, rights, full, locked, shut down, system."""
 
-DAMAGED: Final = ("XX001", "XX002", "42P01", "42703", "42704", "42883", "3F")
+DAMAGED: Final = ("XX001", "XX002", "42P01", "42P07", "42703", "42704", "42883", "3F")
 DUPLICATE: Final = "23505"
 PROGRAMS: Final = """
 SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal

@@ -71,7 +71,8 @@ def seal_column() -> Column[bytes]:
 
 def where_set(column: str) -> dict[str, Any]:
     """Makes an index leave out the rows where a column is NULL: most messages have no author here."""
-    return {"sqlite_where": text(f"{column} IS NOT NULL")}
+    condition = text(f"{column} IS NOT NULL")
+    return {"sqlite_where": condition, "postgresql_where": condition}
 
 
 METADATA = MetaData()

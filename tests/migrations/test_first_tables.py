@@ -14,32 +14,53 @@ from appliance import migration, schema
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact
 from mailstore.audit_tree import audit_public_key
-from mailstore.database import Database, sqlite_url
+from mailstore.database import Database
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.wall_clock import SystemClock
+from tests import database_room
+from tests.database_room import ENGINES, Engine
 
 ROW_KEY = bytes(range(32))
 STEPS = sorted((migration.STEPS / "versions").glob("2*.py"))
 
 
+FORM_IN_SQLITE = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
+FORM_IN_POSTGRESQL = """
+SELECT attrelid::regclass::text || '.' || attname, format_type(atttypid, atttypmod) || attnotnull::text
+  FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+  WHERE attnum > 0 AND relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname != 'alembic_version'
+UNION ALL SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+  FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = 'public'::regnamespace AND relname != 'alembic_version'
+UNION ALL SELECT conrelid::regclass::text || '.' || conname, pg_get_constraintdef(oid) FROM pg_constraint
+  WHERE connamespace = 'public'::regnamespace AND conrelid IS DISTINCT FROM to_regclass('alembic_version')
+"""
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    found: Engine = request.param
+    return found
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "rows.sqlite3"), ROW_KEY)
+def database(tmp_path: Path, engine: Engine) -> Iterator[Database]:
+    opened = Database(database_room.rows_url(tmp_path, is_empty=True, engine=engine), ROW_KEY)
     yield opened
     opened.dispose()
 
 
 def form_of(database: Database) -> dict[str, list[str]]:
-    """Every table and index as SQLite keeps it, its parts in one order and spelling."""
+    """Every table, index and constraint as the engine keeps it, its parts in one order and spelling."""
     with database.read() as connection:
-        asked = text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
-        found = connection.execute(asked).all()
+        asked = FORM_IN_SQLITE if connection.dialect.name == "sqlite" else FORM_IN_POSTGRESQL
+        found = connection.exec_driver_sql(asked).all()
     return {name: sorted(re.sub(r"[\s\"]+", " ", part).strip(" ,") for part in sql.split("\n")) for name, sql in found}
 
 
-def test_steps_lead_to_the_tables_of_the_code(database: Database, tmp_path: Path) -> None:
+def test_steps_lead_to_the_tables_of_the_code(database: Database, tmp_path: Path, engine: Engine) -> None:
     migration.upgrade(database)
-    made_at_once = Database(sqlite_url(tmp_path / "other.sqlite3"), ROW_KEY)
+    (tmp_path / "other").mkdir()
+    made_at_once = Database(database_room.rows_url(tmp_path / "other", is_empty=True, engine=engine), ROW_KEY)
     made_at_once.create_all(*schema.METADATAS)
     wanted = form_of(made_at_once)
     made_at_once.dispose()
