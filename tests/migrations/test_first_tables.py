@@ -30,7 +30,8 @@ SELECT attrelid::regclass::text || '.' || attname, format_type(atttypid, atttypm
   FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
   WHERE attnum > 0 AND relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname != 'alembic_version'
 UNION ALL SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid)
-  FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = 'public'::regnamespace AND relname != 'alembic_version'
+  FROM pg_index JOIN pg_class c ON c.oid = indrelid
+  WHERE relnamespace = 'public'::regnamespace AND relname != 'alembic_version'
 UNION ALL SELECT conrelid::regclass::text || '.' || conname, pg_get_constraintdef(oid) FROM pg_constraint
   WHERE connamespace = 'public'::regnamespace AND conrelid IS DISTINCT FROM to_regclass('alembic_version')
 """
