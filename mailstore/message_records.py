@@ -132,8 +132,17 @@ def set_recipient(
     rows_of(connection).update(connection, recipients, where, {**changes, "changed_at": now})
 
 
-def set_promoted(connection: Connection, placed: Mapping[MessageId, StoredObject], *, now: datetime) -> None:
-    """Copies lie in the object store now, ``AT_ONCE`` at most; those in the spool stay. Raises NotFoundError."""
+def set_promoted(
+    connection: Connection,
+    placed: Mapping[MessageId, StoredObject],
+    summaries: Mapping[MessageId, bytes],
+    *,
+    now: datetime,
+) -> None:
+    """Copies lie in the object store now, ``AT_ONCE`` at most; those in the spool stay. Raises NotFoundError.
+
+    ``summaries``: the summary columns that were sealed anew.
+    """
     _set_places(
         connection,
         placed,
@@ -143,6 +152,7 @@ def set_promoted(connection: Connection, placed: Mapping[MessageId, StoredObject
             "object_digest": placed[message].digest,
             "object_dictionary": placed[message].dictionary,
             "promoted_at": now,
+            **({"sealed_summary": summaries[message]} if message in summaries else {}),
         },
     )
 
@@ -221,12 +231,6 @@ def known_ids(connection: Connection, ids: Collection[MessageId]) -> set[Message
     columns = (messages.c.id, shared_parts.c.id, mail_dictionaries.c.id)
     asked = [select(column).where(column.in_(ids)) for column in columns]
     return {MessageId(name) for each in asked for name in connection.execute(each).scalars()}
-
-
-def object_names(connection: Connection) -> set[str]:
-    """The names of all objects that some message still needs. Names only: the rows are not verified."""
-    asked = select(messages.c.object_name).where(messages.c.object_name.is_not(None))
-    return set(connection.execute(asked).scalars())
 
 
 def conversation_of(connection: Connection, header_id_index: bytes) -> str | None:

@@ -6,7 +6,7 @@ No key is needed: sealed bytes move as they are, unless ``repack`` makes others 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,13 +147,22 @@ class Promotion:
             stored = message_records.stored_many(connection, [each.stored.id for each in moving])
             waiting = {now.id for now in stored if now.object_name is None}
             placed = {each.stored.id: each.object for each in moving if each.stored.id in waiting}
-            message_records.set_promoted(connection, placed, now=self._clock.now())
+            message_records.set_promoted(connection, placed, _summaries(moving, placed), now=self._clock.now())
             self._guard_work.add(connection, placed, now=self._clock.now())
             if self._repack is not None:
                 self._repack.record(
                     connection, {each.stored.id: each.repacked for each in moving if each.stored.id in placed}
                 )
         return set(placed)
+
+
+def _summaries(moving: Sequence[_Moving], placed: Collection[MessageId]) -> dict[MessageId, bytes]:
+    """The summary columns that were sealed anew, of those that found their place."""
+    return {
+        each.stored.id: summary
+        for each in moving
+        if each.stored.id in placed and (summary := each.repacked.sealed_summary) is not None
+    }
 
 
 def _grouped(waiting: Sequence[StoredMessage]) -> Iterator[list[StoredMessage]]:

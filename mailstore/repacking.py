@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -24,8 +24,8 @@ from mailstore.message_keys import MessageKeys
 from mailstore.object_store import ObjectStore
 from mailstore.part_records import PartLinks, SharedPart
 from mailstore.recipe import SHARED_FROM_BYTES, Encoded, PartId, Piece, Recipe, Shared, content_of, pieces_of, recipe_of
-from mailstore.sealed_columns import content_context, recipe_context
-from mailstore.sealed_format import Randomness, dictionary_of, open_sealed, seal
+from mailstore.sealed_columns import content_context, packed_summary, recipe_context
+from mailstore.sealed_format import NONCE_BYTES, Randomness, dictionary_of, open_sealed, seal
 from mailstore.shared_parts import PartKeeping
 from mailstore.wall_clock import Clock
 
@@ -41,6 +41,7 @@ class Repacked:
     sealed: bytes = field(repr=False)
     dictionary: int | None = None
     parts: tuple[SharedPart, ...] = ()
+    sealed_summary: bytes | None = field(default=None, repr=False)
 
 
 class Repack(Protocol):
@@ -110,10 +111,12 @@ class Repacking:
         with _dying_meanwhile():
             recipe = recipe_of(content, [self._shared(piece, parts) for piece in pieces_of(content)])
             repacked = self._sealed(stored.id, key, recipe, tuple(part for part, _ in parts.values()))
+        nonce = self._randomness(NONCE_BYTES)
+        summary = packed_summary(stored.sealed_summary, key=key, message=stored.id, nonce=nonce)
         if not parts and len(repacked.sealed) >= len(sealed):
-            return Repacked(sealed)
+            return Repacked(sealed, sealed_summary=summary)
         self._prove(stored.id, key, repacked, {name: data for name, (_, data) in parts.items()})
-        return repacked
+        return replace(repacked, sealed_summary=summary)
 
     def record(self, connection: Connection, placed: Mapping[MessageId, Repacked]) -> None:
         """As ``Repack``."""

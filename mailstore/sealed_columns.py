@@ -14,9 +14,23 @@ from typing import Any
 from mailstore.errors import TamperedError
 from mailstore.key_hierarchy import MessageKey
 from mailstore.message import MessageId, MessageSummary
-from mailstore.sealed_format import Context, FieldSealer, open_field
+from mailstore.sealed_format import Context, Dictionary, FieldSealer, open_field, packed, seal_field, unpacked
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_FRAME = b"\x28\xb5\x2f\xfd"
+"""How a zstd frame begins (RFC 8878 section 3.1.1), and no JSON does."""
+
+_SUMMARY_LEVEL = 9
+_MAX_SUMMARY_BYTES = 1 << 20
+SUMMARY_TEXT = Dictionary(
+    1 << 32,
+    b"JanFebMarAprMayJunJulAugSepOctNovDec.org>.net> GMT MonTueWedThuFriSatSun, 2026 +0000 -0500"
+    b'Re: Fwd: @gmail.com>","@outlook.com>","trace_fields":"Received: from ( [])\\r\\n\\tby  with ESMTPSA id ;\\r\\n\\t'
+    b'>","references":["<>","<"],"sender":"","recipients":["@","date":" +0000","header_message_id":"<","cc":"'
+    b' <@","to":" <@","from_":"{"subject":"',
+)
+"""What summaries have in common. Part of the format: never changed, another one gets another mark."""
+
 _SUMMARY_LISTS = ("references", "recipients")
 
 
@@ -63,10 +77,24 @@ class ColumnSealer:
 
 def open_summary(sealed: bytes, *, key: MessageKey, message: MessageId) -> MessageSummary:
     """The summary of that message. ``TamperedError`` when the column is not what was written for it."""
-    told = _told(open_field(sealed, key=key, context=("summary", message, 1)), f"summary of message {message}")
+    opened = _unpacked(open_field(sealed, key=key, context=("summary", message, 1)))
+    told = _told(opened, f"summary of message {message}")
     for name in _SUMMARY_LISTS:
         told[name] = tuple(told.get(name, ()))
     return MessageSummary(**{name: told[name] for name in _SUMMARY_FIELDS if name in told})
+
+
+def packed_summary(sealed: bytes, *, key: MessageKey, message: MessageId, nonce: bytes) -> bytes:
+    """The same summary in fewer bytes, for a message that has come to rest. Where there is nothing to gain, as it is.
+
+    ``nonce`` is 12 fresh random bytes. ``TamperedError`` as ``open_summary``.
+    """
+    context: Context = ("summary", message, 1)
+    opened = open_field(sealed, key=key, context=context)
+    if opened.startswith(_FRAME) or len(opened) > _MAX_SUMMARY_BYTES:
+        return sealed
+    smaller = packed(opened, level=_SUMMARY_LEVEL, dictionary=SUMMARY_TEXT)
+    return seal_field(smaller, key=key, context=context, nonce=nonce) if len(smaller) < len(opened) else sealed
 
 
 def open_detail(sealed: bytes, *, key: MessageKey, message: MessageId, position: int) -> RecipientDetail:
@@ -82,6 +110,12 @@ def open_detail(sealed: bytes, *, key: MessageKey, message: MessageId, position:
 
 def _recipient_context(message: MessageId, position: int) -> Context:
     return ("recipient", f"{message}/{position}", 1)
+
+
+def _unpacked(opened: bytes) -> bytes:
+    if not opened.startswith(_FRAME):
+        return opened
+    return unpacked(opened, at_most=_MAX_SUMMARY_BYTES, dictionary=SUMMARY_TEXT)
 
 
 def _json(told: Mapping[str, Any]) -> bytes:

@@ -63,7 +63,8 @@ _FIRST_BLOCK = b"\x01"
 class Dictionary:
     """Text that many contents share, known to writer and reader: a raw-content dictionary of zstd (RFC 8878).
 
-    ``number`` names it in the header of every object that needs it, 1 to 2^32 - 1.
+    ``number`` names it in the header of every object that needs it, 1 to 2^32 - 1. Larger ones belong to texts that
+    are part of a format.
     """
 
     number: int
@@ -313,6 +314,22 @@ def _unpack(packed: bytes, header: _Header, dictionaries: Dictionaries) -> bytes
     if len(content) != header.plain_size:
         raise TamperedError("the sealed object is not as long as its header says")
     return content
+
+
+def packed(data: bytes, *, level: int, dictionary: Dictionary) -> bytes:
+    """One zstd frame (RFC 8878) that announces its size."""
+    return _codecs.compressor(level, dictionary).compress(data)
+
+
+def unpacked(frame: bytes, *, at_most: int, dictionary: Dictionary) -> bytes:
+    """What ``packed`` was given. ``TamperedError`` for anything else, and for more than ``at_most`` bytes."""
+    try:
+        size = zstandard.get_frame_parameters(frame).content_size
+    except zstandard.ZstdError:
+        raise TamperedError("what was packed cannot be unpacked") from None
+    if size > at_most:
+        raise TamperedError("what was packed claims to be larger than any may be")
+    return _decompressed(frame, size, dictionary)
 
 
 def _decompressed(packed: bytes, plain_size: int, dictionary: Dictionary | None) -> bytes:

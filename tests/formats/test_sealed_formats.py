@@ -29,6 +29,7 @@ from mailstore.key_hierarchy import (
     unwrap_batch_key,
     unwrap_message_key,
 )
+from mailstore.sealed_columns import SUMMARY_TEXT
 
 HERE = Path(__file__).parent
 
@@ -123,6 +124,12 @@ def test_sealed_object_with_a_dictionary_opens(vector: dict[str, Any]) -> None:
     )
     assert opened == read_object_by_the_document(sealed, key, context, dictionary) == content_of(vector)
     assert sealed_format.dictionary_of(sealed) == dictionary.number
+
+
+@pytest.mark.parametrize("vector", vectors("packed_summary_v1.json"), ids=lambda vector: str(vector["name"]))
+def test_packed_summary_version_1_opens(vector: dict[str, Any]) -> None:
+    opened = sealed_format.unpacked(bytes.fromhex(vector["packed"]), at_most=1 << 20, dictionary=SUMMARY_TEXT)
+    assert opened.decode() == vector["json"]
 
 
 @pytest.mark.parametrize("vector", vectors("recipe_v1.json"), ids=lambda vector: str(vector["name"]))

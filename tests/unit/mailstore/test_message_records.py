@@ -107,9 +107,10 @@ def test_a_message_has_one_copy_then_two_then_one(database: Database) -> None:
         found = message_records.in_segment(connection, "a.segment")
         assert [each.id for each in found] == [other.message.id, one.message.id]
         assert [each.offset for each in message_records.in_segment(connection, "a.segment", after=16)] == [500]
-        message_records.set_promoted(connection, {one.message.id: kept}, now=LATER)
+        message_records.set_promoted(connection, {one.message.id: kept}, {one.message.id: b"anew"}, now=LATER)
         stored = message_records.stored(connection, one.message.id)
         assert (stored.object, stored.promoted_at, stored.segment) == (kept, LATER, "a.segment")
+        assert stored.sealed_summary == b"anew"
         assert message_records.waits_in_segment(connection, "a.segment")
         message_records.set_released(connection, [one.message.id])
     with database.read() as connection:
@@ -120,14 +121,14 @@ def test_a_message_has_one_copy_then_two_then_one(database: Database) -> None:
         assert message_records.known_ids(connection, [one.message.id, MessageId(new_id())]) == {one.message.id}
         assert list(message_records.segments_named(connection)) == ["a.segment"]
     with pytest.raises(NotFoundError), database.write() as connection:
-        message_records.set_promoted(connection, {MessageId(new_id()): kept}, now=LATER)
+        message_records.set_promoted(connection, {MessageId(new_id()): kept}, {}, now=LATER)
 
 
 def test_an_object_that_was_lost_leaves_the_message_where_it_was(database: Database) -> None:
     one = message(segment="a.segment", offset=16)
     put(database, one)
     with database.write() as connection:
-        message_records.set_promoted(connection, {one.message.id: StoredObject("ab/cd", 7, bytes(32))}, now=LATER)
+        message_records.set_promoted(connection, {one.message.id: StoredObject("ab/cd", 7, bytes(32))}, {}, now=LATER)
         message_records.set_withdrawn(connection, [one.message.id])
         assert message_records.stored(connection, one.message.id) == one.message
 
