@@ -158,8 +158,9 @@ def set_promoted(
 
 
 def set_released(connection: Connection, ids: Collection[MessageId]) -> None:
-    """The copies in the spool are gone, ``AT_ONCE`` at most. Raises NotFoundError."""
-    _set_places(connection, ids, lambda _message: {"segment": None, "offset": 0})
+    """The copies in the spool are gone, ``AT_ONCE`` at most. Messages that are gone themselves are passed over."""
+    where = messages.c.id.in_(ids)
+    rows_of(connection).update(connection, messages, where, {"segment": None, "offset": 0})
 
 
 def set_withdrawn(connection: Connection, ids: Collection[MessageId]) -> None:
@@ -185,10 +186,16 @@ def in_segment(
     return _messages(connection, where, order_by=messages.c.offset, limit=limit)
 
 
-def waits_in_segment(connection: Connection, segment: str) -> bool:
-    """True when a message has its only copy in a spool segment. The rows are not verified."""
-    where = (messages.c.segment == segment) & messages.c.object_name.is_(None)
-    return connection.execute(select(messages.c.id).where(where).limit(1)).first() is not None
+def waits_in_segment(connection: Connection, segment: str, *, promoted_after: datetime | None = None) -> bool:
+    """True when a message has its only copy in a spool segment, or was promoted after an instant.
+
+    The rows are not verified.
+    """
+    needs: ColumnElement[bool] = messages.c.object_name.is_(None)
+    if promoted_after is not None:
+        needs |= messages.c.promoted_at > promoted_after
+    asked = select(messages.c.id).where(messages.c.segment == segment, needs)
+    return connection.execute(asked.limit(1)).first() is not None
 
 
 @dataclass(frozen=True)

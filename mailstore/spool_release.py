@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from mailstore import audit_trail, message_records, outbox, sealed_copies, spool
@@ -100,9 +100,10 @@ class SpoolRelease:
             return False
 
     def _is_due(self, segment: str) -> bool:
-        """True when every message in the segment was promoted long enough ago. Looks at few rows when it is not."""
+        """True when every message in the segment was promoted long enough ago."""
         before = self._clock.now() - (timedelta(0) if self._is_pressed() else self._dwell)
-        return all(_was_promoted(message, before) for page in self._pages(segment) for message in page)
+        with self._database.read() as connection:
+            return not message_records.waits_in_segment(connection, segment, promoted_after=before)
 
     def _pages(self, segment: str) -> Iterator[list[StoredMessage]]:
         after = -1
@@ -159,10 +160,5 @@ class SpoolRelease:
         for page in self._pages(segment):
             promoted = [message.id for message in page if message.object_name is not None]
             with self._database.write() as connection:
-                there = [message.id for message in message_records.stored_many(connection, promoted)]
-                message_records.set_released(connection, there)
+                message_records.set_released(connection, promoted)
             reached("spool_release.after_rows")
-
-
-def _was_promoted(message: StoredMessage, before: datetime) -> bool:
-    return message.promoted_at is not None and message.promoted_at <= before
