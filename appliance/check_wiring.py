@@ -48,11 +48,13 @@ def stores(appliance: Appliance) -> Stores:
 
 def archive_stores(appliance: Appliance) -> ArchiveStores:
     """The archive, its index, its holds and its disposals."""
+    desk = archive_wiring.desk(appliance)
     return ArchiveStores(
         database=appliance.database,
         opened=lambda: archive_wiring.index(appliance),
         rebuild_mark=RebuildMark(appliance.data.rebuild_mark),
-        due_records=archive_wiring.desk(appliance).due_records,
+        due_records=desk.due_records,
+        guarding=desk.guarding,
     )
 
 

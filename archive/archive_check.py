@@ -15,6 +15,7 @@ from archive.disposal_records import DisposalState
 from archive.due_records import DueRecords
 from archive.index_care import RebuildMark
 from archive.legal_hold import Hold, covers
+from archive.object_guarding import LongLock, MissingLock, ObjectGuarding
 from archive.query_conditions import AnyOf, IdIs
 from archive.retention_schedule import Schedule
 from archive.search_index import IndexOutdatedError, SearchIndex
@@ -40,6 +41,7 @@ class ArchiveStores:
     opened: Callable[[], SearchIndex]
     rebuild_mark: RebuildMark
     due_records: DueRecords
+    guarding: ObjectGuarding
 
 
 def check(
@@ -51,6 +53,7 @@ def check(
         "search index": lambda: _index(stores, partial(progress, "indexed messages")),
         "holds": lambda: _holds(stores, opens_messages=opens_messages, tell=partial(progress, "held messages")),
         "disposals": lambda: _disposals(stores),
+        "locks": lambda: _locks(stores, partial(progress, "locks")) if opens_messages else iter(()),
     }
     for what, look in looks.items():
         yield from in_any_case(what, look)
@@ -77,6 +80,27 @@ def _captures(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Fi
                 told = f"message {message}: nothing will put it into the index"
                 yield Finding(Kind.INDEX_NOT_QUEUED, message, told, message)
         after, seen = found[-1][0], seen + len(found)
+        tell(seen)
+
+
+def _locks(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Finding]:
+    """The object store keeps what the rows keep, and no longer."""
+    after, seen = 0, 0
+    while True:
+        with stores.database.read() as connection:
+            page = message_pages.id_page(connection, after=after, limit=PAGE)
+        if not page:
+            return
+        for found in stores.guarding.differences([message for _, message in page]):
+            match found:
+                case MissingLock():
+                    told = f"object {found.object_name} of message {found.message} is not locked as it must be"
+                    yield Finding(Kind.LOCK_MISSING, found.object_name, told, found.message)
+                case LongLock():
+                    until = f"kept until {found.locked_until:%Y-%m-%d}, its record is due {found.due_at:%Y-%m-%d}"
+                    told = f"object {found.object_name} of message {found.message} is {until}"
+                    yield Finding(Kind.LOCK_OUTLASTS_SCHEDULE, found.object_name, told, found.message)
+        after, seen = page[-1][0], seen + len(page)
         tell(seen)
 
 

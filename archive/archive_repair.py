@@ -47,6 +47,7 @@ class ArchiveRepair:
             Kind.INDEX_DAMAGED: self._rebuilt,
             Kind.HOLD_NOT_EVALUATED: self._evaluated,
             Kind.HOLD_COVERAGE_MISSING: self._listed,
+            Kind.LOCK_MISSING: self._locked,
         }
 
     def _queued(self, finding: Finding, kind: outbox.Kind) -> bool:
@@ -85,6 +86,11 @@ class ArchiveRepair:
         del finding
         self.holds.evaluate_unfinished()
         reached("archive_repair.after_evaluation")
+        return True
+
+    def _locked(self, finding: Finding) -> bool:
+        self.stores.guarding.tell([MessageId(finding.message)])
+        reached("archive_repair.after_locking")
         return True
 
     def _listed(self, finding: Finding) -> bool:

@@ -15,13 +15,14 @@ from sqlalchemy import Connection
 
 from archive import archive_records, hold_records
 from archive.schedules import Schedules
-from mailstore import message_records
+from mailstore import message_records, outbox
 from mailstore.database import Database
 from mailstore.errors import NotFoundError
 from mailstore.failpoint import reached
 from mailstore.guard_work import GuardWork
 from mailstore.message import MessageId, StoredMessage
 from mailstore.object_guard import ObjectGuard
+from mailstore.outbox import Kind
 from mailstore.wall_clock import Clock
 
 TOLD_AT_ONCE = 8
@@ -56,6 +57,14 @@ class LongLock:
     object_name: str
     due_at: datetime
     locked_until: datetime
+
+
+@dataclass(frozen=True)
+class MissingLock:
+    """An object that the store would let go although the rows keep its message, and nothing waits to tell it so."""
+
+    message: MessageId
+    object_name: str
 
 
 class ObjectGuarding:
@@ -125,6 +134,19 @@ class ObjectGuarding:
         with ThreadPoolExecutor(TOLD_AT_ONCE, "guard") as threads:
             return [found for found in threads.map(self._long_lock, due[:LOOKED_AT]) if found is not None]
 
+    def differences(self, messages: Sequence[MessageId]) -> list[LongLock | MissingLock]:
+        """Where the locks of these messages' objects are not what the rows want, and nothing is under way."""
+        if not self._guard.is_enforced:
+            return []
+        with self._database.read() as connection:
+            waiting = {message for _, message, _ in outbox.work_on(connection, messages, (Kind.GUARD,))}
+            wanted = self._wanted(connection, [each for each in messages if each not in waiting])
+        if not wanted:
+            return []
+        with ThreadPoolExecutor(min(TOLD_AT_ONCE, len(wanted)), "guard") as threads:
+            looks = threads.map(lambda each: self._missing_lock(each) or self._long_lock(each), wanted)
+            return [found for found in looks if found is not None]
+
     def _wanted(
         self, connection: Connection, messages: Sequence[MessageId], *, due_by: datetime | None = None
     ) -> list[Wanted]:
@@ -156,7 +178,20 @@ class ObjectGuarding:
         except NotFoundError:
             return  # destroyed, or put elsewhere meanwhile; a lost object is the consistency check's to report
 
+    def _missing_lock(self, wanted: Wanted) -> MissingLock | None:
+        try:
+            guard = self._guard.guard_of(wanted.object_name)
+        except NotFoundError:
+            return None
+        is_ending = wanted.until is not None and wanted.until > self._clock.now()
+        is_short = is_ending and (guard.retained_until is None or guard.retained_until < _end(wanted))
+        if is_short or (wanted.has_no_end and not guard.is_held):
+            return MissingLock(wanted.message, wanted.object_name)
+        return None
+
     def _long_lock(self, wanted: Wanted) -> LongLock | None:
+        if wanted.has_no_end:
+            return None
         try:
             until = self._guard.guard_of(wanted.object_name).retained_until
         except NotFoundError:

@@ -56,6 +56,8 @@ class Kind(StrEnum):
     HOLD_COVERAGE_MISSING = "hold_coverage_missing"
     DISPOSAL_UNFINISHED = "disposal_unfinished"
     CERTIFICATE_MISSING = "certificate_missing"
+    LOCK_MISSING = "lock_missing"
+    LOCK_OUTLASTS_SCHEDULE = "lock_outlasts_schedule"
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,13 @@ MEANINGS: Mapping[Kind, Meaning] = {
     Kind.CERTIFICATE_MISSING: Meaning(
         "archive", Weight.FAIL, "A completed disposal without its certificate.",
         person="run: strongroom disposal run ID; it issues the certificate",
+    ),
+    Kind.LOCK_MISSING: Meaning(
+        "archive", Weight.FAIL, "The object store would let an object go that the rows keep.", repair="locks it",
+    ),
+    Kind.LOCK_OUTLASTS_SCHEDULE: Meaning(
+        "archive", Weight.WARN, "The object store keeps an object longer than the schedule.",
+        person="let whoever runs the object store end the lock, or dispose of the record after it",
     ),
 }  # fmt: skip
 

@@ -29,7 +29,8 @@ class CheckedRoom:
     def __init__(self, directory: Path) -> None:
         self.room = RecordsRoom(directory)
         self.mark = RebuildMark(directory / "index-rebuild")
-        self.stores = ArchiveStores(self.room.vault.database, self.opened, self.mark, self.room.desk.due_records)
+        desk = self.room.desk
+        self.stores = ArchiveStores(self.room.vault.database, self.opened, self.mark, desk.due_records, desk.guarding)
 
     def opened(self) -> SearchIndex:
         storage = index_files.storage_in(self.room.directory / "index", self.room.vault.ring.index_key)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from archive.disposal_records import ItemState
+from archive.object_guarding import LongLock, MissingLock
 from mailstore import outbox
 from mailstore.errors import ObjectLockedError, StorageUnavailableError
 from mailstore.guard_work import GuardWork
@@ -149,6 +150,8 @@ def test_lock_that_outlasts_the_schedule_is_reported_and_stops_a_disposal_before
     [long] = room.desk.guarding.longer_than_scheduled()
     assert long.message == locked
     assert long.locked_until - until < timedelta(seconds=1)
+    [told] = room.desk.guarding.differences([locked, free])
+    assert isinstance(told, LongLock)
     disposal = room.approved()
     for _ in range(2):
         with pytest.raises(ObjectLockedError, match="1 records cannot be destroyed yet"):
@@ -158,6 +161,19 @@ def test_lock_that_outlasts_the_schedule_is_reported_and_stops_a_disposal_before
         assert room.events("message.destroyed") == [free]
     [item] = [each for each in room.desk.disposals.show(RECORDS, disposal).items if each.message == locked]
     assert item.state is not ItemState.DESTROYED
+
+
+def test_lock_that_somebody_lifted_is_found_and_set_again(room: RecordsRoom) -> None:
+    message = in_billing(room)
+    room.desk.holds.place(RECORDS, name="A", reason="suit", query="invoice")
+    assert room.desk.guarding.differences([message]) == [], "what is under way is no difference"
+    worked(room)
+    assert room.desk.guarding.differences([message]) == []
+    name = str(room.vault.stored(message).object_name)
+    room.guard.release(name)
+    assert room.desk.guarding.differences([message]) == [MissingLock(message, name)]
+    room.desk.guarding.tell([message])
+    assert guard_of(room, message).is_held
 
 
 def test_store_that_cannot_lock_is_told_nothing(tmp_path: Path) -> None:
