@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from appliance import schema
 from mailstore.database import Database
 from mailstore.errors import RefusedError
+from mailstore.failpoint import reached
 
 STEPS = Path(__file__).parent / "migrations"
 
@@ -27,6 +28,8 @@ def upgrade(database: Database) -> None:
                 "the row database was made by a later release", fix="start it with the release that wrote it last"
             )
         command.upgrade(configuration(connection), "head")
+        reached("migration.before_commit")
+    reached("migration.after_steps")
 
 
 def known_steps() -> tuple[str, ...]:

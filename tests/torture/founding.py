@@ -36,13 +36,14 @@ def found(house: House) -> None:
         assert times == 1, name
     house.data.settings.write_text(text + ROUTE.format(**house.told["route"]), "utf-8")
     with house.opened() as appliance:
-        _peopled(appliance)
-        schedules = archive_wiring.desk(appliance).schedules
-        proposed = schedules.propose(actor(appliance, RUTH), schedule("passing"))
-        schedules.approve(actor(appliance, PAUL), proposed)
+        furnish(appliance)
 
 
-def _peopled(appliance: Appliance) -> None:
+def furnish(appliance: Appliance) -> None:
+    """Its people, and a schedule in force."""
     people = portal_wiring.people(appliance)
     for email, role in {ANN: Role.CLINICIAN, RUTH: Role.RECORDS, PAUL: Role.APPROVER}.items():
         people.add_staff(SYSTEM, email, f"The {role}", role, PASSWORD)
+    schedules = archive_wiring.desk(appliance).schedules
+    proposed = schedules.propose(actor(appliance, RUTH), schedule("passing"))
+    schedules.approve(actor(appliance, PAUL), proposed)

@@ -121,6 +121,8 @@ class PostgresqlHome(FilesHome):
 class MovingHome(PostgresqlHome):
     """Everything is in files, from which rows and keys move to two databases."""
 
+    can_be_copied = False
+
     def words(self, place: Path) -> Sequence[str]:
         """Nothing: it begins in files."""
         del place
@@ -132,10 +134,6 @@ class MovingHome(PostgresqlHome):
             self.server.create(_named(what, place))
         rows, keys = (self.server.url(_named(what, place)) for what in (ROWS, KEYS))
         return {"words": ["--to", rows, "--keystore-to", keys, "--erase"]}
-
-    def copy(self, past: Path, place: Path) -> None:
-        """A copy of the directory."""
-        FilesHome.copy(self, past, place)
 
 
 class S3Home(FilesHome):

@@ -1,13 +1,24 @@
-"""What a child does on rare days: a clock is confirmed, a dictionary is made, rows and keys move to a server."""
+"""What a child does on rare days: clocks are confirmed, dictionaries made, rows moved, new releases started."""
 
 from __future__ import annotations
 
-from appliance import archive_wiring, store_wiring
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from alembic import command as alembic
+
+from appliance import archive_wiring, front_door_wiring, migration, store_wiring, wiring
+from appliance.commands import serve
 from appliance.front_door_wiring import RANDOMNESS
 from archive import decision_time
-from mailstore import dictionary_records, message_records
+from mailstore import audit_trail, dictionary_records, key_custody, message_records
+from mailstore.audit_entry import AuditFact
+from mailstore.database import Database, sqlite_url
 from mailstore.message_keys import MessageKeys
-from tests.torture.scenes import PAUL, RUTH, House, actor, command, work
+from mailstore.wall_clock import SystemClock
+from tests.torture import founding
+from tests.torture.scenes import PAUL, RUTH, House, actor, command, take_in, work
 
 
 def confirm(house: House) -> None:
@@ -41,3 +52,36 @@ def move(house: House) -> None:
     """Rows and keys move to PostgreSQL; said again, a move that was cut off is gone on with."""
     answer = command(house.data, "database", "move", *house.told["words"])
     house.say("moved", answer=answer)
+
+
+def start(house: House) -> None:
+    """What `serve` does before it opens its doors: the steps of a new release, and the claim on what is shared."""
+    settings = front_door_wiring.settings_of(house.data)
+    secret = wiring.secret_of(house.data, passphrase_file=None, key_file=None)
+    ring = key_custody.unlock(house.data.keys, secret)
+    wiring.prove(house.data, ring)
+    serve._bring_up_to_date(house.data, settings, ring, now=SystemClock().now())
+
+
+def grow_old(house: House) -> None:
+    """The practice had its rows from the first release, and took letters in with it."""
+    with house.opened() as appliance:
+        now = appliance.clock.now()
+        for path in house.data.path.glob(f"{house.data.rows.name}*"):
+            path.unlink()
+        with closing_database(Database(sqlite_url(house.data.rows), appliance.ring.row_key)) as database:
+            with database.write() as connection:
+                alembic.upgrade(migration.configuration(connection), migration.known_steps()[-1])
+                audit_trail.append(connection, [AuditFact("appliance.made", "system", "appliance")], now=now)
+            old = replace(appliance, database=database)
+            founding.furnish(old)
+            take_in(house, old)
+
+
+@contextmanager
+def closing_database(database: Database) -> Iterator[Database]:
+    """Closed at the end."""
+    try:
+        yield database
+    finally:
+        database.dispose()

@@ -75,6 +75,8 @@ FILES = Act("accept", letters=6, write=enclosing)
 SAME_FILES = Act("accept", letters=2, write=enclosing)
 HOLD = Act("hold")
 
+START = Act("start")
+CUT_OFF_MOVE = Act("move", failpoint="database_move.after_rows:kill")
 ARCHIVE_ALONE = Act("work", told={"kinds": ("capture", "index")})
 ALL_BUT_DELIVERY = Act("work", told={"kinds": ("promote", "capture", "index")})
 ACCIDENT = (
@@ -113,6 +115,13 @@ ON_FILES = (
     Scenario("check_index", Act("check"), before=(SOME_MAIL, WORK, Act("damage_index"))),
     Scenario("confirm_clock", Act("confirm", clock="+45d"), before=(SOME_MAIL, WORK)),
     Scenario("train", Act("train"), before=(Act("train"), SOME_MAIL)),
+    Scenario("promote_new_files", Act("work", told={"kinds": ("promote",)}), before=(FILES,)),
+    Scenario("scrub", Act("duties", clock="+20d"), before=(FILES, WORK, Act("duties"))),
+    Scenario(
+        "scrub_ends", Act("duties", clock="+31d"), before=(FILES, WORK, Act("duties"), Act("duties", clock="+20d"))
+    ),
+    Scenario("migrate", START, before=(Act("grow_old", letters=6),), again=True),
+    Scenario("move_begun", Act("move"), before=(SOME_MAIL, CUT_OFF_MOVE, WORK), home="moving", again=True),
     Scenario("move", Act("move"), before=(SOME_MAIL, WORK), after=(DISPOSE,), home="moving", again=True),
     Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
 )
@@ -121,7 +130,7 @@ ON_FILES = (
 SERVER_FAULTS = ("kill", "kill_twice", "beside")
 ELSEWHERE = {
     "postgresql": ("accept", "deliver", "hold", "dispose", "dispose_held", "release_spool", "sweep"),
-    "s3": ("promote", "archive", "hold", "dispose", "release_spool", "release_after_loss", "sweep"),
+    "s3": ("start", "promote", "archive", "hold", "dispose", "release_spool", "release_after_loss", "sweep"),
 }
 """Which of them are also rehearsed where rows and keys, or objects, lie on a server."""
 OF_HOMES = {"postgresql": (*SERVER_FAULTS, "moment", "backends"), "s3": (*SERVER_FAULTS, "network")}
@@ -131,7 +140,15 @@ def _elsewhere(scenario: Scenario, home: str) -> Scenario:
     return replace(scenario, name=f"{scenario.name}@{home}", home=home, faults=OF_HOMES[home])
 
 
+SHARED = Scenario("start", START, before=(SOME_MAIL, WORK), again=True)
+"""What is done where something lies outside of the data directory."""
+
 SCENARIOS = (
     *ON_FILES,
-    *(_elsewhere(each, home) for home, names in ELSEWHERE.items() for each in ON_FILES if each.name in names),
+    *(
+        _elsewhere(each, home)
+        for home, names in ELSEWHERE.items()
+        for each in (*ON_FILES, SHARED)
+        if each.name in names
+    ),
 )

@@ -52,6 +52,9 @@ match = "subject:{word}"
 category = "monthly"
 match = "subject:report"
 """
+TOGETHER = 4
+"""Letters that arrive together, to be stored in one group."""
+
 PATIENCE_SECONDS = 20.0
 PROBE_BYTES = 24
 """Bytes out of the middle of something sealed: enough to be found again wherever they lie."""
@@ -88,13 +91,18 @@ def command(data: DataDirectory, *words: str) -> Any:
 
 
 def accept(house: House) -> None:
+    """Take letters in."""
+    with house.opened() as appliance:
+        take_in(house, appliance)
+
+
+def take_in(house: House, appliance: Appliance) -> None:
     """Take letters in, some together, and tell each the moment it was promised."""
     letters = [Letter(**each) for each in house.told["letters"]]
-    together = house.told.get("together", 4)
-    with house.opened() as appliance, appliance.front_door() as front:
+    with appliance.front_door() as front:
         writer = actor(appliance, ANN)
-        for start in range(0, len(letters), together):
-            some = letters[start : start + together]
+        for start in range(0, len(letters), TOGETHER):
+            some = letters[start : start + TOGETHER]
             begun = [(each, front.acceptance.submit(_received(each, appliance), writer)) for each in some]
             for letter, future in begun:
                 _answered(house, letter, future)

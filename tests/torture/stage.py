@@ -35,6 +35,8 @@ SCENES: Mapping[str, Callable[[scenes.House], None]] = {
         rare_scenes.confirm,
         rare_scenes.train,
         rare_scenes.move,
+        rare_scenes.start,
+        rare_scenes.grow_old,
         inspection.inspect,
         scenes.accept,
         scenes.work,

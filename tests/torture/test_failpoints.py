@@ -23,4 +23,4 @@ def test_every_failpoint_is_come_by(tmp_path: Path) -> None:
                 directory, oracle = theatre.begun(scenario.home, scenario.before, f"c{number}")
                 trial = Trial(theatre, scenario, directory, oracle, random.Random(number))  # noqa: S311 - no secret
                 missing -= trial.passes().keys()
-    assert not missing, sorted(missing)
+    assert not missing, " ".join(sorted(missing))

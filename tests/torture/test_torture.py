@@ -14,7 +14,7 @@ from tests.torture.programme import FAULTS, round_of
 from tests.torture.rehearsal import rehearse
 from tests.torture.scenario import SCENARIOS
 
-PARTS, CYCLES = 4, 25
+PARTS, CYCLES = 2, 50
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ class World:
             place = self.place / f"past{len(self._pasts)}"
             if before:
                 place, oracle = self.begun(home, before[:-1], place.name)
-                self._act(before[-1], place, oracle)
+                self._act(home, before[-1], place, oracle)
             else:
                 place.mkdir()
                 oracle = self._lived(home, (), place)
@@ -101,12 +101,14 @@ class World:
         _refuse(self.stage.play(Call("found", place, told)), is_killed=False)
         oracle = Oracle()
         for act in before:
-            self._act(act, place, oracle)
+            self._act(home, act, place, oracle)
         return oracle
 
-    def _act(self, act: Act, place: Path, oracle: Oracle) -> None:
+    def _act(self, home: str, act: Act, place: Path, oracle: Oracle) -> None:
         letters = oracle.sends(act.written(f"{place.name}-{len(oracle.letters)}"))
-        played = self.stage.play(Call(act.scene, place, {**act.told, "letters": letters}, failpoint=act.failpoint))
+        told = {**act.told, **self.home(home).told(place), "letters": letters}
+        stage = self.false_clock if act.clock else self.stage
+        played = stage.play(Call(act.scene, place, told, act.failpoint, environment={"FAKETIME": act.clock or "+0"}))
         _refuse(played, is_killed=bool(act.failpoint))
         oracle.hears(played, self.newly_arrived())
 
