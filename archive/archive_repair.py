@@ -90,7 +90,6 @@ class ArchiveRepair:
 
     def _locked(self, finding: Finding) -> bool:
         self.stores.guarding.tell([MessageId(finding.message)])
-        reached("archive_repair.after_locking")
         return True
 
     def _listed(self, finding: Finding) -> bool:
