@@ -84,11 +84,12 @@ class Repair:
     def _object_withdrawn(self, stored: StoredMessage) -> None:
         """The spool's copy is the one that counts again, and is promoted anew under another name."""
         with self.stores.database.write() as connection:
-            if message_records.stored_many(connection, [stored.id]) == [stored]:
+            is_as_read = message_records.stored_many(connection, [stored.id]) == [stored]
+            if is_as_read:
                 message_records.set_withdrawn(connection, [stored.id])
                 outbox.add(connection, outbox.Kind.PROMOTE, stored.id, None, self.clock.now())
         reached("consistency_repair.after_withdrawal")
-        if stored.object_name is not None:
+        if is_as_read and stored.object_name is not None:  # else the spool may have let go: it is the only copy then
             self.stores.objects.delete(stored.object_name)
         reached("consistency_repair.after_bad_object")
 

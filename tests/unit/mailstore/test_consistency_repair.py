@@ -157,3 +157,13 @@ def test_every_repair_is_in_the_audit_log(vault: Vault) -> None:
     with vault.database.read() as connection:
         [entry] = audit_trail.of_events(connection, (REPAIRED,))
     assert (entry.object, entry.detail) == (name, {"kind": "copy_missing"})
+
+
+def test_object_is_not_taken_away_when_the_spool_let_go_of_its_copy_meanwhile(vault: Vault) -> None:
+    """A store that gave other bytes once is found whole by the release of the spool; then nothing else is left."""
+    message = three(vault)[0]
+    as_read = vault.stored(message)
+    with vault.database.write() as connection:
+        message_records.set_released(connection, [message])
+    Repair(stores_of(vault), SetClock(LATER), is_alone=False)._object_withdrawn(as_read)
+    assert content(vault, message) == b"one"
