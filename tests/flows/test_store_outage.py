@@ -13,6 +13,7 @@ import pytest
 from mailstore import store_state
 from mailstore.errors import StorageUnavailableError, StrongroomError
 from mailstore.message import MessageId
+from mailstore.object_store_s3 import S3ObjectStore
 from mailstore.s3_bucket import Limits
 from mailstore.store_state import StoreReport, StoreState
 from tests import s3_servers
@@ -33,10 +34,15 @@ def proxy() -> Iterator[ChaosProxy]:
     opened.close()
 
 
+def store(proxy: ChaosProxy) -> S3ObjectStore:
+    """The store behind the proxy, as a process has it that has just started."""
+    return S3ObjectStore(s3_servers.minio().bucket("outage", port=proxy.port, limits=SHORT))
+
+
 @pytest.fixture
 def vault(tmp_path: Path, proxy: ChaosProxy) -> Iterator[Vault]:
     opened = Vault(tmp_path / "data")
-    opened.objects = s3_servers.minio().store(port=proxy.port, limits=SHORT)
+    opened.objects = store(proxy)
     yield opened
     opened.close()
 
@@ -79,14 +85,11 @@ def test_store_behind_a_broken_network_costs_nobody_a_message(
             assert (report.state, report.spooled) == (StoreState.DOWN, 6)
             assert report.problem
             assert report.fix
-    recovered(vault)
+    vault.objects = store(proxy)
     vault.promotion().promote_all([*first, *second])
     assert look(vault).spooled == 0
     assert vault.release().segments == 2
     assert contents(vault, first) == before
-    if behaviour is Behaviour.CUT:  # answers got lost, so some objects may have been put: once is enough to see them go
-        vault.tidy()
-        assert len(list(vault.objects.names())) == 6
 
 
 @pytest.mark.parametrize("behaviour", [Behaviour.BLACK_HOLE, Behaviour.ALTER, Behaviour.REFUSE])
@@ -116,7 +119,7 @@ def test_message_that_the_store_alone_has_is_refused_and_never_another(
         for message in messages:
             with pytest.raises(StrongroomError):
                 vault.retrieval().content(message)
-    recovered(vault)
+    vault.objects = store(proxy)
     assert contents(vault, messages) == before
 
 
