@@ -94,13 +94,15 @@ class Repair:
         reached("consistency_repair.after_bad_object")
 
     def _spool_copy_given_up(self, stored: StoredMessage) -> None:
-        """Erased first: no row must forget a place where sealed bytes still lie."""
+        """Erased first: no row must forget a place where sealed bytes still lie.
+
+        Under the lock nobody withdraws the object meanwhile, which would leave the message this copy alone.
+        """
         place = place_of(stored)
-        if place is not None:
-            spool.erase_range(self.stores.spool_directory, place)
-        reached("consistency_repair.after_erasure")
         with self.stores.database.write() as connection:
-            if message_records.stored_many(connection, [stored.id]) == [stored]:
+            if place is not None and message_records.stored_many(connection, [stored.id]) == [stored]:
+                spool.erase_range(self.stores.spool_directory, place)
+                reached("consistency_repair.after_erasure")
                 message_records.set_released(connection, [stored.id])
         reached("consistency_repair.after_release")
 
