@@ -105,6 +105,8 @@ class _Transaction:
 class PostgresqlKeystore(KeyRows):
     """The keystore database, open."""
 
+    _is_closed = False
+
     def __init__(self, url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._pool = pool(make_url(url), patience_seconds, what=WHAT)
         found = self._ask("SELECT to_regclass('public.keystore') IS NOT NULL")
@@ -128,6 +130,7 @@ class PostgresqlKeystore(KeyRows):
 
     def close(self) -> None:
         """Give the connections back."""
+        self._is_closed = True
         self._pool.dispose()
 
     def destroy(self, messages: Sequence[MessageId], *, at: datetime) -> None:
@@ -261,6 +264,8 @@ class PostgresqlKeystore(KeyRows):
     @contextmanager
     def _cursor(self) -> Iterator[psycopg.Cursor[Any]]:
         """A connection of the pool's; what is not committed at the end is undone."""
+        if self._is_closed:
+            raise StorageUnavailableError(f"{WHAT} was closed")
         connection = self._pool.raw_connection()
         try:
             yield connection.cursor()  # type: ignore[misc] # the pool's stand-in for the driver's own cursor

@@ -108,10 +108,9 @@ def test_log_is_held_against_a_checkpoint_that_was_kept_elsewhere(vault: Vault, 
 def test_key_of_a_disposed_message_that_came_back_is_found(vault: Vault) -> None:
     """A keystore put back from an old backup must not bring the dead back unseen."""
     messages = three(vault)
-    path = vault.directory / KEYSTORE
-    [row] = attack(path, "SELECT message, batch, wrapped FROM message_keys WHERE message = ?", messages[0])
+    kept = [key for key in vault.keystore.kept_keys() if key.message == messages[0]]
     vault.destroy(messages[:1])
-    attack(path, "INSERT INTO message_keys (message, batch, wrapped) VALUES (?, ?, ?)", *row)
+    vault.keystore.adopt(kept_keys=kept)
     assert problems(vault) == [(Kind.DISPOSED_KEY_BACK, messages[0])]
 
 

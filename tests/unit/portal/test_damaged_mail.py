@@ -11,7 +11,7 @@ from mailstore.errors import TamperedError
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId
 from mailstore.retrieval import DAMAGED
-from tests.database_room import KEYSTORE, attack
+from tests.database_room import KEYSTORE, TABLE_OF_KEYS, attack
 from tests.portal_room import PortalRoom, Somebody, portal_room
 
 
@@ -22,7 +22,8 @@ def room(tmp_path: Path) -> Iterator[PortalRoom]:
 
 
 def damage(room: PortalRoom, message: MessageId) -> None:
-    attack(room.vault.directory / KEYSTORE, "UPDATE message_keys SET wrapped = ? WHERE message = ?", b"x" * 60, message)
+    statement = f"UPDATE {TABLE_OF_KEYS} SET wrapped = ? WHERE message = ?"  # noqa: S608 -- our own name
+    attack(room.vault.directory / KEYSTORE, statement, b"x" * 60, message)
 
 
 def three_letters(room: PortalRoom) -> tuple[Somebody, Somebody, list[MessageId]]:
