@@ -7,10 +7,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from itertools import count
 
 from appliance import archive_wiring, check_wiring, delivery_wiring, object_store_wiring, store_wiring, workplace_wiring
 from appliance.data_directory import DataDirectory
@@ -22,7 +21,7 @@ from archive.index_care import IndexCare
 from archive.intake import Intake
 from archive.object_guarding import ObjectGuarding
 from archive.records_desk import RecordsDesk
-from mailstore import audit_trail
+from mailstore import audit_trail, message_records
 from mailstore.dictionary_training import DictionaryTraining
 from mailstore.errors import StrongroomError
 from mailstore.high_water import HighWaterMark
@@ -64,8 +63,8 @@ MARK_EVERY = timedelta(minutes=1)
 
 RELEASE_EVERY = timedelta(minutes=5)
 SWEEP_EVERY = timedelta(hours=1)
-SWEEP_PARTS = 24
-"""A day for a full round, so that each sweep of a large practice is short."""
+SWEPT_AT_ONCE = 100_000
+"""Messages of a local store that one sweep looks at. Beyond, and in a store elsewhere, each hour has its part."""
 
 SCRUB_EVERY = timedelta(minutes=1)
 """Each step of the scrub reads what the minute's share of its round is."""
@@ -112,7 +111,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
         asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
         asyncio.create_task(_every(RELEASE_EVERY, partial(_release, store_wiring.release(appliance)))),
-        asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, store_wiring.orphan_sweep(appliance), count()))),
+        asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, appliance, store_wiring.orphan_sweep(appliance)))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
@@ -240,9 +239,14 @@ def _mark(mark: HighWaterMark) -> None:
         logger.error("rows are older than the keys", extra={})
 
 
-def _sweep(sweep: OrphanSweep, turns: Iterator[int]) -> None:
-    """Clear away what a crash left behind: objects and keys without a message, a part of them at each turn."""
-    swept = sweep.run(part=next(turns) % SWEEP_PARTS, of=SWEEP_PARTS)
+def _sweep(appliance: Appliance, sweep: OrphanSweep) -> None:
+    """Clear away what a crash left behind: objects and keys without a message. A large or a far store in parts."""
+    with appliance.database.read() as connection:
+        is_large = message_records.count(connection) > SWEPT_AT_ONCE
+    if is_large or appliance.settings.object_store.url:
+        swept = sweep.run(part=appliance.clock.now().hour, of=24)
+    else:
+        swept = sweep.run()
     logger.info(
         "swept",
         extra={
