@@ -39,7 +39,6 @@ from mailstore.retrieval import Retrieval
 from mailstore.spool import SpoolWriter
 from mailstore.spool_gauge import SpoolGauge
 from mailstore.wall_clock import SetClock
-from tests import database_room
 from portal.front_door import Accepted
 from tests import database_room
 
