@@ -59,7 +59,15 @@ class Appliance:
     @cached_property
     def retrieval(self) -> Retrieval:
         """What opens messages for those who are entitled."""
-        return Retrieval(self.database, self.keystore, self.data.spool, self.objects, self.ring, randomness=RANDOMNESS)
+        return Retrieval(
+            self.database,
+            self.keystore,
+            self.data.spool,
+            self.objects,
+            self.ring,
+            randomness=RANDOMNESS,
+            reads_second_copy=bool(self.settings.object_store.url),
+        )
 
     @contextmanager
     def front_door(self) -> Iterator[FrontDoorParts]:

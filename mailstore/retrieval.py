@@ -31,7 +31,10 @@ DAMAGED = MessageSummary(subject="(this message is damaged and cannot be shown)"
 
 
 class Retrieval:
-    """Opens bodies and columns with the key ring. Safe to use from many threads."""
+    """Opens bodies and columns with the key ring. Safe to use from many threads.
+
+    ``reads_second_copy``: the object store is elsewhere, so that what the spool still has may stand in for it.
+    """
 
     def __init__(
         self,
@@ -42,8 +45,10 @@ class Retrieval:
         ring: KeyRing,
         *,
         randomness: Randomness,
+        reads_second_copy: bool = True,
     ) -> None:
         self._database = database
+        self._reads_second_copy = reads_second_copy
         self._spool_directory = spool_directory
         self._objects = objects
         self._keys = MessageKeys(keystore, ring.capture)
@@ -120,7 +125,10 @@ class Retrieval:
             return message_records.stored(connection, message)
 
     def _sealed_bytes(self, stored: StoredMessage) -> SealedBytes:
-        return sealed_copies.read_any(stored, spool_directory=self._spool_directory, objects=self._objects)
+        """Of a message that has left the spool for the same disk, the one copy that counts."""
+        copies = sealed_copies.copies_of(stored)
+        chosen = copies if self._reads_second_copy else copies[-1:]
+        return sealed_copies.read_any(chosen, spool_directory=self._spool_directory, objects=self._objects)
 
     def _moved_meanwhile(self, before: StoredMessage) -> SealedBytes:
         """Between the row and the bytes the message may have been moved or destroyed: look once more."""

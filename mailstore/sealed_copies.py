@@ -2,13 +2,15 @@
 
 Whatever gives what was written will do: the spool first, which is a local disk and needs no network, then the object
 store. So a store that is down, slow or gives other bytes keeps nobody from the mail that the spool still has, and a
-damaged spool keeps nobody from what is in the store.
+damaged spool keeps nobody from what is in the store. Where both would lie on one disk there is no second copy to speak
+of: there the object is read alone, and one that was altered is told.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,13 +91,13 @@ def read_copy(copy: SealedCopy, *, spool_directory: Path, objects: ObjectStore) 
     return sealed
 
 
-def read_any(stored: StoredMessage, *, spool_directory: Path, objects: ObjectStore) -> SealedBytes:
-    """The bytes of the nearest copy that is whole.
+def read_any(copies: Iterable[SealedCopy], *, spool_directory: Path, objects: ObjectStore) -> SealedBytes:
+    """The bytes of the first of these copies of one message that is whole.
 
     Raises as ``read_copy`` when none is: ``StorageUnavailableError`` while one of them may still turn up.
     """
     problems: list[StrongroomError] = []
-    for copy in copies_of(stored):
+    for copy in copies:
         try:
             return SealedBytes(copy, read_copy(copy, spool_directory=spool_directory, objects=objects))
         except (TamperedError, StorageUnavailableError) as error:

@@ -23,7 +23,7 @@ from mailstore.keystore import WrappedKey
 from mailstore.message import MessageId
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.sealed_columns import content_context
-from mailstore.sealed_copies import read_any
+from mailstore.sealed_copies import copies_of, read_any
 from mailstore.sealed_format import open_sealed
 from tests import lived_practice
 from tests.lived_practice import CANARIES, DOOMED, RUTH, LivedPractice, actor, archived, checkpoint, disposed, taken_in
@@ -179,7 +179,7 @@ def every_living_key(appliance: Appliance) -> list[bytes]:
         living = message_records.all_ids(connection)
         stored = message_records.stored_many(connection, living)
     for each in stored:
-        assert read_any(each, spool_directory=appliance.data.spool, objects=appliance.objects).sealed
+        assert read_any(copies_of(each), spool_directory=appliance.data.spool, objects=appliance.objects).sealed
     return [message_key(appliance, each, appliance.keystore.wrapped_key(each)) for each in living]
 
 
