@@ -55,9 +55,10 @@ test: test-packages ## Set everything up and pass the tests
 	wait $$building && exit $$checked
 	$(SAY) "Tests, with real servers, files and a real browser"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
-	$(SAY) "What touches a database once more, over PostgreSQL"
-	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m database
+	$(SAY) "The rooms that keep rows and keys once more, over PostgreSQL (all tests: make test-postgresql)"
+	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m 'database and not slow' $(POSTGRESQL_TESTS)
 
+POSTGRESQL_TESTS := tests/unit/mailstore tests/unit/archive tests/attacks/test_row_tampering.py tests/attacks/test_records_log_tampering.py tests/flows/test_serve.py
 .PHONY: test-postgresql
 test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test suite over PostgreSQL
 	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal
