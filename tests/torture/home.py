@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,10 +74,10 @@ class FilesHome:
 class PostgresqlHome(FilesHome):
     """Rows and keys are in two databases of a server."""
 
-    @cached_property
+    @property
     def server(self) -> postgresql_room.PostgresqlServer:
-        """The server of this process."""
-        return postgresql_room.shared()
+        """The server of this process, set as a practice sets it."""
+        return _durable_server()
 
     def words(self, place: Path) -> Sequence[str]:
         """Two databases, made for this place."""
@@ -168,6 +168,11 @@ class S3Home(FilesHome):
     def forget(self, place: Path) -> None:
         """The bucket's files go."""
         shutil.rmtree(self.server.directory / "data" / _bucket(place), ignore_errors=True)
+
+
+@cache
+def _durable_server() -> postgresql_room.PostgresqlServer:
+    return postgresql_room.start(fsync="on")
 
 
 def _tag(place: Path) -> str:

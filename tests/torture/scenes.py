@@ -125,7 +125,7 @@ def _answered(house: House, letter: Letter, begun: Future[MessageId] | Refused) 
 def work(house: House) -> None:
     """What the worker does from its start until nothing is due; ``kinds`` when only some of it is wanted."""
     with house.opened() as appliance:
-        _worked(appliance, house.told.get("kinds"))
+        _worked(appliance, house.told.get("kinds"), house.told.get("workers", ("first",)))
 
 
 def duties(house: House) -> None:
@@ -134,14 +134,17 @@ def duties(house: House) -> None:
         _duties(appliance)
 
 
-def _worked(appliance: Appliance, only: Sequence[str] | None = None) -> None:
+def _worked(appliance: Appliance, only: Sequence[str] | None = None, workers: Sequence[str] = ("first",)) -> None:
+    """``workers``: the name of this one, and of those that may be at work at the same time."""
     with appliance.front_door() as front:
         promotion, intake = store_wiring.promotion(appliance), archive_wiring.intake(appliance)
         guarding = archive_wiring.desk(appliance).guarding
         kinds = {**worker_role._kinds(promotion, intake, guarding), **delivery_wiring.outbound(appliance, front).work()}
         wanted = {kind: _at_once(work) for kind, work in kinds.items() if only is None or kind in only}
         rules = WorkerRules(poll_seconds=0.02, first_pause=timedelta(milliseconds=50))
-        worker = Worker(appliance.database, wanted, clock=appliance.clock, rules=rules)
+        worker = Worker(
+            appliance.database, wanted, clock=appliance.clock, rules=rules, name=workers[0], others=workers[1:]
+        )
         asyncio.run(_until_done(worker, lambda: _is_done(appliance, wanted)))
 
 

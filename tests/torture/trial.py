@@ -51,10 +51,14 @@ class Trial:
         return self.heard((stage or self._stage_for(act)).play(call))
 
     def begin(self, act: Act, *, failpoint: str = "", waits: bool = False, stage: Stage | None = None) -> Playing:
-        """Begin a scene. What it told must be handed to ``heard`` when it has ended."""
+        """Begin a scene, beside which another may be played on a stage of its own.
+
+        What it told must be handed to ``heard`` when it has ended.
+        """
         told = {"FAKETIME": act.clock} if act.clock else {}
         call = replace(self._call(act, failpoint), waits=waits, environment=told)
-        return (stage or self._stage_for(act)).begin(call)
+        workers = ("second", "first") if stage is not None else ("first", "second")
+        return (stage or self._stage_for(act)).begin(replace(call, told={**call.told, "workers": workers}))
 
     def _stage_for(self, act: Act) -> Stage:
         """Under another clock the oracle, too, must not expect what only the right one allows."""
