@@ -36,6 +36,7 @@ def refused_start(practice: RunningPractice) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_copy_is_refused_and_take_over_moves_the_practice(practice: RunningPractice, tmp_path: Path) -> None:
     with practice.serving():
         practice.deliver(LETTER, sender="a@elsewhere.example", recipients=[DESK])
