@@ -22,11 +22,11 @@ def damage(house: House) -> None:
     with house.opened() as appliance:
         promoted = [stored for stored in _stored(appliance) if stored.object_name is not None and stored.segment]
         first, second, third, *_ = promoted
+        document = archive_wiring.documents(appliance).read(second).document
         appliance.objects.delete(str(first.object_name))
         _spoil(appliance.data.objects / str(second.object_name), 40)
         _spoil(appliance.data.spool / str(third.segment), third.offset + 40)
         index, [dead, *_] = archive_wiring.index(appliance), _disposed(appliance)
-        document = archive_wiring.documents(appliance).read(second).document
         index.add([replace(document, id=dead)])
         index.remove([second.id])
         for path in appliance.data.spool.iterdir():
