@@ -86,9 +86,7 @@ ENTRIES: tuple[Entry, ...] = (
         (
             _option("--to", "the database for the rows: postgresql://USER@HOST/DATABASE", required=True, metavar="URL"),
             _option("--keystore-to", "the database for the message keys, likewise", metavar="URL"),
-            _option(
-                "--erase", "overwrite and remove the old row file, not set it aside", action="store_true"
-            ),
+            _option("--erase", "overwrite and remove the old row file, not set it aside", action="store_true"),
         ),
     ),
     Entry(
