@@ -177,6 +177,7 @@ class DisposalRun:
             done += len(some)
             if progress:
                 progress(done, len(items))
+        self._destruction.finish()
         self._prove_absent(record)
         self._refuse_locked(record, locked)
 

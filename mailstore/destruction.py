@@ -85,9 +85,16 @@ class Destruction:
         else:
             raise StorageUnavailableError("messages were moved again and again while they were destroyed")
         reached("destruction.after_rows")
+        self.finish()
+        reached("destruction.after_journal")
+
+    def finish(self) -> None:
+        """Steps 7 and 8 again, for whoever was cut short behind 6, when no message is left to be destroyed.
+
+        Raises ``StorageUnavailableError`` when a step could not be done: run it again.
+        """
         self._destroy_unused_parts()
         self._database.truncate_journal()
-        reached("destruction.after_journal")
 
     def prove_absent(self, message: MessageId) -> tuple[str, ...]:
         """What is still there of a destroyed message, in plain words; nothing, when it is as it must be."""

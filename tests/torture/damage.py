@@ -45,8 +45,7 @@ def damage_index(house: House) -> None:
 
 def check(house: House) -> None:
     """What an operator runs after an accident."""
-    told = command(house.data, "check", "--repair")
-    house.say("checked", problems=told["problems"])
+    house.say("checked", answer=command(house.data, "check", "--repair"))
 
 
 def _stored(appliance: Appliance) -> list[StoredMessage]:
