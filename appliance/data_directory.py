@@ -43,6 +43,11 @@ class DataDirectory:
         return self.path / "rows.sqlite3"
 
     @property
+    def moved_rows(self) -> Path:
+        """The rows as they were before they were moved to a server."""
+        return self.path / "rows.sqlite3.moved"
+
+    @property
     def keystore(self) -> Path:
         """The database of wrapped message keys."""
         return self.path / "keystore.sqlite3"

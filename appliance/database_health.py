@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance import database_move, database_wiring
+from appliance import database_wiring
 from appliance.wiring import Appliance
 from mailstore.keystore_sqlite import SqliteKeystore
 
@@ -23,7 +23,7 @@ def of_rows(appliance: Appliance) -> PlaceReport:
     data, settings = appliance.data, appliance.settings
     if not settings.database.url:
         return PlaceReport(f"{data.rows.name} in the data directory")
-    left = [path for path in (data.rows, database_move.aside_of(data.rows)) if path.exists()]
+    left = [path for path in (data.rows, data.moved_rows) if path.exists()]
     cautions = tuple(f"old rows lie in {path}: remove the file once the practice runs well" for path in left)
     return PlaceReport(database_wiring.shown(settings.database), tuple(appliance.database.shortcomings()), cautions)
 

@@ -173,7 +173,7 @@ class Move:
         finish(self.data, told, erases=erases)
         with database_wiring.rows(self.data, told, self.ring.row_key) as target, target.write() as connection:
             _unmark(connection)
-        aside = aside_of(self.data.rows)
+        aside = self.data.moved_rows
         return replace(moved, old_rows=None if erases else aside)
 
 

@@ -45,12 +45,11 @@ SETTINGS = {
     "max_wal_senders": "0",
     "wal_level": "minimal",
     "wal_recycle": "off",
-    "fsync": "off",
     "jit": "off",
     "autovacuum": "off",
     "log_min_messages": "fatal",
 }
-"""What a practice sets too, but for speed: ``fsync`` and ``autovacuum`` are on where durability is tested."""
+"""What a practice sets too, but for speed: its files lie in memory, and ``autovacuum`` is off."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,15 @@ class PostgresqlServer:
         with self.administering() as connection:
             row = connection.execute(asked, (database,)).fetchone()
         return 0 if row is None else int(row[0])
+
+    def end_idle_connections(self, database: str) -> int:
+        """As ``end_connections``, and wait until the other end, which does nothing meanwhile, can know of it."""
+        ended = self.end_connections(database)
+        with self.administering() as connection:
+            while _is_connected(connection, database):
+                time.sleep(0.01)
+        time.sleep(0.1)  # the socket is closed a moment after the server's own list says so
+        return ended
 
     def start_again(self) -> None:
         """Run the server on its files, and wait until it answers."""
@@ -190,6 +198,11 @@ def start(**changes: str) -> PostgresqlServer:
     with server.administering(BARE) as connection:
         connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {}").format(sql.Identifier(OWNER)))
     return server
+
+
+def _is_connected(connection: psycopg.Connection[Any], database: str) -> bool:
+    asked = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    return connection.execute(asked, (database,)).fetchone() is not None
 
 
 def _make_owner(connection: psycopg.Connection[Any], password: str) -> None:

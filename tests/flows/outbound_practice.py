@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from appliance import outbound_wiring
 from appliance.acceptance import Acceptance
@@ -25,7 +25,7 @@ from appliance.retry_schedule import RetrySchedule
 from appliance.settings import RouteSettings
 from appliance.smtp_acceptance import AcceptanceLimits
 from appliance.smtp_outbound import ClientSettings
-from mailstore import audit_trail, mailboxes, message_records, outbox
+from mailstore import audit_trail, mailboxes, message_records, outbox, tables
 from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
 from mailstore.database import Database
@@ -127,7 +127,6 @@ class OutboundPractice:
         worker = self.worker()
         running = asyncio.create_task(worker.run())
         async with asyncio.timeout(seconds):
-            await asyncio.sleep(0.1)  # the worker takes back old leases first
             while not (worker.is_idle and await asyncio.to_thread(self.nothing_due)):  # noqa: ASYNC110 - see below
                 await asyncio.sleep(0.01)  # what ends the wait is in the rows, which cannot set an event
         worker.stop()
@@ -136,7 +135,8 @@ class OutboundPractice:
     def nothing_due(self) -> bool:
         with self.database.read() as connection:
             due = outbox.next_due(connection, (Kind.DELIVER, Kind.NOTIFY, Kind.REPORT, Kind.BOUNCE))
-        return due is None or due > self.clock.now()
+            leased = connection.execute(select(func.count(tables.outbox.c.leased_until))).scalar_one()
+        return not leased and (due is None or due > self.clock.now())
 
     def later(self, **span: float) -> None:
         self.clock.advance(timedelta(**span))

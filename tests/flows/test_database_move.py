@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import database_move, process_file, schema
+from appliance import process_file, schema
 from appliance.data_directory import DataDirectory
 from mailstore import audit_trail
 from mailstore.audit_tree import audit_public_key
@@ -72,7 +72,7 @@ def test_everything_is_there_after_the_move_and_the_files_are_not(
     data = DataDirectory(practice.path)
     assert not data.rows.exists()
     assert not data.keystore.exists()
-    assert told["old_rows"] == str(database_move.aside_of(data.rows))
+    assert told["old_rows"] == str(data.moved_rows)
     with practice.opened() as appliance:
         assert appliance.retrieval.content(practice.kept)
         report = audit_trail.verify(

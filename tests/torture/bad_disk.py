@@ -74,7 +74,7 @@ def no_room(trial: Trial) -> None:
         _fill(ballast, but=trial.chance.randrange(MOST_ROOM))
         played = trial.play(trial.scenario.act)
         _note(trial, disk, is_refused=bool(played.code))
-        ballast.unlink()
+        ballast.unlink(missing_ok=True)  # an index that is made anew clears its directory
         trial.mend()
 
 

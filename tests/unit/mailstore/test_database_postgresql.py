@@ -90,9 +90,9 @@ def test_connections_ended_while_idle_are_replaced_unseen(
     database: Database, server: PostgresqlServer, name: str
 ) -> None:
     put(database)
-    assert server.end_connections(name)
+    assert server.end_idle_connections(name)
     put(database)
-    assert server.end_connections(name)
+    assert server.end_idle_connections(name)
     assert count(database) == 2
 
 

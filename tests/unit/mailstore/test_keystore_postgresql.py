@@ -130,7 +130,7 @@ def test_full_shelf_is_followed_by_another(keystore: PostgresqlKeystore, monkeyp
 def test_ended_connections_are_replaced_unseen(keystore: PostgresqlKeystore) -> None:
     kept = batch()
     keystore.add_batch(kept)
-    assert postgresql_room.shared().end_connections(keystore._pool.url.database or "")
+    assert postgresql_room.shared().end_idle_connections(keystore._pool.url.database or "")
     assert keystore.has_key(kept.message_keys[0][0])
     keystore.add_batch(batch())
 
