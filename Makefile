@@ -54,14 +54,15 @@ test: test-packages ## Set everything up and pass the tests
 	$(MAKE) --no-print-directory $(VENV)/.test-installed && $(MAKE) --no-print-directory check; checked=$$?; \
 	wait $$building && exit $$checked
 	$(SAY) "Tests, with real servers, files and a real browser"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
-	$(SAY) "The rooms that keep rows and keys once more, over PostgreSQL (all tests: make test-postgresql)"
-	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m 'database and not slow' $(POSTGRESQL_TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal'
 
-POSTGRESQL_TESTS := tests/unit/mailstore tests/unit/archive tests/attacks/test_row_tampering.py tests/attacks/test_records_log_tampering.py tests/flows/test_serve.py
 .PHONY: test-postgresql
 test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test suite over PostgreSQL
-	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal
+	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal'
+
+.PHONY: test-failpoints
+test-failpoints: test-packages $(VENV)/.test-installed ## See that every failpoint in the source is come by in some rehearsal
+	@$(BIN)/python -m pytest -n 0 -m rehearsal
 
 .PHONY: minio
 minio: ## Build the object store that the tests run against, unless it is in ~/.cache/strongroom

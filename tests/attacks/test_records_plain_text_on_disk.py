@@ -52,12 +52,18 @@ class LookOut:
     def run(self) -> None:
         needles = [word.encode() for word in WORDS.values()]
         while not self.is_over.wait(0.1):
-            for path in (each for place in self.places for each in place.rglob("*")):
+            for path in (each for place in self.places for each in _files_below(place)):
                 with suppress(OSError):
                     content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
                     if any(needle in content for needle in needles):
                         self.found.add(str(path))
             self.rounds += 1
+
+
+def _files_below(place: Path) -> Iterator[Path]:
+    """Whatever is there; what goes away meanwhile is passed over."""
+    for directory, _, names in os.walk(place):
+        yield from (Path(directory, name) for name in names)
 
 
 @contextmanager

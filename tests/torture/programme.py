@@ -51,6 +51,11 @@ class Turn:
         """As ``KIND=`` names it."""
         return f"{self.scenario.name}/{self.fault}"
 
+    @property
+    def store(self) -> str:
+        """Where the practice keeps what it has: ``files``, ``postgresql`` or ``s3``; also a word for ``KIND=``."""
+        return self.scenario.name.partition("@")[2] or "files"
+
 
 def often(name: str) -> int:
     """How many turns a fault has with each scenario in one round."""
@@ -63,7 +68,7 @@ def suits(scenario: Scenario, name: str) -> bool:
 
 
 def round_of(kind: str = "") -> list[Turn]:
-    """All turns, well mixed; with ``kind`` only those of a scenario, of a fault, or of a pair."""
+    """All turns, well mixed; with ``kind`` only those of a scenario, of a fault, of a pair, or of a kind of store."""
     turns = [
         Turn(scenario, name, number)
         for name in FAULTS
@@ -71,7 +76,7 @@ def round_of(kind: str = "") -> list[Turn]:
         if suits(scenario, name)
         for number in range(often(name))
     ]
-    wanted = [turn for turn in turns if kind in {"", turn.scenario.name, turn.fault, turn.kind}]
+    wanted = [turn for turn in turns if kind in {"", turn.scenario.name, turn.fault, turn.kind, turn.store}]
     return [wanted[place * _stride(len(wanted)) % len(wanted)] for place in range(len(wanted))]
 
 

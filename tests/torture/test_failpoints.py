@@ -12,7 +12,7 @@ from tests.torture.scenario import SCENARIOS
 from tests.torture.trial import Trial
 
 
-@pytest.mark.slow
+@pytest.mark.rehearsal
 @pytest.mark.timeout(600)
 def test_every_failpoint_is_come_by(tmp_path: Path) -> None:
     """Once all were met, no further scenario is played."""
