@@ -5,9 +5,11 @@ Everything is read in pages. What looks wrong is looked at again before it is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+
+from sqlalchemy import Connection
 
 from archive import archive_records, disposal_records, hold_records
 from archive.disposal_decision import classified
@@ -28,9 +30,6 @@ from mailstore.message import MessageId
 
 INDEX = "index"
 """What a finding names that is about the search index as a whole."""
-
-PAGE = 200
-"""Messages in one question to the index: it reads a list of words for each."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def _captures(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Fi
     after, seen = 0, 0
     while True:
         with stores.database.read() as connection:
-            found = message_pages.id_page(connection, after=after, limit=PAGE)
+            found = message_pages.id_page(connection, after=after, limit=message_pages.PAGE)
             here = [message for _, message in found]
             captured = archive_records.captured(connection, here)
             unindexed = archive_records.unindexed_of(connection, here)
@@ -85,13 +84,8 @@ def _captures(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Fi
 
 def _locks(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Finding]:
     """The object store keeps what the rows keep, and no longer."""
-    after, seen = 0, 0
-    while True:
-        with stores.database.read() as connection:
-            page = message_pages.id_page(connection, after=after, limit=PAGE)
-        if not page:
-            return
-        for found in stores.guarding.differences([message for _, message in page]):
+    for page in message_pages.all_messages(stores.database, tell):
+        for found in stores.guarding.differences(page):
             match found:
                 case MissingLock():
                     told = f"object {found.object_name} of message {found.message} is not locked as it must be"
@@ -100,8 +94,6 @@ def _locks(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Findi
                     until = f"kept until {found.locked_until:%Y-%m-%d}, its record is due {found.due_at:%Y-%m-%d}"
                     told = f"object {found.object_name} of message {found.message} is {until}"
                     yield Finding(Kind.LOCK_OUTLASTS_SCHEDULE, found.object_name, told, found.message)
-        after, seen = page[-1][0], seen + len(page)
-        tell(seen)
 
 
 def _index(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Finding]:
@@ -117,41 +109,37 @@ def _index(stores: ArchiveStores, tell: Callable[[int], None]) -> Iterator[Findi
             yield Finding(Kind.INDEX_DAMAGED, INDEX, f"the index holds {held} of {indexed} messages")
             return
         yield from _gaps(stores, index, tell)
-        yield from _surplus(stores, index, held)
+        yield from _surplus(stores, index, held, tell)
     except (TamperedError, IndexOutdatedError, StorageUnavailableError) as error:
         yield Finding(Kind.INDEX_DAMAGED, INDEX, error.message)
 
 
 def _gaps(stores: ArchiveStores, index: SearchIndex, tell: Callable[[int], None]) -> Iterator[Finding]:
-    after, seen = "", 0
-    while True:
-        with stores.database.read() as connection:
-            page = archive_records.indexed_page(connection, after=after, limit=PAGE)
-        if not page:
-            return
+    for page in message_pages.walked(stores.database, _indexed_beyond, start="", place=str, tell=tell):
         missing = set(page) - _found(index, page)
-        if missing:
-            with stores.database.read() as connection:
-                missing &= set(archive_records.indexed_page(connection, after=after, limit=PAGE))
-        for message in sorted(missing):
+        for message in sorted(_still_indexed(stores, missing)):
             yield Finding(Kind.INDEX_GAP, message, f"message {message}: the index does not hold it", message)
-        after, seen = page[-1], seen + len(page)
-        tell(seen)
 
 
-def _surplus(stores: ArchiveStores, index: SearchIndex, held: int) -> Iterator[Finding]:
+def _indexed_beyond(connection: Connection, after: str) -> list[MessageId]:
+    return archive_records.indexed_page(connection, after=after, limit=message_pages.PAGE)
+
+
+def _still_indexed(stores: ArchiveStores, messages: Collection[MessageId]) -> list[MessageId]:
+    """Those that the rows still say are in the index: one may have been disposed of meanwhile."""
+    with stores.database.read() as connection:
+        entries = archive_records.entries(connection, messages)
+    return [entry.message for entry in entries if entry.indexed_at is not None]
+
+
+def _surplus(stores: ArchiveStores, index: SearchIndex, held: int, tell: Callable[[int], None]) -> Iterator[Finding]:
     """What died must not be found. What else the index holds too much of can only be counted."""
-    after, dead = "", 0
-    while True:
-        with stores.database.read() as connection:
-            page = message_pages.disposed_page(connection, after=after, limit=PAGE)
-        if not page:
-            break
+    dead = 0
+    for page in message_pages.all_disposed(stores.database, tell):
         for message in sorted(_found(index, page)):
             dead += 1
             told = f"message {message}: it was disposed of, and the index still holds it"
             yield Finding(Kind.INDEX_SURPLUS, message, told, message)
-        after = page[-1]
     with stores.database.read() as connection:
         archived = archive_records.counts(connection).archived
     if held - dead > archived:
@@ -174,16 +162,11 @@ def _holds(stores: ArchiveStores, *, opens_messages: bool, tell: Callable[[int],
             told = f"hold {hold.id} was not held against all mail yet"
             yield Finding(Kind.HOLD_NOT_EVALUATED, hold.id, told)
     holds = [hold for hold in rules.holds if hold.id in evaluated]
-    after = seen = 0
-    while holds and opens_messages:
-        with stores.database.read() as connection:
-            found = message_pages.id_page(connection, after=after, limit=PAGE)
-        if not found:
-            return
-        for _, message in found:
+    if not holds or not opens_messages:
+        return
+    for page in message_pages.all_messages(stores.database, tell):
+        for message in page:
             yield from _uncovered(stores, holds, message, rules.schedule)
-        after, seen = found[-1][0], seen + len(found)
-        tell(seen)
 
 
 def _uncovered(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -192,18 +193,11 @@ def _lost(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator
 
 def _messages(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:
     """Every message has its key, its sealed bytes, its recipients, and the work that it still waits for."""
-    copies, after, seen = stores.copies, 0, 0
-    while True:
-        with stores.database.read() as connection:
-            found = message_pages.id_page(connection, after=after, limit=PAGE)
-        if not found:
-            return
-        for _, message in found:
+    for page in message_pages.all_messages(stores.database, tell):
+        for message in page:
             yield from _key_of(stores, message)
-            yield from copies.findings(message, reads_objects=depth.reads_objects)
-        yield from _waiting(stores, [message for _, message in found])
-        after, seen = found[-1][0], seen + len(found)
-        tell(seen)
+            yield from stores.copies.findings(message, reads_objects=depth.reads_objects)
+        yield from _waiting(stores, page)
 
 
 def _key_of(stores: Stores, message: MessageId) -> Iterator[Finding]:
@@ -285,18 +279,11 @@ def _orphans(unexplained: Sequence[MessageId], more: int) -> Iterator[Finding]:
 
 def _tombstones(stores: Stores, tell: Callable[[int], None]) -> Iterator[Finding]:
     """What the rows say was disposed of has the keystore's mark of destruction."""
-    after, seen = "", 0
-    while True:
-        with stores.database.read() as connection:
-            found = message_pages.disposed_page(connection, after=after, limit=PAGE)
-        if not found:
-            return
-        for message in found:
+    for page in message_pages.all_disposed(stores.database, tell):
+        for message in page:
             if not stores.keystore.is_destroyed(message):
                 told = f"the keystore's mark of destruction of message {message} is gone"
                 yield Finding(Kind.DESTRUCTION_MARK_MISSING, message, told, message)
-        after, seen = found[-1], seen + len(found)
-        tell(seen)
 
 
 def _parts(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterator[Finding]:
@@ -304,18 +291,15 @@ def _parts(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Iterato
     with stores.database.read() as connection:
         for problem in stores.miscounted_parts(connection):
             yield Finding(Kind.PART_MISCOUNTED, "shared parts", problem)
-    after, seen = "", 0
-    while True:
-        with stores.database.read() as connection:
-            found = part_records.page(connection, after=after, limit=PAGE)
-        if not found:
-            return
-        for part in found:
+    for page in message_pages.walked(stores.database, _parts_beyond, start="", place=attrgetter("id"), tell=tell):
+        for part in page:
             yield from _part_key(stores, part)
             if depth.reads_objects:
                 yield from stores.copies.part_findings(part)
-        after, seen = found[-1].id, seen + len(found)
-        tell(seen)
+
+
+def _parts_beyond(connection: Connection, after: str) -> list[SharedPart]:
+    return part_records.page(connection, after=after, limit=PAGE)
 
 
 def _part_key(stores: Stores, part: SharedPart) -> Iterator[Finding]:

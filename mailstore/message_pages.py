@@ -5,12 +5,70 @@ Nothing is opened, sent or destroyed on the word of what is read here: it says w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
 
 from sqlalchemy import Connection, func, select
 
+from mailstore.database import Database
 from mailstore.message import MessageId, RecipientState, Route
 from mailstore.tables import messages, recipients, tombstones
+
+PAGE = 200
+"""Rows read at once: memory stays flat for any number of messages, and the search index is asked for as many."""
+
+Tell = Callable[[int], None]
+"""Told how many rows were looked at."""
+
+_Row = TypeVar("_Row")
+_Place = TypeVar("_Place")
+
+
+def walked(
+    database: Database,
+    page: Callable[[Connection, _Place], list[_Row]],
+    *,
+    start: _Place,
+    place: Callable[[_Row], _Place],
+    tell: Tell,
+) -> Iterator[list[_Row]]:
+    """All rows in pages, each read in a short transaction of its own; ``tell`` is called when one was worked on.
+
+    ``page`` answers the rows beyond a place, ``place`` where a row stands.
+    """
+    after, seen = start, 0
+    while found := _read(database, page, after):
+        yield found
+        after, seen = place(found[-1]), seen + len(found)
+        tell(seen)
+
+
+def all_messages(database: Database, tell: Tell) -> Iterator[list[MessageId]]:
+    """The ids of all messages in pages, oldest first."""
+    for found in walked(database, _ids_beyond, start=0, place=_sequence, tell=tell):
+        yield [message for _, message in found]
+
+
+def all_disposed(database: Database, tell: Tell) -> Iterator[list[MessageId]]:
+    """The ids of all messages that were disposed of, in pages, in their order."""
+    return walked(database, _disposed_beyond, start="", place=str, tell=tell)
+
+
+def _read(database: Database, page: Callable[[Connection, _Place], list[_Row]], after: _Place) -> list[_Row]:
+    with database.read() as connection:
+        return page(connection, after)
+
+
+def _ids_beyond(connection: Connection, after: int) -> list[tuple[int, MessageId]]:
+    return id_page(connection, after=after, limit=PAGE)
+
+
+def _sequence(row: tuple[int, MessageId]) -> int:
+    return row[0]
+
+
+def _disposed_beyond(connection: Connection, after: str) -> list[MessageId]:
+    return disposed_page(connection, after=after, limit=PAGE)
 
 
 def id_page(connection: Connection, *, after: int, limit: int) -> list[tuple[int, MessageId]]:

@@ -102,7 +102,7 @@ def test_message_that_nothing_brings_into_the_index_is_queued_again(checked: Che
 
 
 def test_gap_in_the_index_is_filled_again(checked: CheckedRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archive.archive_check.PAGE", 2)
+    monkeypatch.setattr("mailstore.message_pages.PAGE", 2)
     messages = [checked.room.receive(is_indexed=True) for _ in range(5)]
     checked.room.index.remove(messages[2:3])
     assert checked.problems() == [(Kind.INDEX_GAP, messages[2])]
