@@ -98,6 +98,11 @@ class DataDirectory:
         return self.path / "certificates"
 
     @property
+    def ledger(self) -> Path:
+        """Signed pages of what was disposed of and what is held, for a restore."""
+        return self.path / "ledger"
+
+    @property
     def checkpoints(self) -> Path:
         """Signed checkpoints of the audit tree, one a line."""
         return self.path / "audit" / "checkpoints.jsonl"
@@ -141,6 +146,7 @@ class DataDirectory:
             self.objects,
             self.index,
             self.certificates,
+            self.ledger,
             self.checkpoints.parent,
             self.tls,
             self.log,
