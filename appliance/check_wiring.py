@@ -19,7 +19,6 @@ from mailstore.consistency_problem import Finding
 from mailstore.consistency_repair import Repair
 from mailstore.dictionary_records import MailDictionaries
 from mailstore.message import MessageId
-from mailstore.message_keys import MessageKeys
 from mailstore.part_records import PartLinks
 from mailstore.scrub import Scrub
 
@@ -84,8 +83,7 @@ def scrub_period(appliance: Appliance) -> timedelta:
 
 def _prove_dictionary(appliance: Appliance, number: int) -> None:
     """Opened anew: one that was opened before would not show that its key is gone."""
-    keys = MessageKeys(appliance.keystore, appliance.ring.capture)
-    MailDictionaries(appliance.database, keys).by_number(number)
+    MailDictionaries(appliance.database, appliance.message_keys).by_number(number)
 
 
 def _is_dying(appliance: Appliance, message: MessageId) -> bool:

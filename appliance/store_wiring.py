@@ -11,7 +11,6 @@ from appliance.workplace import WorksElsewhereError
 from mailstore import store_state
 from mailstore.dictionary_training import DictionaryTraining
 from mailstore.high_water import HighWaterMark
-from mailstore.message_keys import MessageKeys
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.promotion import Promotion
 from mailstore.repacking import Repacking
@@ -26,7 +25,8 @@ def promotion(appliance: Appliance) -> Promotion:
         appliance.database,
         appliance.keystore,
         appliance.objects,
-        appliance.ring,
+        appliance.message_keys,
+        archive_key=appliance.ring.archive_key,
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )
@@ -47,7 +47,7 @@ def dictionary_training(appliance: Appliance) -> DictionaryTraining:
         appliance.database,
         appliance.keystore,
         appliance.retrieval,
-        MessageKeys(appliance.keystore, appliance.ring.capture),
+        appliance.message_keys,
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )

@@ -19,12 +19,16 @@ from appliance.settings import Settings
 from mailstore import key_custody
 from mailstore.database import Database
 from mailstore.errors import RefusedError
-from mailstore.key_custody import KeyFile, PassphraseFile, Secret
 from mailstore.key_hierarchy import KeyRing
+from mailstore.key_opener import CaptureOpener
 from mailstore.keystore import Keystore
+from mailstore.message_keys import MessageKeys
 from mailstore.object_guard import ObjectGuard
 from mailstore.object_store import ObjectStore
 from mailstore.retrieval import Retrieval
+from mailstore.slot_key_file import KeyFile
+from mailstore.slot_passphrase import PassphraseFile
+from mailstore.slot_secret import SlotSecret
 from mailstore.time_witnesses import ThisMachine
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock, SystemClock
@@ -57,14 +61,18 @@ class Appliance:
         return TrustedClock(self.database, ThisMachine(self.clock))
 
     @cached_property
+    def message_keys(self) -> MessageKeys:
+        """The keys of messages, shared parts and dictionaries."""
+        return MessageKeys(self.keystore, CaptureOpener.of(self.ring))
+
+    @cached_property
     def retrieval(self) -> Retrieval:
         """What opens messages for those who are entitled."""
         return Retrieval(
             self.database,
-            self.keystore,
+            self.message_keys,
             self.data.spool,
             self.objects,
-            self.ring,
             randomness=RANDOMNESS,
             reads_second_copy=bool(self.settings.object_store.url),
         )
@@ -104,7 +112,7 @@ def prove(data: DataDirectory, ring: KeyRing) -> None:
     birth_record.verify(data.birth_record, row_key=ring.row_key)
 
 
-def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> Secret:
+def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> SlotSecret:
     """What unlocks the directory: the file that was named, else the key file that lies in it."""
     if passphrase_file is not None:
         return PassphraseFile(passphrase_file)

@@ -17,7 +17,7 @@ from mailstore import dictionary_records
 from mailstore.database import Database
 from mailstore.dictionary_records import MailDictionaries
 from mailstore.errors import DestroyedError, StorageUnavailableError, TamperedError
-from mailstore.key_hierarchy import KeyRing, MessageKey
+from mailstore.key_hierarchy import MessageKey
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, StoredMessage
 from mailstore.message_keys import MessageKeys
@@ -85,18 +85,18 @@ class Repacking:
         database: Database,
         keystore: Keystore,
         objects: ObjectStore,
-        ring: KeyRing,
+        keys: MessageKeys,
         *,
+        archive_key: bytes,
         clock: Clock,
         randomness: Randomness,
     ) -> Repacking:
         """Repacking put together from what it stands on."""
-        keys = MessageKeys(keystore, ring.capture)
         return cls(
             keystore,
             keys,
-            PartKeeping(database, objects, keys, ring.archive_key, clock=clock, randomness=randomness),
-            PartLinks(ring.archive_key, randomness),
+            PartKeeping(database, objects, keys, archive_key, clock=clock, randomness=randomness),
+            PartLinks(archive_key, randomness),
             MailDictionaries(database, keys),
             randomness=randomness,
         )

@@ -14,8 +14,7 @@ from mailstore import message_records, recipe, sealed_columns, sealed_copies
 from mailstore.database import Database
 from mailstore.dictionary_records import MailDictionaries
 from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
-from mailstore.key_hierarchy import KeyRing, MessageKey
-from mailstore.keystore import Keystore
+from mailstore.key_hierarchy import MessageKey
 from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
 from mailstore.message_keys import MessageKeys
 from mailstore.message_records import RecipientRow
@@ -31,7 +30,7 @@ DAMAGED = MessageSummary(subject="(this message is damaged and cannot be shown)"
 
 
 class Retrieval:
-    """Opens bodies and columns with the key ring. Safe to use from many threads.
+    """Opens bodies and columns with the keys of their messages. Safe to use from many threads.
 
     ``reads_second_copy``: the object store is elsewhere, so that what the spool still has may stand in for it.
     """
@@ -39,10 +38,9 @@ class Retrieval:
     def __init__(
         self,
         database: Database,
-        keystore: Keystore,
+        keys: MessageKeys,
         spool_directory: Path,
         objects: ObjectStore,
-        ring: KeyRing,
         *,
         randomness: Randomness,
         reads_second_copy: bool = True,
@@ -51,9 +49,9 @@ class Retrieval:
         self._reads_second_copy = reads_second_copy
         self._spool_directory = spool_directory
         self._objects = objects
-        self._keys = MessageKeys(keystore, ring.capture)
-        self._parts = SharedParts(database, objects, self._keys)
-        self._dictionaries = MailDictionaries(database, self._keys)
+        self._keys = keys
+        self._parts = SharedParts(database, objects, keys)
+        self._dictionaries = MailDictionaries(database, keys)
         self._randomness = randomness
 
     def content(self, message: MessageId) -> bytes:

@@ -12,7 +12,6 @@ from mailstore.consistency_check import Depth, Stores, check
 from mailstore.consistency_problem import Finding, Kind
 from mailstore.dictionary_records import MailDictionaries
 from mailstore.message import MessageId, StoredMessage
-from mailstore.message_keys import MessageKeys
 from mailstore.part_records import PartLinks
 from tests.vault_room import NOW, RING, Vault, a_deposit
 
@@ -35,7 +34,7 @@ def stores_of(vault: Vault, is_dying: Callable[[MessageId], bool] = lambda _mess
 
 
 def _prove_dictionary(vault: Vault, number: int) -> None:
-    MailDictionaries(vault.database, MessageKeys(vault.keystore, RING.capture)).by_number(number)
+    MailDictionaries(vault.database, vault.message_keys()).by_number(number)
 
 
 def found_in(

@@ -18,6 +18,7 @@ from mailstore.database import Database
 from mailstore.deposit import Deposit, Depositor, FollowUp
 from mailstore.destruction import Destruction
 from mailstore.key_hierarchy import KeyRing, address_index
+from mailstore.key_opener import CaptureOpener
 from mailstore.message import (
     AccountId,
     Envelope,
@@ -30,6 +31,7 @@ from mailstore.message import (
     Route,
     StoredMessage,
 )
+from mailstore.message_keys import MessageKeys
 from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.orphan_sweep import OrphanSweep, Swept
@@ -47,7 +49,7 @@ from mailstore.wall_clock import SetClock
 from tests import database_room
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC)
-RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
 ALICE = "alice@clinic.example"
 
 
@@ -80,9 +82,10 @@ class Vault:
         )
 
     def retrieval(self, ring: KeyRing | None = None) -> Retrieval:
-        return Retrieval(
-            self.database, self.keystore, self.spool, self.objects, ring or self.ring, randomness=os.urandom
-        )
+        return Retrieval(self.database, self.message_keys(ring), self.spool, self.objects, randomness=os.urandom)
+
+    def message_keys(self, ring: KeyRing | None = None) -> MessageKeys:
+        return MessageKeys(self.keystore, CaptureOpener.of(ring or self.ring))
 
     def promotion(self, *, repacks: bool = True) -> Promotion:
         repack = self.repacking() if repacks else None
@@ -92,7 +95,13 @@ class Vault:
 
     def repacking(self) -> Repacking:
         return Repacking.over(
-            self.database, self.keystore, self.objects, self.ring, clock=self.clock, randomness=os.urandom
+            self.database,
+            self.keystore,
+            self.objects,
+            self.message_keys(),
+            archive_key=self.ring.archive_key,
+            clock=self.clock,
+            randomness=os.urandom,
         )
 
     def gauge(self, cap_bytes: int = 1 << 40) -> SpoolGauge:

@@ -31,8 +31,10 @@ from mailstore.addresses import parse_mailbox
 from mailstore.database import Database
 from mailstore.deposit import Depositor
 from mailstore.key_hierarchy import KeyRing, address_index
+from mailstore.key_opener import CaptureOpener
 from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, Envelope, MessageId, Origin, ReceivedMessage
+from mailstore.message_keys import MessageKeys
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.outbox import Kind
 from mailstore.retrieval import Retrieval
@@ -46,7 +48,7 @@ DOCTOR = "doctor@clinic.example"
 DOCTOR_ACTOR = Actor(AccountId("d" * 26), Role.CLINICIAN)
 BEGINNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SCHEDULE = RetrySchedule(jitter_share=0)
-RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
 LOOKUP_KEY = RING.lookup_key
 LETTER = b"From: doctor@clinic.example\r\nSubject: CANARY-SUBJECT\r\n\r\nCANARY-BODY\r\n.dot\r\n"
 
@@ -198,7 +200,9 @@ def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> It
         host_name="mail.clinic.example",
     )
     objects = LocalObjectStore.made(folder / "objects")
-    retrieval = Retrieval(database, keystore, spool, objects, ring, randomness=os.urandom)
+    retrieval = Retrieval(
+        database, MessageKeys(keystore, CaptureOpener.of(ring)), spool, objects, randomness=os.urandom
+    )
     try:
         yield OutboundPractice(folder, database, front_door, directory, retrieval, clock)
     finally:

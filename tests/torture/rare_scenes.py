@@ -15,7 +15,6 @@ from archive import decision_time
 from mailstore import audit_trail, dictionary_records, key_custody, message_records
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database, sqlite_url
-from mailstore.message_keys import MessageKeys
 from mailstore.wall_clock import SystemClock
 from tests.torture import founding
 from tests.torture.scenes import PAUL, RUTH, House, actor, command, take_in, work
@@ -34,7 +33,7 @@ def train(house: House) -> None:
     with house.opened() as appliance:
         with appliance.database.read() as connection:
             count = message_records.count(connection)
-        keys = MessageKeys(appliance.keystore, appliance.ring.capture)
+        keys = appliance.message_keys
         dictionary_records.add(
             appliance.database,
             keys,

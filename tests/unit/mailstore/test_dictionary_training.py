@@ -16,7 +16,6 @@ from mailstore.deposit import Deposit
 from mailstore.dictionary_training import DictionaryTraining, Trained
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.message import MessageId
-from mailstore.message_keys import MessageKeys
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import mail_dictionaries
 from tests.unit.mailstore.test_mail_dictionary import samples
@@ -34,7 +33,7 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
 
 
 def training(vault: Vault) -> DictionaryTraining:
-    keys = MessageKeys(vault.keystore, vault.ring.capture)
+    keys = vault.message_keys()
     return DictionaryTraining(
         vault.database, vault.keystore, vault.retrieval(), keys, clock=vault.clock, randomness=os.urandom
     )
@@ -72,7 +71,7 @@ def test_dictionary_is_made_in_time_and_mail_is_packed_with_it(vault: Vault) -> 
 def test_words_of_one_message_are_in_no_dictionary(vault: Vault) -> None:
     vault.deposit(*mail(60, canaries=range(1)))
     assert training(vault).run().is_new
-    keys = MessageKeys(vault.keystore, vault.ring.capture)
+    keys = vault.message_keys()
     dictionary = dictionary_records.MailDictionaries(vault.database, keys).newest()
     assert dictionary is not None
     assert b"may contain protected " in dictionary.content
@@ -81,7 +80,7 @@ def test_words_of_one_message_are_in_no_dictionary(vault: Vault) -> None:
 
 
 def made(vault: Vault) -> int:
-    keys = MessageKeys(vault.keystore, vault.ring.capture)
+    keys = vault.message_keys()
     dictionary_records.add(
         vault.database, keys, os.urandom(500), messages_now=60, clock=vault.clock, randomness=os.urandom
     )
@@ -162,7 +161,7 @@ def test_new_dictionary_is_taken_only_when_it_is_better(vault: Vault) -> None:
 
 
 def test_dictionary_without_a_row_after_a_crash_leaves_a_key_that_is_swept(vault: Vault) -> None:
-    keys = MessageKeys(vault.keystore, vault.ring.capture)
+    keys = vault.message_keys()
     keys.made(MessageId("a" * 26), clock=vault.clock, randomness=os.urandom)
     made(vault)
     assert vault.tidy().keys == 1

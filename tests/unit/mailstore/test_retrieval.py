@@ -172,11 +172,3 @@ def test_message_promoted_while_it_is_opened_is_found_again(vault: Vault, messag
     with pytest.raises(TamperedError):
         retrieval._sealed_bytes(before)
     assert retrieval._moved_meanwhile(before) == retrieval._sealed_bytes(vault.stored(message))
-
-
-def test_remembered_batch_keys_are_bounded(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailstore.message_keys._BATCH_KEYS_KEPT", 2)
-    retrieval = vault.retrieval()
-    messages = [vault.deposit(a_deposit(b"%d" % number))[0] for number in range(4)]
-    assert [retrieval.content(each) for each in messages] == [b"0", b"1", b"2", b"3"]
-    assert len(retrieval._keys._batch_keys) == 2
