@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import inspect
@@ -17,23 +18,24 @@ from mailstore import audit_trail, key_custody
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import RefusedError
-from mailstore.key_custody import KeyFile, PassphraseFile
 from mailstore.key_hierarchy import KeyRing
+from mailstore.slot_key_file import KeyFile, create_key_file
+from mailstore.slot_passphrase import PassphraseFile
 from mailstore.time_witnesses import ThisMachine
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
 
 
-def make_keys(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> KeyRing:
+def make_keys(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None, now: datetime) -> KeyRing:
     """Make the key ring of a new directory, with a key file inside it unless a secret was named.
 
     A key file that is not there yet is made where it was named.
     """
     if passphrase_file is not None:
-        return key_custody.create(data.keys, PassphraseFile(passphrase_file), RANDOMNESS)
+        return key_custody.create(data.keys, PassphraseFile(passphrase_file), RANDOMNESS, now=now)
     path = key_file or data.unlock_key
-    secret = KeyFile(path) if path.exists() else key_custody.create_key_file(path, RANDOMNESS)
-    return key_custody.create(data.keys, secret, RANDOMNESS)
+    secret = KeyFile(path) if path.exists() else create_key_file(path, RANDOMNESS)
+    return key_custody.create(data.keys, secret, RANDOMNESS, now=now)
 
 
 def database_settings(database_url: str | None, keystore_url: str | None) -> tuple[DatabaseSettings, KeystoreSettings]:

@@ -11,8 +11,9 @@ import hmac
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import lru_cache
-from typing import NewType
+from typing import Final, NewType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from mailstore.addresses import Address
 from mailstore.errors import TamperedError, WrongKeyError
+from mailstore.instants import instant_of, microseconds
 from mailstore.keyed_digest import KeyedDigest
 from mailstore.message import MessageId
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, derive
@@ -40,7 +42,8 @@ _BATCH_INFO = b"strongroom/batch-key/v1"
 _MESSAGE_INFO = b"strongroom/message-key/v1"
 _PART_DIGEST_INFO = b"strongroom/shared-part/v1/digest"
 _PART_LINKS_INFO = b"strongroom/shared-part/v1/links"
-_RING_MAGIC = b"SRKR\x01"
+_RING_MAGIC = b"SRKR\x02"
+_RETIRED = struct.Struct(">BQ32s")
 _DEPOSIT_MAGIC = b"SRDK\x01"
 
 
@@ -75,9 +78,26 @@ class DepositKeys:
         return cls(*_members(data, _DEPOSIT_MAGIC, count=3))
 
 
+VERSIONED: Final = ("capture_private", "data_recovery", "keys_recovery")
+"""The members that a rotation renews: their predecessors stay in the ring while anything is sealed to them."""
+
+
+@dataclass(frozen=True)
+class RetiredKey:
+    """The private half of a pair that nothing new is sealed to. ``name``: the member of the ring that it was."""
+
+    name: str
+    private: bytes = field(repr=False)
+    retired_at: datetime
+
+
 @dataclass(frozen=True)
 class KeyRing:
-    """Every key of the appliance that is not a message's own; 32 random bytes each."""
+    """Every key of the appliance that is not a message's own; 32 random bytes each.
+
+    ``data_recovery`` and ``keys_recovery`` are the private halves of the pairs (X25519) that backups of the data and
+    backups of the keys are sealed to; ``keys/recovery.json`` publishes the public halves.
+    """
 
     capture_private: bytes = field(repr=False)
     account_key: bytes = field(repr=False)
@@ -87,28 +107,68 @@ class KeyRing:
     row_key: bytes = field(repr=False)
     audit_seed: bytes = field(repr=False)
     certificate_seed: bytes = field(repr=False)
+    data_recovery: bytes = field(repr=False)
+    keys_recovery: bytes = field(repr=False)
+    retired: tuple[RetiredKey, ...] = field(default=(), repr=False, kw_only=True)
 
     @property
     def capture(self) -> CaptureKeyPair:
-        """The pair that mail is sealed to and opened with."""
+        """The pair that mail is sealed to now."""
         return CaptureKeyPair.of(self.capture_private)
+
+    @property
+    def captures(self) -> tuple[CaptureKeyPair, ...]:
+        """Every pair that a batch key may be sealed to, the present one first."""
+        return self.versions("capture_private")
+
+    def capture_for(self, sealed_for: bytes) -> CaptureKeyPair:
+        """The pair with a fingerprint, as rows of batches name theirs. ``WrongKeyError`` when it is not in this ring.
+
+        Some 50 microseconds a pair: whoever opens many keeps ``captures`` by their fingerprints.
+        """
+        for pair in self.captures:
+            if hmac.compare_digest(sealed_for, fingerprint(pair.public)):
+                return pair
+        raise WrongKeyError("a batch of keys was sealed for another key ring")
+
+    def versions(self, name: str) -> tuple[CaptureKeyPair, ...]:
+        """The pairs of one of the members in ``VERSIONED``, the present one first, then the last retired."""
+        retired = sorted((key for key in self.retired if key.name == name), key=_retired_at, reverse=True)
+        privates = self.members()[name], *(key.private for key in retired)
+        return tuple(CaptureKeyPair.of(private) for private in privates)
 
     def deposit_keys(self) -> DepositKeys:
         """The part of the ring that the role facing the internet may have."""
         return DepositKeys(self.capture.public, self.lookup_key, self.row_key)
 
     def members(self) -> Mapping[str, bytes]:
-        """Name and bytes of every member, in the order of the format."""
-        return {member.name: getattr(self, member.name) for member in fields(self)}
+        """Name and bytes of every present member, in the order of the format."""
+        return {name: getattr(self, name) for name in MEMBERS}
 
     def to_bytes(self) -> bytes:
         """As handed to a role over a pipe. Never written to disk in this form."""
-        return _RING_MAGIC + b"".join(self.members().values())
+        retired = [
+            _RETIRED.pack(VERSIONED.index(key.name), microseconds(key.retired_at), key.private) for key in self.retired
+        ]
+        return _RING_MAGIC + b"".join(self.members().values()) + b"".join(retired)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> KeyRing:
         """What ``to_bytes`` gave. ``TamperedError`` for anything else."""
-        return cls(*_members(data, _RING_MAGIC, count=len(fields(cls))))
+        end = len(_RING_MAGIC) + len(MEMBERS) * KEY_BYTES
+        members = _members(data[:end], _RING_MAGIC, count=len(MEMBERS))
+        try:
+            retired = tuple(
+                RetiredKey(VERSIONED[name], private, instant_of(at))
+                for name, at, private in _RETIRED.iter_unpack(data[end:])
+            )
+        except (struct.error, LookupError, OverflowError):
+            raise TamperedError("the keys handed over are not whole") from None
+        return cls(*members, retired=retired)
+
+
+MEMBERS: Final = tuple(member.name for member in fields(KeyRing) if member.name != "retired")
+"""The names of a ring's present members, in the order of the format."""
 
 
 def fingerprint(capture_public: bytes) -> bytes:
@@ -181,6 +241,10 @@ def address_index(lookup_key: bytes, address: Address) -> bytes:
 def header_id_index(lookup_key: bytes, header_id: str) -> bytes:
     """The blind index of a Message-ID header field (RFC 5322 section 3.6.4)."""
     return blind_index(lookup_key, "message-id", header_id.strip())
+
+
+def _retired_at(key: RetiredKey) -> datetime:
+    return key.retired_at
 
 
 def _members(data: bytes, magic: bytes, *, count: int) -> list[bytes]:

@@ -55,7 +55,7 @@ class CaptureOpener:
     @classmethod
     def of(cls, ring: KeyRing) -> CaptureOpener:
         """The opener with what a ring has."""
-        return cls(ring.capture)
+        return cls(*ring.captures)
 
     @property
     def capture_public(self) -> bytes:

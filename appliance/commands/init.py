@@ -100,10 +100,9 @@ def _claim(data: DataDirectory) -> None:
 def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthRecord) -> tuple[Settings, KeyRing]:
     for folder in place.folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ring = foundation.make_keys(place, passphrase_file=call.passphrase_file, key_file=call.key_file)
-    made = tls_certificates.generate(
-        practice=settings.practice.name, domain=settings.practice.domain, now=call.clock.now()
-    )
+    now = call.clock.now()
+    ring = foundation.make_keys(place, passphrase_file=call.passphrase_file, key_file=call.key_file, now=now)
+    made = tls_certificates.generate(practice=settings.practice.name, domain=settings.practice.domain, now=now)
     tls_certificates.write(place.tls, made)
     settings = foundation.with_password_files(place, settings)
     durable_file.write_new(place.birth_record, birth_record.to_text(birth, row_key=ring.row_key).encode())

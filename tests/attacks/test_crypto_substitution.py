@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mailstore import key_custody
 from mailstore.errors import DestroyedError, StrongroomError, TamperedError, WrongKeyError
-from mailstore.key_custody import Argon2Cost, PassphraseFile
 from mailstore.key_hierarchy import BatchKey, CaptureKeyPair, fingerprint, wrap_batch_key
 from mailstore.message import MessageId
 from mailstore.sealed_format import HEADER_BYTES, open_sealed, seal
+from mailstore.slot_passphrase import Argon2Cost, PassphraseFile
 from tests import database_room
 from tests.vault_room import RING, Vault, a_deposit
 
@@ -30,7 +31,7 @@ def test_key_substitution_new_mail_is_never_sealed_for_a_stranger(tmp_path: Path
     """The published capture key is replaced while the appliance is stopped: it does not start."""
     (tmp_path / "pass").write_text("secret words")
     secret = PassphraseFile(tmp_path / "pass", Argon2Cost(64, 1, 1))
-    key_custody.create(tmp_path / "keys", secret, os.urandom)
+    key_custody.create(tmp_path / "keys", secret, os.urandom, now=datetime(2026, 3, 4, tzinfo=UTC))
     stranger = CaptureKeyPair.of(os.urandom(32)).public
     (tmp_path / "keys" / "capture.pub").write_bytes(base64.b64encode(stranger) + b"\n")
     with pytest.raises(TamperedError):

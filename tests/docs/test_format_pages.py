@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,17 +20,20 @@ from archive.schedules import TEXT
 from mailstore import (
     audit_entry,
     audit_tree,
-    key_custody,
+    first_key_files,
     key_hierarchy,
+    key_ring_file,
     keystore_postgresql,
     keystore_sqlite,
     row_form,
     sealed_format,
+    slot_key_file,
     spool,
+    unlock_slot,
 )
-from mailstore.key_hierarchy import KeyRing
 from mailstore.message import MessageSummary
 from mailstore.sealed_columns import RecipientDetail
+from mailstore.slot_passphrase import Argon2Cost
 from mailstore.tables import METADATA, SEAL_BYTES
 from tests.repository_room import ROOT
 
@@ -86,15 +88,17 @@ def test_key_hierarchy() -> None:
         key_hierarchy._PART_LINKS_INFO,
         key_hierarchy._RING_MAGIC[:4],
         key_hierarchy._DEPOSIT_MAGIC[:4],
-        key_custody._KEY_FILE_INFO,
-        key_custody._MEMBER_LABEL.encode(),
-        key_custody._SLOT_LABEL.encode(),
+        slot_key_file.INFO.encode(),
+        unlock_slot.LABEL.encode(),
+        key_ring_file.LABEL.encode(),
+        first_key_files.SLOT_LABEL.encode(),
+        first_key_files.MEMBER_LABEL.encode(),
     )
     assert missing("key-hierarchy", *(label.decode() for label in labels)) == []
     text = (FOLDER / "key-hierarchy.md").read_text("utf-8")
     ring = re.findall(r"^\| `(\w+)` \|", text[text.index("## Ring") : text.index("## Batch")], re.MULTILINE)
-    assert ring == [member.name for member in fields(KeyRing)]
-    cost = key_custody.Argon2Cost()
+    assert ring == list(key_hierarchy.MEMBERS)
+    cost = Argon2Cost()
     assert f"{cost.memory_kib // 1024} MiB, {cost.passes} passes, {cost.lanes} lanes" in text
     assert f"0x{keystore_sqlite._APPLICATION_ID:X}" in text
     assert f"at most {role_charge.LONGEST:,}" in text

@@ -9,7 +9,7 @@ from appliance.role_charge import Charge, RoleName
 from appliance.supervisor import keys_for
 from mailstore.key_hierarchy import DepositKeys, KeyRing
 
-RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
 
 
 def test_charge_comes_out_as_it_went_in() -> None:

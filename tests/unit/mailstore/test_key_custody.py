@@ -4,15 +4,20 @@ import base64
 import json
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from mailstore import key_custody
+from mailstore import key_custody, key_file_form
 from mailstore.errors import NotFoundError, RefusedError, TamperedError, WrongKeyError
-from mailstore.key_custody import Argon2Cost, KeyFile, PassphraseFile, add_slot, create, create_key_file, unlock
+from mailstore.key_custody import unlock
 from mailstore.key_hierarchy import CaptureKeyPair, KeyRing
+from mailstore.slot_key_file import KeyFile, create_key_file
+from mailstore.slot_passphrase import Argon2Cost, PassphraseFile
+from mailstore.slot_secret import SlotSecret
 
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 CHEAP = Argon2Cost(memory_kib=64, passes=1, lanes=1)
 
 
@@ -22,6 +27,18 @@ def passphrase(folder: Path, text: str = "correct horse\n", name: str = "pass") 
     return PassphraseFile(path, CHEAP)
 
 
+def create(keys: Path, secret: SlotSecret) -> KeyRing:
+    return key_custody.create(keys, secret, os.urandom, now=NOW)
+
+
+def add_slot(keys: Path, secret: SlotSecret, added: SlotSecret) -> None:
+    key_custody.add_slot(keys, secret, added, os.urandom, now=NOW)
+
+
+def rewrite(path: Path, stored: object) -> None:
+    path.write_bytes(key_file_form.canonical(stored))
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     return tmp_path / "keys"
@@ -29,17 +46,17 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ring(tmp_path: Path, keys: Path) -> KeyRing:
-    return create(keys, passphrase(tmp_path), os.urandom)
+    return create(keys, passphrase(tmp_path))
 
 
 def test_the_ring_opens_with_its_passphrase(tmp_path: Path, keys: Path, ring: KeyRing) -> None:
     assert unlock(keys, passphrase(tmp_path)) == ring
     assert unlock(keys, passphrase(tmp_path, "correct horse\r\n")) == ring
-    assert len(set(ring.members().values())) == 8
+    assert len(set(ring.members().values())) == 10
 
 
 def test_composed_and_decomposed_letters_are_the_same_passphrase(tmp_path: Path, keys: Path) -> None:
-    ring = create(keys, passphrase(tmp_path, "Stra\u00dfe f\u00fcr \u00c5se"), os.urandom)
+    ring = create(keys, passphrase(tmp_path, "Stra\u00dfe f\u00fcr \u00c5se"))
     assert unlock(keys, passphrase(tmp_path, "Stra\u00dfe fu\u0308r A\u030ase")) == ring
 
 
@@ -54,7 +71,7 @@ def test_wrong_passphrase_is_refused(tmp_path: Path, keys: Path) -> None:
 
 def test_the_ring_opens_with_its_key_file_only(tmp_path: Path, keys: Path) -> None:
     secret = create_key_file(tmp_path / "unlock.key", os.urandom)
-    ring = create(keys, secret, os.urandom)
+    ring = create(keys, secret)
     assert unlock(keys, secret) == ring
     with pytest.raises(WrongKeyError):
         unlock(keys, create_key_file(tmp_path / "other.key", os.urandom))
@@ -68,8 +85,8 @@ def test_the_ring_opens_with_its_key_file_only(tmp_path: Path, keys: Path) -> No
 def test_a_second_slot_opens_the_same_ring(tmp_path: Path, keys: Path, ring: KeyRing) -> None:
     spare = create_key_file(tmp_path / "spare.key", os.urandom)
     with pytest.raises(WrongKeyError):
-        add_slot(keys, passphrase(tmp_path, "wrong", "wrong"), spare, os.urandom)
-    add_slot(keys, passphrase(tmp_path), spare, os.urandom)
+        add_slot(keys, passphrase(tmp_path, "wrong", "wrong"), spare)
+    add_slot(keys, passphrase(tmp_path), spare)
     assert unlock(keys, spare) == ring
     assert unlock(keys, passphrase(tmp_path)) == ring
 
@@ -77,7 +94,7 @@ def test_a_second_slot_opens_the_same_ring(tmp_path: Path, keys: Path, ring: Key
 def test_keys_are_never_made_twice(tmp_path: Path, keys: Path, ring: KeyRing) -> None:
     (keys / "slots.json").unlink()
     with pytest.raises(RefusedError):
-        create(keys, passphrase(tmp_path), os.urandom)
+        create(keys, passphrase(tmp_path))
     assert key_custody.capture_public(keys) == ring.capture.public
     with pytest.raises(RefusedError):
         create_key_file(passphrase(tmp_path).path, os.urandom)
@@ -93,7 +110,7 @@ def test_missing_key_file_never_makes_a_new_key(tmp_path: Path, keys: Path, name
 
 
 def test_only_we_can_read_the_files(tmp_path: Path, keys: Path, ring: KeyRing) -> None:
-    add_slot(keys, passphrase(tmp_path), create_key_file(tmp_path / "spare.key", os.urandom), os.urandom)
+    add_slot(keys, passphrase(tmp_path), create_key_file(tmp_path / "spare.key", os.urandom))
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
     assert stat.S_IMODE((tmp_path / "spare.key").stat().st_mode) == 0o600
@@ -104,7 +121,7 @@ def test_only_we_can_read_the_files(tmp_path: Path, keys: Path, ring: KeyRing) -
 @pytest.mark.usefixtures("ring")
 def test_substituted_capture_key_is_refused(tmp_path: Path, keys: Path) -> None:
     stranger = CaptureKeyPair.of(os.urandom(32)).public
-    (keys / "capture.pub").write_text(key_custody._text(stranger) + "\n", encoding="ascii")
+    (keys / "capture.pub").write_text(key_file_form.text(stranger) + "\n", encoding="ascii")
     with pytest.raises(TamperedError, match=r"capture\.pub"):
         unlock(keys, passphrase(tmp_path))
     (keys / "capture.pub").write_text("AAAA\n", encoding="ascii")
@@ -118,11 +135,11 @@ def test_changed_or_swapped_member_is_named(tmp_path: Path, keys: Path) -> None:
     stored = json.loads(path.read_text())
     members = stored["members"]
     members["row_key"], members["audit_seed"] = members["audit_seed"], members["row_key"]
-    path.write_text(json.dumps(stored))
+    rewrite(path, stored)
     with pytest.raises(TamperedError, match="row_key"):
         unlock(keys, passphrase(tmp_path))
     del members["row_key"]
-    path.write_text(json.dumps(stored))
+    rewrite(path, stored)
     with pytest.raises(TamperedError, match=r"keyring\.json"):
         unlock(keys, passphrase(tmp_path))
 
@@ -138,7 +155,7 @@ def test_changed_slot_is_refused_without_exhausting_the_machine(
     path = keys / "slots.json"
     stored = json.loads(path.read_text())
     stored["slots"][0].update(change)
-    path.write_text(json.dumps(stored))
+    rewrite(path, stored)
     with pytest.raises((TamperedError, WrongKeyError)):
         unlock(keys, passphrase(tmp_path))
 

@@ -21,7 +21,7 @@ from mailstore.key_hierarchy import (
 )
 from mailstore.message import MessageId
 
-RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 9)))
+RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
 OTHER = CaptureKeyPair.of(b"\x77" * 32)
 BATCH = b"b" * 16
 KEY = BatchKey(b"k" * 32)
