@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_shared_parts"
+HEAD = "20261122_sealed_series"
 """The newest step in ``migrations/versions``."""
 
 

@@ -26,7 +26,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from mailstore import audit_trail, mailboxes, message_records, outbox
+from mailstore import audit_trail, mailboxes, message_records, outbox, sealed_series
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import StorageUnavailableError, TamperedError
@@ -57,6 +57,7 @@ from mailstore.message_records import MessageRow, RecipientRow
 from mailstore.outbox import Kind, NewItem
 from mailstore.sealed_columns import ColumnSealer, RecipientDetail, content_context
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, Randomness, seal
+from mailstore.sealed_series import Arrival
 from mailstore.spool import Place, SpoolWriter
 from mailstore.wall_clock import Clock
 
@@ -81,7 +82,7 @@ class Deposit:
 
     Recipients with a mailbox find it in their inbox. ``sent_mailbox`` gets a copy of the entry in its sent folder.
     The move into the object store need not be listed in ``follow_up``. Facts without an object are about the
-    message, whose id is made here.
+    message, whose id is made here. ``arrival``: where it waited in the sealed spool; it becomes ours once at most.
     """
 
     received: ReceivedMessage
@@ -90,6 +91,7 @@ class Deposit:
     follow_up: tuple[FollowUp, ...] = ()
     facts: tuple[AuditFact, ...] = ()
     sent_mailbox: str | None = None
+    arrival: Arrival | None = None
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ class Depositor:
         message_records.insert_many(connection, rows)
         mailboxes.file_many(connection, [filing for each in group for filing in _filings(each, now)])
         outbox.add_many(connection, [item for each in group for item in _items(each, now)])
+        sealed_series.advance(connection, [each.deposit.arrival for each in group if each.deposit.arrival])
         audit_trail.append(connection, [fact for each in group for fact in _facts(each)], now=now)
 
     def _row(self, each: _Sealed, place: Place, thread: _Thread, now: datetime) -> MessageRow:

@@ -39,10 +39,19 @@ class Place:
 class SpoolWriter:
     """Appends groups of sealed objects to a segment of its own. For one thread of one process."""
 
-    def __init__(self, directory: Path, randomness: Randomness, *, segment_bytes: int = _SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        randomness: Randomness,
+        *,
+        segment_bytes: int = _SEGMENT_BYTES,
+        header: bytes = _HEADER,
+    ) -> None:
+        """``header``: the 16 bytes that a segment begins with, which say what lies in it."""
         self._directory = directory
         self._randomness = randomness
         self._segment_bytes = segment_bytes
+        self._header = header
         self._name = ""
         self._descriptor = -1
         self._end = 0
@@ -83,11 +92,11 @@ class SpoolWriter:
         aside = path.with_name(path.name + durable_file.ASIDE)
         self._descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        durable_file.write_all(self._descriptor, _HEADER)
+        durable_file.write_all(self._descriptor, self._header)
         os.fsync(self._descriptor)
         aside.rename(path)
         durable_file.sync_directory(self._directory)
-        self._end = len(_HEADER)
+        self._end = len(self._header)
 
     def _appended(self, objects: Sequence[bytes]) -> list[Place]:
         places = []
@@ -113,6 +122,12 @@ def segments(directory: Path) -> list[str]:
     if not directory.is_dir():
         return []
     return sorted(path.name for path in directory.iterdir() if is_segment_name(path.name))
+
+
+def length(directory: Path, segment: str) -> int:
+    """How long a segment is. ``NotFoundError`` without it."""
+    with _opened(directory, segment, os.O_RDONLY) as descriptor:
+        return os.fstat(descriptor).st_size
 
 
 def used_bytes(directory: Path) -> int:

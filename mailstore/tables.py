@@ -277,3 +277,12 @@ mail_dictionaries = Table(
     Column("sealed_dictionary", LargeBinary, nullable=False),
     seal_column(),
 )
+
+sealed_series = Table(
+    "sealed_series",
+    METADATA,
+    id_column("id", primary_key=True),
+    Column("drained", BigInteger, nullable=False),
+    seal_column(),
+    sqlite_with_rowid=False,
+)
