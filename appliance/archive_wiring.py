@@ -70,6 +70,7 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
         issuer=issuer,
         certificates_directory=appliance.data.certificates,
         checkpoints_path=appliance.data.checkpoints,
+        ledger_directory=appliance.data.ledger,
         cooling_off_hours=appliance.settings.disposal.cooling_off_hours,
     )
 

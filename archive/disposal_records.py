@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from archive.tables import certificates, disposal_items, disposals
 from mailstore.errors import NotFoundError
@@ -96,6 +96,19 @@ def of(connection: Connection, disposal: str) -> DisposalRecord:
     return DisposalRecord(**{**row, "state": DisposalState(row["state"])})
 
 
+def find(connection: Connection, disposal: str) -> DisposalRecord | None:
+    """The disposal by that id, or None."""
+    row = rows_of(connection).one(connection, disposals, disposals.c.id == disposal)
+    return None if row is None else DisposalRecord(**{**row, "state": DisposalState(row["state"])})
+
+
+def put(connection: Connection, record: DisposalRecord, its_items: Iterable[DisposalItem]) -> None:
+    """Record a disposal as a ledger tells of it, in the place of older rows of it."""
+    _put_row(connection, disposals, vars(record), key={"id"})
+    for each in its_items:
+        _put_row(connection, disposal_items, {"disposal": record.id, **vars(each)}, key={"disposal", "message"})
+
+
 def all_disposals(connection: Connection) -> list[DisposalRecord]:
     """Every disposal, newest first."""
     order = [disposals.c.proposed_at.desc(), disposals.c.id]
@@ -144,6 +157,11 @@ def certificate_of(connection: Connection, disposal: str) -> CertificateRecord |
     """The certificate of a disposal, or None when none was issued."""
     row = rows_of(connection).one(connection, certificates, certificates.c.disposal == disposal)
     return None if row is None else CertificateRecord(**row)
+
+
+def _put_row(connection: Connection, table: Table, row: Mapping[str, Any], *, key: Collection[str]) -> None:
+    told = {name: value for name, value in row.items() if name not in key}
+    rows_of(connection).change(connection, table, row, lambda _row: told)
 
 
 _BY_ID = disposal_items.c.message.asc()

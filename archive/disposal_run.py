@@ -5,7 +5,8 @@
 3. Under the write lock: ask holds and schedule a last time, and destroy the keys before the lock is given up. A hold
    that was placed a moment before is seen; one placed a moment later finds no such message (promise I3).
 4. Destroy what the keys left behind, and the rows, and say so in the audit log. Take the messages out of the index.
-5. Prove that nothing is left. 6. Complete, and certify.
+5. Prove that nothing is left. 6. Complete, say so in the ledger, and certify: what a certificate says is dead stays
+   dead in a restore.
 
 A crash anywhere is mended by running it again: what has begun to die is finished, what has not is asked again, and
 every record that died is on exactly one certificate.
@@ -28,6 +29,7 @@ from archive.disposal_decision import Decision, Dispose, Keep, Why, set_hash
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
 from archive.disposals import APPROVED, WrongDisposalStateError
 from archive.due_records import DueRecords, Rules
+from archive.ledger_book import KeepLedger
 from archive.legal_hold import Evidence
 from archive.object_guarding import ObjectGuarding
 from archive.query_conditions import AnyOf, IdIs
@@ -103,6 +105,7 @@ class DisposalRun:
         clock: Clock,
         trusted_clock: TrustedClock,
         randomness: Randomness,
+        keep_ledger: KeepLedger,
     ) -> None:
         self._database = database
         self._keystore = keystore
@@ -114,6 +117,7 @@ class DisposalRun:
         self._clock = clock
         self._trusted_clock = trusted_clock
         self._randomness = randomness
+        self._keep_ledger = keep_ledger
 
     def run(self, actor: Actor, disposal: str, progress: Progress | None = None) -> RunOutcome:
         """Destroy what was approved and may still go; certify it. Safe to call again at any time.
@@ -127,7 +131,9 @@ class DisposalRun:
         if record.state is DisposalState.RUNNING:
             self._destroy_all(actor, record, progress)
             record = self._completed(actor, record)
+        self._keep_ledger()
         path = self._certification.certify(record) if record.certificate else None
+        self._keep_ledger()
         return self._outcome(record, path)
 
     def _begun(self, actor: Actor, disposal: str) -> DisposalRecord:

@@ -125,6 +125,31 @@ def messages_of(
     return [_held(row) for row in found]
 
 
+def placed_on(connection: Connection, hold: str) -> list[HeldMessage]:
+    """The messages that came under a hold because they were here when it was placed, in the order of their ids."""
+    where = (hold_messages.c.hold == hold) & hold_messages.c.at_placement.is_(True)
+    return [_held(row) for row in rows_of(connection).select(connection, hold_messages, where, order_by=_BY_ID)]
+
+
+def find(connection: Connection, hold: str) -> HoldRecord | None:
+    """The hold by that id, or None."""
+    row = rows_of(connection).one(connection, holds, holds.c.id == hold)
+    return None if row is None else _record(row)
+
+
+def put(connection: Connection, record: HoldRecord) -> None:
+    """Record a hold as a ledger tells of it, in the place of an older row of it."""
+    told = {name: value for name, value in vars(record).items() if name != "id"}
+    rows_of(connection).change(connection, holds, vars(record), lambda _row: told)
+
+
+def put_held(connection: Connection, held: Iterable[HeldMessage]) -> int:
+    """Let messages come under holds as a ledger tells of it; answers how many were not under them before."""
+    new = [each for each in held if not _joined(connection, each.hold, [each.message])]
+    rows_of(connection).insert_many(connection, hold_messages, [vars(each) for each in new])
+    return len(new)
+
+
 def holds_of(connection: Connection, message: MessageId) -> list[HeldMessage]:
     """Where a message came under a hold, released ones too."""
     return [
@@ -142,6 +167,9 @@ def counts(connection: Connection) -> dict[str, HeldCounts]:
 def forget_message(connection: Connection, message: MessageId) -> int:
     """A message was destroyed: released holds need not remember it."""
     return rows_of(connection).delete(connection, hold_messages, hold_messages.c.message == message)
+
+
+_BY_ID = hold_messages.c.message.asc()
 
 
 def _joined(connection: Connection, hold: str, messages: list[MessageId]) -> list[str]:

@@ -15,6 +15,7 @@ from archive.disposal_decision import classified
 from archive.due_records import DueRecord, DueRecords
 from archive.evidence import EvidenceReader
 from archive.hold_records import HeldCounts, HeldMessage, HoldRecord
+from archive.ledger_book import KeepLedger
 from archive.legal_hold import Hold, HoldState, Matter, covers, matter
 from archive.living_holds import DETAILS, PLACED, RELEASED, LivingHolds
 from archive.schedules import Schedules
@@ -126,6 +127,7 @@ class Holds:
         clock: Clock,
         trusted_clock: TrustedClock,
         randomness: Randomness,
+        keep_ledger: KeepLedger,
         guard_work: GuardWork = NO_GUARD_WORK,
     ) -> None:
         self._database = database
@@ -137,6 +139,7 @@ class Holds:
         self._clock = clock
         self._trusted_clock = trusted_clock
         self._randomness = randomness
+        self._keep_ledger = keep_ledger
         self._guard_work = guard_work
 
     def place(
@@ -154,7 +157,8 @@ class Holds:
         """Place a hold and look at every message that is here.
 
         1. The hold stands in its row, durably: from here on no message that it covers can be destroyed, and mail
-        that comes in joins by itself. 2. Every message is opened and asked. 3. Only then the answer.
+        that comes in joins by itself; the ledger says so, so that it stands after a restore of older rows too.
+        2. Every message is opened and asked. 3. Only then the answer.
         """
         require_role(actor, KEEPERS)
         told = matter(name=name, reason=reason, custodians=custodians, since=since, until=until, query_text=query)
@@ -170,6 +174,7 @@ class Holds:
             hold_records.insert(connection, record)
             audit_trail.append(connection, [AuditFact(PLACED, actor.account, id_)], now=now)
         reached("holds.after_placing")
+        self._keep_ledger()
         self._evaluate(self._living.hold_of(record), progress)
         counts = self._counts(id_)
         return PlacedHold(id=id_, matched=counts.matched, kept_to_be_safe=counts.kept_to_be_safe)
@@ -255,6 +260,7 @@ class Holds:
             )
             audit_trail.append(connection, [AuditFact(RELEASE_REQUESTED, actor.account, hold)], now=now)
         reached("holds.after_request")
+        self._keep_ledger()
 
     def preview_release(self, actor: Actor, hold: str, progress: Progress | None = None) -> ReleasePreview:
         """Exactly what would be due at once if this hold ended now."""
@@ -287,6 +293,7 @@ class Holds:
             detail: Detail = {"due": len(preview.due), "set_hash": preview.set_hash.hex()}
             audit_trail.append(connection, [AuditFact(RELEASED, actor.account, hold, detail)], now=now)
         reached("holds.after_release")
+        self._keep_ledger()
         return preview
 
     def _evaluate(self, hold: Hold, progress: Progress | None) -> None:
@@ -305,6 +312,7 @@ class Holds:
         with self._database.write() as connection:
             hold_records.mark_evaluated(connection, hold.id, now=self._clock.now())
         reached("holds.after_evaluation")
+        self._keep_ledger()
 
     def _join(self, hold: Hold, answers: list[tuple[MessageId, bool | None]]) -> None:
         with self._database.write() as connection:

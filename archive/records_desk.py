@@ -12,6 +12,7 @@ from archive.disposals import Disposals
 from archive.due_records import DueRecords
 from archive.evidence import DocumentSource, EvidenceReader, own_mailboxes_of
 from archive.holds import Holds
+from archive.ledger_book import LedgerBook
 from archive.living_holds import LivingHolds
 from archive.object_guarding import ObjectGuarding
 from archive.reclassification import Reclassification
@@ -65,6 +66,7 @@ class RecordsDesk:
     fates: RecordFates
     reclassification: Reclassification
     guarding: ObjectGuarding
+    ledger: LedgerBook
 
 
 def open_desk(
@@ -73,6 +75,7 @@ def open_desk(
     issuer: Issuer,
     certificates_directory: Path,
     checkpoints_path: Path,
+    ledger_directory: Path,
     cooling_off_hours: int,
 ) -> RecordsDesk:
     """The desk over these parts."""
@@ -92,6 +95,9 @@ def open_desk(
         checkpoints_path=checkpoints_path,
         clock=clock,
     )
+    ledger = LedgerBook(
+        ledger_directory, database=database, keystore=parts.keystore, audit_seed=parts.ring.audit_seed, clock=clock
+    )
     return RecordsDesk(
         schedules=schedules,
         holds=Holds(
@@ -104,6 +110,7 @@ def open_desk(
             clock=clock,
             trusted_clock=trusted,
             randomness=randomness,
+            keep_ledger=ledger.keep,
             guard_work=parts.guard_work,
         ),
         living_holds=living,
@@ -131,6 +138,7 @@ def open_desk(
             clock=clock,
             trusted_clock=trusted,
             randomness=randomness,
+            keep_ledger=ledger.keep,
         ),
         certification=certification,
         certificates=Certificates(database=database, certificate_seed=issuer.certificate_seed),
@@ -144,4 +152,5 @@ def open_desk(
             guard_work=parts.guard_work,
         ),
         guarding=guarding,
+        ledger=ledger,
     )

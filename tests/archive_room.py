@@ -94,5 +94,6 @@ class VaultArchive:
             issuer=issuer,
             certificates_directory=vault.directory / "certificates",
             checkpoints_path=self.checkpoints,
+            ledger_directory=vault.directory / "ledger",
             cooling_off_hours=int(cooling_off.total_seconds() // 3600),
         )

@@ -151,6 +151,7 @@ class RecordsRoom:
             issuer=issuer,
             certificates_directory=self.certificates,
             checkpoints_path=self.directory / "audit" / "checkpoints.jsonl",
+            ledger_directory=self.directory / "ledger",
             cooling_off_hours=int(self.cooling_off.total_seconds() // 3600),
         )
 

@@ -12,9 +12,19 @@ import pytest
 
 from appliance import birth_record, role_charge, schema
 from appliance.data_directory import DataDirectory
-from archive import index_secret, posting_file, sealed_index_file, sealed_index_storage, verify_certificate, words
+from archive import (
+    index_secret,
+    ledger_book,
+    ledger_page,
+    posting_file,
+    sealed_index_file,
+    sealed_index_storage,
+    verify_certificate,
+    words,
+)
 from archive.holds import RELEASE_REASON
 from archive.index_document import Field
+from archive.legal_hold import HoldState
 from archive.living_holds import DETAILS
 from archive.schedules import TEXT
 from mailstore import (
@@ -214,3 +224,9 @@ def test_data_directory() -> None:
     places = [place for place in named if isinstance(place, Path)]
     assert [place.name for place in places if f"{place.name}" not in text] == []
     assert birth_record._FORMAT in text
+
+
+def test_ledger() -> None:
+    fields_told = [f"`{name}`" for name in ledger_page._FIELDS]
+    assert missing("ledger", f"`{ledger_page.FORMAT}`", *fields_told, *[f"`{each}`" for each in HoldState]) == []
+    assert ledger_book.name_of(1) == "00000001.json"
