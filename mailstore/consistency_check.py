@@ -26,7 +26,6 @@ from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
 from mailstore.keystore import Keystore
 from mailstore.message import MessageId, RecipientState, Route, StoredMessage
-from mailstore.object_layout import FOLDERS
 from mailstore.object_store import ObjectStore
 from mailstore.orphan_sweep import ORPHAN_AGE, ORPHANS_EXPLAINED
 from mailstore.part_records import SharedPart
@@ -328,11 +327,10 @@ def _objects(stores: Stores, depth: Depth, tell: Callable[[int], None]) -> Itera
     """No object without a row. One that is being promoted has its row soon."""
     seen = 0
     suspects: list[str] = []
-    for folder in FOLDERS:
-        for names in pages(stores.objects.names(folder)):
-            suspects += _without_row(stores, names)[: SUSPECTS_KEPT - len(suspects)]
-            seen += len(names)
-            tell(seen)
+    for names in pages(stores.objects.names()):
+        suspects += _without_row(stores, names)[: SUSPECTS_KEPT - len(suspects)]
+        seen += len(names)
+        tell(seen)
     if suspects:
         time.sleep(depth.settle_seconds)
     for names in pages(suspects):

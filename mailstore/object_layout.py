@@ -12,8 +12,11 @@ from mailstore.message import ID_BYTES, identifier_from
 from mailstore.sealed_format import Randomness
 
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
-FOLDERS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-"""What the name of every object begins with, in the order in which names are sorted."""
+BEGINNINGS = tuple(_ALPHABET)
+"""The first letter of every object's name, in the order in which names are sorted: to walk a store in parts."""
+
+FOLDERS = tuple(first + second for first in BEGINNINGS for second in BEGINNINGS)
+"""The first two."""
 
 NEVER_THERE = f"{_ALPHABET[0] * 2}/{_ALPHABET[0] * 24}"
 """A name that no randomness will ever make: to ask a store something small."""

@@ -40,6 +40,6 @@ class ObjectStore(Protocol):
         """True when the object, or any version of it, is there."""
         ...
 
-    def names(self, folder: str | None = None) -> Iterator[str]:
-        """The name of every object, or of those in one of ``object_layout.FOLDERS``, in no order."""
+    def names(self, beginning: str = "") -> Iterator[str]:
+        """The name of every object, or of those that begin with one or two letters, in no order."""
         ...

@@ -10,6 +10,8 @@ from mailstore import durable_file
 from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError, TamperedError
 from mailstore.object_layout import FOLDERS, checked_object_name, is_object_name
 
+_FOLDERS = frozenset(FOLDERS)
+
 
 class LocalObjectStore:
     """Sealed objects as files below one directory, each synced with its directory before ``put`` returns.
@@ -90,14 +92,15 @@ class LocalObjectStore:
         except OSError as error:
             raise _unavailable(name, error) from error
 
-    def names(self, folder: str | None = None) -> Iterator[str]:
-        """The name of every object, or of those in one folder, in no order. Directories are read one at a time."""
-        for place in FOLDERS if folder is None else (folder,):
-            for file in self._files_in(place):
-                if is_object_name(name := f"{place}/{file}"):
-                    yield name
+    def names(self, beginning: str = "") -> Iterator[str]:
+        """The name of every object, or of those that begin so, in no order. Directories are read one at a time."""
+        for folder in self._listed(""):
+            if folder.startswith(beginning) and folder in _FOLDERS:
+                for file in self._listed(folder):
+                    if is_object_name(name := f"{folder}/{file}"):
+                        yield name
 
-    def _files_in(self, folder: str) -> list[str]:
+    def _listed(self, folder: str) -> list[str]:
         try:
             return os.listdir(self._directory / folder)  # noqa: PTH208 - names alone are wanted, many at a time
         except FileNotFoundError:

@@ -85,9 +85,9 @@ class S3ObjectStore:
         """True when any version or delete marker of the object is there."""
         return bool(self._ours.versions(checked_object_name(name)))
 
-    def names(self, folder: str | None = None) -> Iterator[str]:
-        """The name of every object of which any version is there, or of those in one folder, in no order."""
-        return filter(is_object_name, self._ours.names(f"{folder}/" if folder else ""))
+    def names(self, beginning: str = "") -> Iterator[str]:
+        """The name of every object of which any version is there, or of those that begin so, in no order."""
+        return filter(is_object_name, self._ours.names(beginning))
 
     @property
     def _ours(self) -> S3Bucket:

@@ -1,6 +1,6 @@
 """Clears away what a crash left of mail that nobody was promised: objects and keys without a row.
 
-The store is looked through folder by folder and the keystore in the order of ids, a page at a time, so that memory
+The store is looked through letter by letter and the keystore in the order of ids, a page at a time, so that memory
 stays flat; a ``part`` of them at each run, so that a large practice's day holds one full round. When the rows were put
 back to an older state, nothing is cleared away (``high_water``): it may be the mail that came since.
 """
@@ -19,7 +19,7 @@ from mailstore.failpoint import reached
 from mailstore.high_water import HighWaterMark
 from mailstore.keystore import BEYOND_ALL_IDS, Keystore
 from mailstore.message import MessageId
-from mailstore.object_layout import FOLDERS
+from mailstore.object_layout import BEGINNINGS
 from mailstore.object_store import ObjectStore
 from mailstore.wall_clock import Clock
 
@@ -59,7 +59,7 @@ class OrphanSweep:
         self._suspects: dict[str, datetime] = {}
 
     def run(self, *, part: int = 0, of: int = 1) -> Swept:
-        """Sweep one part of so many.
+        """Sweep one part of so many, which are at most as many as there are ``BEGINNINGS``.
 
         An object goes when it had no row in two looks an hour apart: at the first one its promotion may be under
         way. A key goes when it is older than an hour; depositing checks its keys in the transaction that writes
@@ -67,14 +67,16 @@ class OrphanSweep:
         """
         if not self._water.keep():
             return Swept(rows_are_older=True)
-        first, end = len(FOLDERS) * part // of, len(FOLDERS) * (part + 1) // of
-        objects = sum(self._sweep_folder(folder) for folder in FOLDERS[first:end])
-        keys, unexplained = self._sweep_keys(FOLDERS[first], FOLDERS[end] if end < len(FOLDERS) else BEYOND_ALL_IDS)
+        first, end = len(BEGINNINGS) * part // of, len(BEGINNINGS) * (part + 1) // of
+        swept = BEGINNINGS[first:end]
+        objects = sum(self._sweep_objects(beginning) for beginning in swept)
+        until = BEGINNINGS[end] if end < len(BEGINNINGS) else BEYOND_ALL_IDS
+        keys, unexplained = self._sweep_keys(swept[0], until)
         return Swept(objects, keys, unexplained)
 
-    def _sweep_folder(self, folder: str) -> int:
+    def _sweep_objects(self, beginning: str) -> int:
         now = self._clock.now()
-        seen = {name: self._suspects.pop(name, now) for name in self._without_row(folder)}
+        seen = {name: self._suspects.pop(name, now) for name in self._without_row(beginning)}
         left_over = [name for name, since in seen.items() if now - since >= ORPHAN_AGE]
         for name in left_over:
             self._objects.delete(name)
@@ -84,8 +86,8 @@ class OrphanSweep:
         self._suspects.update(islice(waiting.items(), max(0, room)))
         return len(left_over)
 
-    def _without_row(self, folder: str) -> Iterator[str]:
-        for names in _pages(self._objects.names(folder)):
+    def _without_row(self, beginning: str) -> Iterator[str]:
+        for names in _pages(self._objects.names(beginning)):
             with self._database.read() as connection:
                 known = message_records.known_objects(connection, names)
             yield from (name for name in names if name not in known)

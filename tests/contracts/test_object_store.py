@@ -100,9 +100,12 @@ def test_every_object_is_listed_once(store: ObjectStore) -> None:
     listed = list(store.names())
     assert len(listed) == 20
     assert set(listed) == put
-    by_folder = {folder: list(store.names(folder)) for folder in {each[:2] for each in put} | {"22"}}
-    assert sorted(each for names in by_folder.values() for each in names) == sorted(put)
-    assert all(each.startswith(folder + "/") for folder, names in by_folder.items() for each in names)
+    for letters in (1, 2):
+        found = {
+            beginning: list(store.names(beginning)) for beginning in {each[:letters] for each in put} | {"2" * letters}
+        }
+        assert sorted(each for names in found.values() for each in names) == sorted(put)
+        assert all(each.startswith(beginning) for beginning, names in found.items() for each in names)
 
 
 @pytest.mark.parametrize(

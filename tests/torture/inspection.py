@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from appliance import archive_wiring
+from appliance import archive_wiring, health
+from appliance.health import State
 from appliance.wiring import Appliance
 from archive import archive_records
 from archive.disposal_records import ItemState
@@ -18,7 +19,7 @@ from mailstore.errors import StrongroomError
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId
 from tests.torture.letter import ANN, NAME
-from tests.torture.scenes import RUTH, House, actor, command
+from tests.torture.scenes import RUTH, House, actor
 
 EVERYTHING = 100_000
 
@@ -32,7 +33,7 @@ def inspect(house: House) -> None:
         house.say("objects", names=sorted(appliance.objects.names()))
         house.say("destroyed", items=list(_destroyed(appliance)))
         house.say("audit", **_audit(appliance, int(house.told.get("known", 0))))
-    house.say("doctor", problems=list(_problems(house)))
+        house.say("doctor", problems=list(_problems(appliance)))
 
 
 def _messages(appliance: Appliance) -> Iterator[dict[str, Any]]:
@@ -108,8 +109,12 @@ def _audit(appliance: Appliance, known: int) -> dict[str, Any]:
     return {"size": report.entries, "root": report.tree_root, "then": then, "fault": fault, "accepted": accepted}
 
 
-def _problems(house: House) -> Iterator[str]:
+def _problems(appliance: Appliance) -> Iterator[str]:
     """What the product's own doctor finds: nothing may have failed, and nothing may be left over."""
-    for item in command(house.data, "doctor")["items"]:
-        if item["state"] == "fail" or (item["state"] == "warn" and item["check"] in {"objects", "keys", "messages"}):
-            yield f"{item['check']}: {item['message']}"
+    found = [
+        *health.of_directory(appliance.data, appliance.settings),
+        *health.of_appliance(appliance, reads_objects=True),
+    ]
+    for each in found:
+        if each.state is State.FAIL or (each.state is State.WARN and each.check in {"objects", "keys", "messages"}):
+            yield f"{each.check}: {each.message}"
