@@ -54,15 +54,28 @@ test: test-packages ## Set everything up and pass the tests
 	$(MAKE) --no-print-directory $(VENV)/.test-installed && $(MAKE) --no-print-directory check; checked=$$?; \
 	wait $$building && exit $$checked
 	$(SAY) "Tests, with real servers, files and a real browser"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal'
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal and not appliance'
 
 .PHONY: test-postgresql
 test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test suite over PostgreSQL
-	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal'
+	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal and not appliance'
 
 .PHONY: test-failpoints
 test-failpoints: test-packages $(VENV)/.test-installed ## See that every failpoint in the source is come by in some rehearsal
 	@$(BIN)/python -m pytest -n 0 -m rehearsal
+
+GUEST_PACKAGES := mmdebstrap systemd-container nftables iproute2 openssh-client chromium fonts-dejavu-core git
+
+.PHONY: guest-packages
+guest-packages: test-packages $(VENV)/.test-installed
+	$(SAY) "What boots a Debian and runs the playbook against it"
+	$(call ensure_packages,$(GUEST_PACKAGES))
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-playbook.lock
+
+.PHONY: test-appliance-short
+test-appliance-short: guest-packages ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
+	@cd ansible && ../$(BIN)/ansible-lint --offline -q
+	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py
 
 .PHONY: minio
 minio: ## Build the object store that the tests run against, unless it is in ~/.cache/strongroom
@@ -76,7 +89,7 @@ check: ## Format, lint, types and architecture only
 	@$(BIN)/mypy
 	$(SAY) "Architecture (import-linter)"
 	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
-	@! grep -nE 'https?:' requirements.lock requirements-dev.lock || { echo 'the lock files must not name a registry'; exit 1; }
+	@! grep -nE 'https?:' requirements*.lock || { echo 'the lock files must not name a registry'; exit 1; }
 
 N ?= 100
 SEED ?= 7
@@ -117,6 +130,7 @@ migration: ## Write the next step of the row database: make migration WHY="Why i
 lock: ## Pin all dependencies by hash again
 	@$(BIN)/uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --group playbook --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements-dev.lock -o requirements-playbook.lock
 
 .PHONY: demo
 demo: install ## Set everything up and run the main job: a living practice to try out
