@@ -6,8 +6,8 @@ nothing opens, and nothing here ever makes a key in the place of one that is mis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,12 +21,20 @@ from mailstore.unlock_slot import LONGEST_LABEL, SLOT_ID_BYTES, UnlockSlot
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """What a secret opened: the slots as they stand, which of them it was, and the root key inside."""
+class Unlocked:
+    """What a secret opened: the slots as they stand, which of them it was, the root key and the ring."""
 
     slots: tuple[UnlockSlot, ...]
-    opened: UnlockSlot
-    root: bytes
+    by: UnlockSlot
+    root: bytes = field(repr=False)
+    ring: KeyRing
+
+    def files(self, randomness: Randomness) -> dict[str, bytes]:
+        """All files of ``keys/``, written anew. ``RefusedError`` when no slot would be left."""
+        if not self.slots:
+            raise RefusedError("the last way in cannot be removed", fix="add another first: strongroom key slot add")
+        files = key_ring_file.files_of(self.ring, root=self.root, randomness=randomness)
+        return {**files, SLOTS: slots_file(self.slots, self.root)}
 
 
 def create(directory: Path, secret: SlotSecret, randomness: Randomness, *, now: datetime) -> KeyRing:
@@ -35,9 +43,8 @@ def create(directory: Path, secret: SlotSecret, randomness: Randomness, *, now: 
     The slots are written last: a ring whose making was cut short is refused by ``unlock``, never half used.
     """
     ring, root = KeyRing(*(randomness(KEY_BYTES) for _ in MEMBERS)), randomness(KEY_BYTES)
-    slot = _new_slot(secret, root, label="", randomness=randomness, now=now)
-    files = key_ring_file.files_of(ring, root=root, randomness=randomness)
-    key_files.create(directory, {**files, SLOTS: _slots_file([slot], root)})
+    slot = new_slot(secret, root, label="", randomness=randomness, now=now)
+    key_files.create(directory, Unlocked((slot,), slot, root, ring).files(randomness))
     return ring
 
 
@@ -48,27 +55,57 @@ def unlock(directory: Path, secret: SlotSecret) -> KeyRing:
     written, ``NotFoundError`` when there are no keys or no secret to read.
     """
     files = key_files.read_state(directory)
+    return first_key_files.opened(files, secret) if first_key_files.is_first(files) else opened(files, secret).ring
+
+
+def opened(files: Mapping[str, bytes], secret: SlotSecret) -> Unlocked:
+    """What a secret opens of ``keys/``, for whoever changes or copies it. Raises as ``unlock`` does.
+
+    ``RefusedError`` for the first form of the files.
+    """
     if first_key_files.is_first(files):
-        return first_key_files.opened(files, secret)
-    return key_ring_file.opened(files, _opened(files, secret).root)
+        raise RefusedError("keys/ is of its first form", fix="run: strongroom key rotate")
+    slots, by, root = opened_slots(files[SLOTS], secret)
+    return Unlocked(slots, by, root, key_ring_file.opened(files, root))
 
 
-def add_slot(
-    directory: Path, secret: SlotSecret, added: SlotSecret, randomness: Randomness, *, label: str = "", now: datetime
-) -> UnlockSlot:
-    """Let ``added`` unlock the ring as well. ``secret`` is one that does already."""
-    with key_files.changing(directory) as files:
-        _refuse_first(files)
-        found = _opened(files, secret)
-        slot = _new_slot(added, found.root, label=label, randomness=randomness, now=now)
-        key_files.replace_state(directory, {SLOTS: _slots_file([*found.slots, slot], found.root)})
-    return slot
+def opened_slots(slots_json: bytes, secret: SlotSecret) -> tuple[tuple[UnlockSlot, ...], UnlockSlot, bytes]:
+    """The slots, the one that a secret opens, and the root key inside. ``WrongKeyError``, or ``TamperedError``."""
+    slots = listed(slots_json)
+    by, root = _root(slots, secret)
+    key_file_form.verify_seal(key_file_form.parsed(slots_json, SLOTS), root=root, name=SLOTS)
+    return slots, by, root
+
+
+def listed(slots_json: bytes) -> tuple[UnlockSlot, ...]:
+    """The slots as they stand in their file. Only who opens one of them knows that they are ours."""
+    told = key_file_form.parsed(slots_json, SLOTS)
+    found = told.get("slots")
+    if told.get("version") != VERSION or not isinstance(found, list):
+        raise key_file_form.tampered(SLOTS)
+    return tuple(UnlockSlot.of(each) for each in found)
+
+
+def slots_file(slots: Sequence[UnlockSlot], root: bytes) -> bytes:
+    """The slots as they are written."""
+    body = {"version": VERSION, "slots": [slot.to_json() for slot in slots]}
+    return key_file_form.sealed(body, root=root, name=SLOTS)
+
+
+def new_slot(secret: SlotSecret, root: bytes, *, label: str, randomness: Randomness, now: datetime) -> UnlockSlot:
+    """A slot that a secret opens. ``RefusedError`` for a label that is not one line."""
+    if len(label) > LONGEST_LABEL or not label.isprintable():
+        raise RefusedError(f"a label is one line of at most {LONGEST_LABEL} characters")
+    noted = secret.noted(randomness)
+    public = CaptureKeyPair.of(secret.slot_key(noted)).public
+    bare = UnlockSlot(randomness(SLOT_ID_BYTES).hex(), secret.kind, label or secret.kind, now, None, noted, public)
+    return bare.with_root(root)
 
 
 def capture_public(directory: Path) -> bytes:
     """The 32 bytes of the capture public key, as published. ``unlock`` checks that they belong to the ring."""
-    told = key_files.read(directory / CAPTURE_PUBLIC).decode("ascii", "replace").strip()
-    data = key_file_form.raw(told, CAPTURE_PUBLIC)
+    told = key_files.read_state(directory)[CAPTURE_PUBLIC].decode("ascii", "replace")
+    data = key_file_form.raw(told.removesuffix("\n"), CAPTURE_PUBLIC)
     if len(data) != KEY_BYTES:
         raise key_file_form.tampered(CAPTURE_PUBLIC)
     return data
@@ -82,15 +119,21 @@ def recovery_publics(directory: Path) -> dict[str, bytes]:
     return key_ring_file.recovery_publics(key_files.read_state(directory))
 
 
-def _opened(files: Mapping[str, bytes], secret: SlotSecret) -> _Opened:
-    told = key_file_form.parsed(files[SLOTS], SLOTS)
-    listed = told.get("slots")
-    if told.get("version") != VERSION or not isinstance(listed, list):
-        raise key_file_form.tampered(SLOTS)
-    slots = tuple(UnlockSlot.of(each) for each in listed)
-    slot, root = _root(slots, secret)
-    key_file_form.verify_seal(told, root=root, name=SLOTS)
-    return _Opened(slots, slot, root)
+def renewed_first(files: Mapping[str, bytes], secret: SlotSecret, randomness: Randomness, *, now: datetime) -> Unlocked:
+    """What a secret opens of the first form, ready to be written in the present one, under a new root key.
+
+    ``RefusedError`` when other secrets open it too: their slots could not be written anew without them.
+    """
+    ring, root = first_key_files.opened(files, secret), randomness(KEY_BYTES)
+    if first_key_files.count_of_slots(files) > 1:
+        raise RefusedError("keys/ is of its first form and has several slots, which cannot all be written anew")
+    slot = new_slot(secret, root, label="", randomness=randomness, now=now)
+    return Unlocked((slot,), slot, root, ring)
+
+
+def with_slots(unlocked: Unlocked, slots: Sequence[UnlockSlot], root: bytes) -> Unlocked:
+    """The same ring under another root key, in these slots."""
+    return replace(unlocked, slots=tuple(slot.with_root(root) for slot in slots), root=root)
 
 
 def _root(slots: tuple[UnlockSlot, ...], secret: SlotSecret) -> tuple[UnlockSlot, bytes]:
@@ -101,24 +144,5 @@ def _root(slots: tuple[UnlockSlot, ...], secret: SlotSecret) -> tuple[UnlockSlot
             except WrongKeyError:
                 continue
     raise WrongKeyError(
-        f"no slot in keys/{SLOTS} opens with this secret", fix="Give the passphrase or key file that init was given."
+        f"no slot in keys/{SLOTS} opens with this secret", fix="strongroom key slot list says which secrets do."
     )
-
-
-def _new_slot(secret: SlotSecret, root: bytes, *, label: str, randomness: Randomness, now: datetime) -> UnlockSlot:
-    if len(label) > LONGEST_LABEL or not label.isprintable():
-        raise RefusedError(f"a label is one line of at most {LONGEST_LABEL} characters")
-    noted = secret.noted(randomness)
-    public = CaptureKeyPair.of(secret.slot_key(noted)).public
-    bare = UnlockSlot(randomness(SLOT_ID_BYTES).hex(), secret.kind, label or secret.kind, now, None, noted, public)
-    return bare.with_root(root)
-
-
-def _slots_file(slots: list[UnlockSlot], root: bytes) -> bytes:
-    body = {"version": VERSION, "slots": [slot.to_json() for slot in slots]}
-    return key_file_form.sealed(body, root=root, name=SLOTS)
-
-
-def _refuse_first(files: Mapping[str, bytes]) -> None:
-    if first_key_files.is_first(files):
-        raise RefusedError("keys/ is of its first form", fix="run: strongroom key rotate")

@@ -15,12 +15,30 @@ from typing import Any, Final, Protocol
 
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, TamperedError
 from mailstore.instants import instant_of, microseconds
-from mailstore.keystore import BEYOND_ALL_IDS, BatchOfKeys, Destroyed, HighWater, KeptKey, WrappedKey
+from mailstore.keystore import (
+    BEYOND_ALL_IDS,
+    BatchOfKeys,
+    Destroyed,
+    HighWater,
+    KeptKey,
+    KeystoreCopy,
+    RewrappedBatch,
+    WrappedKey,
+)
 from mailstore.message import MessageId
 
 AT_ONCE: Final = 500
 
+_COUNTED: Final = ("batches", "message_keys", "destroyed")
+
 Found = list[tuple[Any, ...]]
+
+
+class KeySnapshot(Protocol):
+    """The rows of one moment."""
+
+    def ask(self, question: str, values: Sequence[object] = ()) -> Found:
+        """Run one question."""
 
 
 class KeyTransaction(Protocol):
@@ -43,6 +61,15 @@ class KeyRows(ABC):
     @abstractmethod
     def _writing(self) -> AbstractContextManager[KeyTransaction]:
         """Begin a transaction; it is durable at the end of the block, undone by an exception."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[KeySnapshot]:
+        """Everything asked inside is of one moment. Short: nothing can be destroyed for good meanwhile."""
+
+    @property
+    @abstractmethod
+    def _keys_asked(self) -> str:
+        """The question for message, batch and wrapped key of every key, ``k`` being ``message_keys``."""
 
     @abstractmethod
     def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
@@ -123,6 +150,31 @@ class KeyRows(ABC):
                 yield BatchOfKeys(batch, instant_of(made_at), sealed_for, wrapped, ())
             after = page[-1][0]
 
+    def pairs_named(self) -> dict[bytes, int]:
+        """As the port says."""
+        found = self._ask("SELECT sealed_for, count(*) FROM batches GROUP BY sealed_for")
+        return {bytes(pair): int(count) for pair, count in found}
+
+    def batches_not_for(self, pair: bytes, *, after: bytes, at_most: int) -> list[BatchOfKeys]:
+        """As the port says."""
+        question = (
+            "SELECT batch, made_at, sealed_for, wrapped FROM batches"
+            " WHERE batch > ? AND sealed_for <> ? ORDER BY batch LIMIT ?"
+        )
+        return [
+            BatchOfKeys(batch, instant_of(made_at), sealed_for, wrapped, ())
+            for batch, made_at, sealed_for, wrapped in self._ask(question, (after, pair, at_most))
+        ]
+
+    def rewrap(self, batches: Sequence[RewrappedBatch]) -> int:
+        """As the port says."""
+        statement = "UPDATE batches SET sealed_for = ?, wrapped = ? WHERE batch = ? AND wrapped = ? RETURNING 1"
+        with self._writing() as transaction:
+            swapped = [
+                transaction.ask(statement, (each.sealed_for, each.wrapped, each.batch, each.was)) for each in batches
+            ]
+        return sum(len(found) for found in swapped)
+
     def kept_keys(self) -> Iterator[KeptKey]:
         """As the port says."""
         after = ""
@@ -152,6 +204,25 @@ class KeyRows(ABC):
                 [(seen.entries, seen.leaf)],
             )
 
+    def copied(self, since: datetime | None = None) -> KeystoreCopy:
+        """As the port says."""
+        from_then = None if since is None else microseconds(since)
+        with self._reading() as rows:
+            batches, keys, marks = (
+                int(rows.ask(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608 -- three names of ours
+                for table in _COUNTED
+            )
+            sealed_for = frozenset(bytes(row[0]) for row in rows.ask("SELECT DISTINCT sealed_for FROM batches"))
+            return KeystoreCopy(
+                batch_count=batches,
+                key_count=keys,
+                mark_count=marks,
+                sealed_for=sealed_for,
+                batches=_batches_since(rows, from_then),
+                keys=_keys_since(rows, self._keys_asked, from_then),
+                marks=_marks_since(rows, from_then),
+            )
+
     def adopt(
         self,
         *,
@@ -171,6 +242,24 @@ class KeyRows(ABC):
             )
             question = "SELECT 1 FROM message_keys WHERE message = ?"
             self._insert_keys(transaction, [key for key in kept_keys if not transaction.ask(question, (key.message,))])
+
+
+def _batches_since(rows: KeySnapshot, since: int | None) -> tuple[BatchOfKeys, ...]:
+    asked = "SELECT batch, made_at, sealed_for, wrapped FROM batches"
+    found = rows.ask(asked) if since is None else rows.ask(f"{asked} WHERE made_at >= ?", (since,))
+    return tuple(BatchOfKeys(row[0], instant_of(row[1]), row[2], row[3], ()) for row in found)
+
+
+def _keys_since(rows: KeySnapshot, asked: str, since: int | None) -> tuple[KeptKey, ...]:
+    of_batches = f"{asked} WHERE k.batch IN (SELECT batch FROM batches WHERE made_at >= ?)"  # noqa: S608 -- our own words
+    found = rows.ask(asked) if since is None else rows.ask(of_batches, (since,))
+    return tuple(KeptKey(MessageId(row[0]), row[1], row[2]) for row in found)
+
+
+def _marks_since(rows: KeySnapshot, since: int | None) -> tuple[Destroyed, ...]:
+    asked = "SELECT message, at, is_proved FROM destroyed"
+    found = rows.ask(asked) if since is None else rows.ask(f"{asked} WHERE at >= ?", (since,))
+    return tuple(Destroyed(MessageId(row[0]), instant_of(row[1]), bool(row[2])) for row in found)
 
 
 def not_proved(transaction: KeyTransaction, messages: Sequence[MessageId]) -> list[MessageId]:

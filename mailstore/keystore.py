@@ -29,6 +29,16 @@ class BatchOfKeys:
 
 
 @dataclass(frozen=True)
+class RewrappedBatch:
+    """A batch key sealed anew, for the pair with the fingerprint ``sealed_for``. ``was``: what it replaces."""
+
+    batch: bytes
+    was: bytes = field(repr=False)
+    sealed_for: bytes
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class WrappedKey:
     """One message's key and the batch key it is wrapped under, both still wrapped."""
 
@@ -63,6 +73,19 @@ class HighWater:
 
     entries: int
     leaf: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class KeystoreCopy:
+    """What a keystore held at one moment: how much of each, which capture keys it needs, and the rows asked for."""
+
+    batch_count: int
+    key_count: int
+    mark_count: int
+    sealed_for: frozenset[bytes]
+    batches: tuple[BatchOfKeys, ...] = field(repr=False)
+    keys: tuple[KeptKey, ...] = field(repr=False)
+    marks: tuple[Destroyed, ...] = field(repr=False)
 
 
 class Keystore(Protocol):
@@ -129,6 +152,21 @@ class Keystore(Protocol):
     def unmake(self) -> None:
         """Leave the place as empty as ``create`` found it: for a beginning that failed, while nothing is kept."""
 
+    def pairs_named(self) -> dict[bytes, int]:
+        """How many batches are sealed to each capture pair, by the fingerprint of its public half."""
+
+    def batches_not_for(self, pair: bytes, *, after: bytes, at_most: int) -> list[BatchOfKeys]:
+        """Batches sealed to another pair than this, behind an id, in the order of their ids, without message keys."""
+
+    def rewrap(self, batches: Sequence[RewrappedBatch]) -> int:
+        """Swap those that are still what they were, in one durable transaction: how many. No key is made or moved."""
+
+    def forget_old_wraps(self) -> None:
+        """See to it that no file of the keystore holds what batches were wrapped as before they were swapped.
+
+        ``StorageUnavailableError`` when that cannot be done now: call it again.
+        """
+
     def batches(self) -> Iterator[BatchOfKeys]:
         """Every batch without its message keys, in the order of their ids: for a move."""
 
@@ -137,6 +175,13 @@ class Keystore(Protocol):
 
     def marks(self) -> Iterator[Destroyed]:
         """The mark of every destroyed key, in the order of the messages' ids: for a move."""
+
+    def copied(self, since: datetime | None = None) -> KeystoreCopy:
+        """All that the keystore holds, of one moment: for backups.
+
+        ``since``: only the batches that were made then or later, their keys, and the marks made then or later.
+        """
+        ...
 
     def adopt(
         self,

@@ -19,7 +19,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from mailstore import key_rows
-from mailstore.database_postgresql import WRITE, pool, translated
+from mailstore.database_postgresql import READ, WRITE, pool, translated
 from mailstore.errors import (
     DuplicateRowError,
     NotFoundError,
@@ -29,7 +29,7 @@ from mailstore.errors import (
 )
 from mailstore.failpoint import reached
 from mailstore.file_search import holds_any
-from mailstore.key_rows import Found, KeyRows, KeyTransaction
+from mailstore.key_rows import Found, KeyRows, KeySnapshot, KeyTransaction
 from mailstore.keystore import KeptKey
 from mailstore.message import MessageId
 
@@ -74,6 +74,15 @@ _SHORTCOMINGS: Final = (
 
 _ARCHIVE: Final = "the server archives its write-ahead log: delete archives within 30 days, as backups of keys"
 """A practice may live with this one, as it does with backups."""
+
+_BATCHES_ANEW: Final = (
+    "LOCK TABLE batches IN ACCESS EXCLUSIVE MODE",
+    "CREATE TEMPORARY TABLE living_batches ON COMMIT DROP AS SELECT * FROM batches",
+    "TRUNCATE batches",
+    "INSERT INTO batches SELECT * FROM living_batches ORDER BY batch",
+    "DROP TABLE living_batches",
+)
+"""``TRUNCATE`` gives the table a new file; what an old snapshot could still see of the old one goes with it."""
 
 _PLACES: Final = """
 SELECT current_setting('data_directory', true), oid::text FROM pg_database
@@ -159,6 +168,15 @@ class PostgresqlKeystore(KeyRows):
         with self._writing() as transaction:
             key_rows.mark_proved(transaction, dying)
 
+    def forget_old_wraps(self) -> None:
+        """As the port says: batches are copied to a table of their own, and the old one goes with its file."""
+        with self._writing() as transaction:
+            for statement in _BATCHES_ANEW:
+                transaction.ask(statement)
+        reached("keystore.after_batches")
+        self._refuse_server_that_keeps()
+        self._drop_log()
+
     def remnants(self, wrapped: Iterable[bytes]) -> bool:
         """True when any of these wrapped keys is in a row, or in a file of the server that we may read."""
         wanted = list(wrapped)
@@ -222,6 +240,17 @@ class PostgresqlKeystore(KeyRows):
             transaction.ask(
                 "DROP TABLE IF EXISTS keystore, batches, message_keys, destroyed, high_water, shelves, shelved_keys"
             )
+
+    @property
+    def _keys_asked(self) -> str:
+        shelves = "shelved_keys s ON s.shelf = k.shelf AND s.message = k.message"
+        return f"SELECT k.message, k.batch, s.wrapped FROM message_keys k JOIN {shelves}"  # noqa: S608 -- our own words
+
+    @contextmanager
+    def _reading(self) -> Iterator[KeySnapshot]:
+        with self._cursor() as cursor:
+            cursor.execute(READ)
+            yield _Transaction(cursor)
 
     def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
         found = self._ask(

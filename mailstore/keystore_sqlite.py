@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from mailstore import key_rows
 from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.file_search import holds_any
-from mailstore.key_rows import Found, KeyRows, KeyTransaction
+from mailstore.key_rows import Found, KeyRows, KeySnapshot, KeyTransaction
 from mailstore.keystore import KeptKey
 from mailstore.message import MessageId
 from mailstore.writing_turn import WritingTurn
@@ -119,6 +119,10 @@ class SqliteKeystore(KeyRows):
         with self._writing() as transaction:
             key_rows.mark_proved(transaction, dying)
 
+    def forget_old_wraps(self) -> None:
+        """As the port says: the file is written anew, and its journal cut."""
+        self._write_anew()
+
     def remnants(self, wrapped: Iterable[bytes]) -> bool:
         """True when any of these wrapped keys can still be found in the keystore's files."""
         files = [self._path.with_name(self._path.name + suffix) for suffix in _JOURNALS]
@@ -138,6 +142,17 @@ class SqliteKeystore(KeyRows):
         self.close()
         for suffix in _JOURNALS:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    @property
+    def _keys_asked(self) -> str:
+        return "SELECT k.message, k.batch, k.wrapped FROM message_keys k"
+
+    @contextmanager
+    def _reading(self) -> Iterator[KeySnapshot]:
+        """A connection of its own: nobody who wants one key waits for a copy of all."""
+        with _answering(), closing(_connected(self._path)) as connection:
+            connection.execute("BEGIN")
+            yield _Transaction(connection)
 
     def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
         found = self._ask(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, StorageUnavailableError, TamperedError
-from mailstore.keystore import BatchOfKeys, Destroyed, HighWater, Keystore
+from mailstore.keystore import BatchOfKeys, Destroyed, HighWater, Keystore, RewrappedBatch
 from mailstore.message import MessageId, identifier_from
 from tests import database_room
 from tests.database_room import ENGINES, Engine
@@ -176,3 +176,44 @@ def test_the_high_water_mark_only_rises(keystore: Keystore) -> None:
     for seen in (HighWater(7, b"seven" * 5), HighWater(9, b"nine" * 8), HighWater(8, b"eight")):
         keystore.set_high_water(seen)
     assert keystore.high_water() == HighWater(9, b"nine" * 8)
+
+
+def swap_of(kept: BatchOfKeys, pair: bytes, wrapped: bytes) -> RewrappedBatch:
+    return RewrappedBatch(kept.batch, was=kept.wrapped, sealed_for=pair, wrapped=wrapped)
+
+
+def test_a_batch_is_wrapped_anew_only_while_it_is_what_it_was(keystore: Keystore) -> None:
+    kept, other = batch(2), batch()
+    for each in (kept, other):
+        keystore.add_batch(each)
+    pair, wrapped = os.urandom(16), os.urandom(80)
+    gone = swap_of(batch(), pair, wrapped)
+    assert keystore.rewrap([swap_of(kept, pair, wrapped), gone]) == 1
+    assert keystore.rewrap([swap_of(kept, os.urandom(16), os.urandom(80))]) == 0
+    message, key = kept.message_keys[0]
+    found = keystore.wrapped_key(message)
+    assert (found.sealed_for, found.wrapped_batch_key, found.wrapped_message_key) == (pair, wrapped, key)
+    assert keystore.pairs_named() == {pair: 1, other.sealed_for: 1}
+    assert [each.batch for each in keystore.batches_not_for(pair, after=b"", at_most=9)] == [other.batch]
+    assert keystore.batches_not_for(pair, after=other.batch, at_most=9) == []
+
+
+def test_a_destroyed_key_is_not_brought_back_by_a_batch_that_is_wrapped_anew(keystore: Keystore) -> None:
+    kept = batch(2)
+    keystore.add_batch(kept)
+    (dead, _), (living, _) = kept.message_keys
+    keystore.destroy([dead], at=NOW)
+    assert keystore.rewrap([swap_of(kept, os.urandom(16), os.urandom(80))]) == 1
+    with pytest.raises(DestroyedError):
+        keystore.wrapped_key(dead)
+    assert keystore.has_key(living)
+
+
+def test_nothing_is_left_of_how_batches_were_wrapped(keystore: Keystore) -> None:
+    kept = [batch(1) for _ in range(50)]
+    for each in kept:
+        keystore.add_batch(each)
+    assert keystore.rewrap([swap_of(each, os.urandom(16), os.urandom(80)) for each in kept]) == 50
+    keystore.forget_old_wraps()
+    assert not keystore.remnants([each.wrapped for each in kept])
+    assert all(keystore.has_key(message) for each in kept for message, _ in each.message_keys)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailstore import key_custody, key_file_form
+from mailstore import key_custody, key_file_form, ways_in
 from mailstore.errors import NotFoundError, RefusedError, TamperedError, WrongKeyError
 from mailstore.key_custody import unlock
 from mailstore.key_hierarchy import CaptureKeyPair, KeyRing
@@ -32,7 +32,7 @@ def create(keys: Path, secret: SlotSecret) -> KeyRing:
 
 
 def add_slot(keys: Path, secret: SlotSecret, added: SlotSecret) -> None:
-    key_custody.add_slot(keys, secret, added, os.urandom, now=NOW)
+    ways_in.add(keys, secret, added, os.urandom, now=NOW)
 
 
 def rewrite(path: Path, stored: object) -> None:
@@ -95,7 +95,7 @@ def test_keys_are_never_made_twice(tmp_path: Path, keys: Path, ring: KeyRing) ->
     (keys / "slots.json").unlink()
     with pytest.raises(RefusedError):
         create(keys, passphrase(tmp_path))
-    assert key_custody.capture_public(keys) == ring.capture.public
+    assert (keys / "capture.pub").read_text() == key_file_form.text(ring.capture.public) + "\n"
     with pytest.raises(RefusedError):
         create_key_file(passphrase(tmp_path).path, os.urandom)
 
