@@ -24,6 +24,7 @@ from mailstore.message import MessageId, Origin, ReceivedMessage, RecipientPlan,
 from mailstore.message_composition import trace_field
 from mailstore.message_parts import summary_of
 from mailstore.outbox import Kind
+from mailstore.sealed_series import Arrival
 from mailstore.spool_gauge import SpoolGauge
 from portal.front_door import Accepted, Refused
 
@@ -61,15 +62,26 @@ class Acceptance:
         begun = self.submit(received, actor)
         return begun if isinstance(begun, Refused) else Accepted(begun.result())
 
-    def submit(self, received: ReceivedMessage, actor: Actor | None = None) -> Future[MessageId] | Refused:
-        """Decide on a message and begin to store it; the future is done when it is durable, and only then ours."""
+    def submit(
+        self, received: ReceivedMessage, actor: Actor | None = None, *, arrival: Arrival | None = None
+    ) -> Future[MessageId] | Refused:
+        """Decide on a message and begin to store it; the future is done when it is durable, and only then ours.
+
+        ``arrival``: where it waited in the sealed spool. It is taken in once, and not judged a second time by rules
+        that may have changed since it was promised; only where it goes is decided now.
+        """
         self._gauge.refuse_when_full()
-        problem = smtp_acceptance.content_problem(received.content, self._limits)
-        problem = problem or self._people_problem(received, actor)
+        problem = self._problem(received, actor) if arrival is None else None
         if problem is not None:
             return problem
         plan = self._plan(received, actor)
-        return plan if isinstance(plan, Refused) else self._depositor.submit(self._deposit(received, plan, actor))
+        if isinstance(plan, Refused):
+            return plan
+        return self._depositor.submit(self._deposit(received, plan, actor, arrival))
+
+    def _problem(self, received: ReceivedMessage, actor: Actor | None) -> Refused | None:
+        problem = smtp_acceptance.content_problem(received.content, self._limits)
+        return problem or self._people_problem(received, actor)
 
     def _people_problem(self, received: ReceivedMessage, actor: Actor | None) -> Refused | None:
         recipients = received.envelope.recipients
@@ -95,7 +107,9 @@ class Acceptance:
         located = {address.canonical: self._directory.locate(address) for address in received.envelope.recipients}
         return encryption_policy.plan(tuple(located.values()), may_leave_the_practice=may_leave)
 
-    def _deposit(self, received: ReceivedMessage, plan: DeliveryPlan, actor: Actor | None) -> Deposit:
+    def _deposit(
+        self, received: ReceivedMessage, plan: DeliveryPlan, actor: Actor | None, arrival: Arrival | None
+    ) -> Deposit:
         writes_for_itself = actor is not None and actor.role.is_staff and received.origin is not Origin.SMTP
         return Deposit(
             received=received,
@@ -104,6 +118,7 @@ class Acceptance:
             follow_up=_follow_up(received, plan.recipients),
             facts=(_accepted_fact(received, plan, actor or SYSTEM),),
             sent_mailbox=self._directory.mailbox_of(actor.account) if actor and writes_for_itself else None,
+            arrival=arrival,
         )
 
     def _trace(self, received: ReceivedMessage) -> str:

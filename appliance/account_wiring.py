@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from appliance.door_list_file import DoorListFile
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from appliance.wiring import Appliance
@@ -37,6 +38,18 @@ def portal_settings(settings: Settings) -> PortalSettings:
 
 def _is_local(settings: Settings) -> bool:
     return settings.portal.listen == "127.0.0.1"
+
+
+def door_list_file(appliance: Appliance) -> DoorListFile:
+    """Which addresses mail is taken for while nothing can be opened."""
+    return DoorListFile(
+        appliance.data.door_list,
+        records(appliance),
+        appliance.settings.practice.domain,
+        lookup_key=appliance.ring.lookup_key,
+        row_key=appliance.ring.row_key,
+        randomness=RANDOMNESS,
+    )
 
 
 def records(appliance: Appliance) -> AccountRecords:

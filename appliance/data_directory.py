@@ -68,6 +68,16 @@ class DataDirectory:
         return self.path / "spool"
 
     @property
+    def sealed_spool(self) -> Path:
+        """Mail that came while nothing could be opened, sealed to the capture public key."""
+        return self.path / "sealed-spool"
+
+    @property
+    def door_list(self) -> Path:
+        """Which addresses mail is taken for meanwhile, as slow digests."""
+        return self.path / "door.json"
+
+    @property
     def objects(self) -> Path:
         """The local object store."""
         return self.path / "objects"
@@ -86,6 +96,16 @@ class DataDirectory:
     def index(self) -> Path:
         """The sealed search index."""
         return self.path / "index"
+
+    @property
+    def sqlite_index(self) -> Path:
+        """The parts of the search index of the engine ``sqlite``; there while that engine is in use or being built."""
+        return self.path / "index.sqlite"
+
+    @property
+    def sqlite_index_secrets(self) -> Path:
+        """The secret that opens the list of those parts."""
+        return self.keys / "index-sqlite.secrets"
 
     @property
     def index_secrets(self) -> Path:
@@ -128,6 +148,16 @@ class DataDirectory:
         return self.run / "serve.pid"
 
     @property
+    def drain_progress(self) -> Path:
+        """How much of the sealed spool was taken in since the appliance was opened."""
+        return self.run / "drain.json"
+
+    @property
+    def key_agent_socket(self) -> Path:
+        """Where commands find the key agent of a running appliance."""
+        return self.run / "key-agent.sock"
+
+    @property
     def rebuild_mark(self) -> Path:
         """Held locked while the search index is made anew; says how far that is."""
         return self.run / "index-rebuild"
@@ -143,6 +173,7 @@ class DataDirectory:
         return (
             self.keys,
             self.spool,
+            self.sealed_spool,
             self.objects,
             self.index,
             self.certificates,

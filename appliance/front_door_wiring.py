@@ -68,17 +68,22 @@ def depositing(
         domains=[settings.practice.domain],
         caretaker=account_records.caretaker,
     )
-    limits = AcceptanceLimits(
-        message_bytes=settings.limits.message_bytes,
-        recipients=settings.limits.recipients,
-        hops=settings.limits.hops,
-    )
+    limits = limits_of(settings)
     gauge = SpoolGauge(data.spool, cap_bytes=settings.spool.cap_bytes)
     acceptance = Acceptance(depositor, directory, gauge=gauge, limits=limits, host_name=settings.mx_host)
     try:
         yield FrontDoorParts(settings, database, directory, acceptance, limits, clock)
     finally:
         depositor.close()
+
+
+def limits_of(settings: Settings) -> AcceptanceLimits:
+    """What one message may be."""
+    return AcceptanceLimits(
+        message_bytes=settings.limits.message_bytes,
+        recipients=settings.limits.recipients,
+        hops=settings.limits.hops,
+    )
 
 
 def settings_of(data: DataDirectory) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance import archive_wiring
+from appliance import account_wiring, archive_wiring
 from appliance.account_wiring import portal_settings
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
@@ -29,7 +29,8 @@ def sign_in(appliance: Appliance) -> SignIn:
 
 def people(appliance: Appliance) -> People:
     """The people of the practice and its patients."""
-    return People(desk(appliance), lookup_key=appliance.ring.lookup_key)
+    announce = account_wiring.door_list_file(appliance).bring_up_to_date
+    return People(desk(appliance), lookup_key=appliance.ring.lookup_key, announce=announce)
 
 
 def parts(
@@ -50,6 +51,7 @@ def parts(
         route_preview=route_preview,
         archive=archive,
         health=health,
+        announce=account_wiring.door_list_file(appliance).bring_up_to_date,
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )

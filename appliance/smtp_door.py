@@ -16,6 +16,7 @@ from appliance.smtp_acceptance import AcceptanceLimits
 from appliance.smtp_authentication import FailureCount, SubmissionDirectory
 from mailstore.actor import Actor
 from mailstore.addresses import Address
+from mailstore.errors import StorageUnavailableError
 from mailstore.message import AccountId, MessageId, ReceivedMessage
 from mailstore.wall_clock import Clock
 from portal.front_door import Refused
@@ -31,7 +32,7 @@ class DoorKind(Enum):
 
 
 class MessageTaker(Protocol):
-    """Takes a message that was received whole; ``appliance.acceptance.Acceptance`` is the one."""
+    """Takes a message that was received whole: ``appliance.acceptance.Acceptance``, or ``SealedTaker``."""
 
     def has_room(self) -> bool:
         """False when no message can be taken at all for the time being."""
@@ -42,11 +43,17 @@ class MessageTaker(Protocol):
         ...
 
 
-class AddressBook(Protocol):
-    """Knows which addresses are ours; ``appliance.directory.Directory`` is the one."""
+class CannotTellError(StorageUnavailableError):
+    """Whether an address is ours cannot be told now. Nobody may be refused for good on that."""
 
-    def locate(self, address: Address) -> Located:
-        """Where an address belongs."""
+    code = "cannot_tell"
+
+
+class AddressBook(Protocol):
+    """Knows which addresses are ours: ``appliance.directory.Directory``, or ``SealedAddresses`` while all is sealed."""
+
+    def find(self, address: Address, *, peer: str) -> Located | Future[Located]:
+        """Where an address belongs, now or in a moment; ``peer`` asks. ``CannotTellError`` when nobody can say now."""
         ...
 
     def owns(self, account: AccountId, address: Address) -> bool:
@@ -77,7 +84,10 @@ class DoorLimits:
 
 @dataclass
 class Door:
-    """One listening port's state. ``submitters`` is None on the MX port, where nobody signs in."""
+    """One listening port's state. ``submitters`` is None on the MX port, where nobody signs in.
+
+    ``is_sealed``: nobody can sign in or submit for the time being.
+    """
 
     kind: DoorKind
     host_name: str
@@ -88,6 +98,7 @@ class Door:
     clock: Clock
     tls: ssl.SSLContext | None
     submitters: SubmissionDirectory | None = None
+    is_sealed: bool = False
     failures: FailureCount = field(default_factory=FailureCount)
     password_threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(PASSWORD_CHECKS_AT_ONCE, thread_name_prefix="smtp-auth")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance import smtp_acceptance, smtp_replies
+from appliance.delivery_plan import Located
 from appliance.smtp_authentication import (
     FAILURE_SECONDS,
     FAILURES_PER_CONNECTION,
@@ -25,7 +26,7 @@ from appliance.smtp_authentication import (
     decoded,
     plain_credentials,
 )
-from appliance.smtp_door import Door, DoorKind
+from appliance.smtp_door import CannotTellError, Door, DoorKind
 from appliance.smtp_replies import Reply
 from appliance.smtp_wire import SmtpWire, Unread
 from mailstore.addresses import Address
@@ -159,10 +160,12 @@ class SmtpSession:
         return b""
 
     async def _authenticate(self, argument: bytes) -> Reply | bytes:
-        if self._door.submitters is None:
+        if self._door.kind is not DoorKind.SUBMISSION:
             return smtp_replies.UNKNOWN_COMMAND
         if not self._link.tls:
             return smtp_replies.TLS_REQUIRED
+        if self._door.is_sealed:  # before any name or password is asked for
+            return smtp_replies.AUTHENTICATION_DOWN
         if not self._is_extended or self._submitter is not None or self._transaction is not None:
             return smtp_replies.BAD_SEQUENCE
         if self._door.failures.is_blocked(self._link.peer_address):
@@ -218,7 +221,7 @@ class SmtpSession:
 
     async def _mail(self, argument: bytes) -> Reply | bytes:
         if self._door.kind is DoorKind.SUBMISSION and self._submitter is None:
-            return smtp_replies.SIGN_IN_REQUIRED if self._link.tls else smtp_replies.TLS_REQUIRED
+            return self._why_nobody_signed_in()
         if not self._helo or self._transaction is not None:
             return smtp_replies.BAD_SEQUENCE
         limit = self._door.limits.acceptance.message_bytes
@@ -231,6 +234,11 @@ class SmtpSession:
             return smtp_replies.SPOOL_FULL
         self._transaction = _Transaction(command.sender, command.allows_utf8)
         return smtp_replies.SENDER_OK
+
+    def _why_nobody_signed_in(self) -> Reply:
+        if self._door.is_sealed:
+            return smtp_replies.UNAVAILABLE
+        return smtp_replies.SIGN_IN_REQUIRED if self._link.tls else smtp_replies.TLS_REQUIRED
 
     def _may_send_as(self, sender: Address | None) -> bool:
         if self._submitter is None:
@@ -248,13 +256,19 @@ class SmtpSession:
         )
         if isinstance(address, Reply):
             return address
-        problem = smtp_acceptance.recipient_problem(
-            self._door.addresses.locate(address), may_leave_the_practice=self._submitter is not None
-        )
+        try:
+            located = await self._located(address)
+        except CannotTellError:
+            return smtp_replies.CANNOT_TELL
+        problem = smtp_acceptance.recipient_problem(located, may_leave_the_practice=self._submitter is not None)
         if problem is not None:
             return problem
         transaction.recipients.setdefault(address.canonical, address)
         return smtp_replies.RECIPIENT_OK
+
+    async def _located(self, address: Address) -> Located:
+        found = self._door.addresses.find(address, peer=self._link.peer_address)
+        return found if isinstance(found, Located) else await self._door.settlements.of(found)
 
     async def _data(self, argument: bytes) -> Reply | bytes:
         transaction = self._transaction

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mailstore.database import Database
-from mailstore.key_hierarchy import KeyRing
 from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock
+from mailstore.working_keys import WorkingKeys
 from portal.account_records import AccountRecords, Randomness
 from portal.archive_room import ArchiveRoom, HealthReport
 from portal.assets import Assets
@@ -19,7 +19,7 @@ from portal.front_door import FrontDoor, RoutePreview
 from portal.lamps import Lamps
 from portal.page_templates import PageTemplates
 from portal.passwords import PasswordVault
-from portal.people import People
+from portal.people import Announce, People
 from portal.reading import Reading
 from portal.sessions import Sessions
 from portal.settings import PortalSettings
@@ -35,12 +35,13 @@ class Parts:
 
     settings: PortalSettings
     database: Database
-    ring: KeyRing = field(repr=False)
+    ring: WorkingKeys = field(repr=False)
     retrieval: Retrieval
     front_door: FrontDoor
     route_preview: RoutePreview
     archive: ArchiveRoom
     health: HealthReport
+    announce: Announce
     clock: Clock
     randomness: Randomness
 
@@ -66,7 +67,7 @@ class Portal:
 
 
 def accounts_of(
-    settings: PortalSettings, database: Database, ring: KeyRing, *, clock: Clock, randomness: Randomness
+    settings: PortalSettings, database: Database, ring: WorkingKeys, *, clock: Clock, randomness: Randomness
 ) -> Desk:
     """Accounts, sessions and passwords alone: what commands need to add people and to sign them in."""
     records = AccountRecords(database, account_key=ring.account_key, lookup_key=ring.lookup_key, randomness=randomness)
@@ -88,7 +89,7 @@ def accounts_of(
 def open_portal(parts: Parts) -> Portal:
     """The portal's services."""
     desk = accounts_of(parts.settings, parts.database, parts.ring, clock=parts.clock, randomness=parts.randomness)
-    people = People(desk, lookup_key=parts.ring.lookup_key)
+    people = People(desk, lookup_key=parts.ring.lookup_key, announce=parts.announce)
     conversations = Conversations(desk, parts.retrieval, lookup_key=parts.ring.lookup_key)
     assets = Assets(parts.settings)
     return Portal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -26,6 +27,9 @@ from portal.sign_in import Desk
 APP_PASSWORD_BYTES = 15
 """120 bits: enough for a plain keyed digest."""
 LONGEST_NAME = 120
+
+Announce = Callable[[Connection], None]
+"""Told, inside the transaction, that there is one more address: the door that has no rows must know it before we do."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,10 @@ class Contact:
 class People:
     """Accounts as the pages and commands see them."""
 
-    def __init__(self, desk: Desk, *, lookup_key: bytes) -> None:
+    def __init__(self, desk: Desk, *, lookup_key: bytes, announce: Announce) -> None:
         self._desk = desk
         self._lookup_key = lookup_key
+        self._announce = announce
 
     # adding
 
@@ -89,6 +94,7 @@ class People:
             self._desk.records.add_app_password(connection, account.id, app_password, now)
             mailboxes.create(connection, account.id, self.index_of(account))
             self._note(connection, actor, "account.added", account.id, role=role.value)
+            self._announce(connection)
         return NewStaff(account, app_password, totp)
 
     def add_patient(self, actor: Actor, email: str, name: str) -> NewPatient:

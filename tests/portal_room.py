@@ -179,6 +179,7 @@ class PortalRoom:
             route_preview=Lamps(directory),
             archive=self.archive.room,
             health=self.health,
+            announce=lambda _connection: None,
             clock=self.clock,
             randomness=os.urandom,
         )
