@@ -61,6 +61,7 @@ def read_document(
         file_names=[attachment.file_name for attachment in parsed.attachments],
         attachment_texts=[texts.of_attachment(attachment) for attachment in parsed.attachments],
         has_attachment=_carries_files(parsed),
+        size_bytes=len(content),
     )
     return ReadDocument(document, texts.unread + len(parsed.losses))
 

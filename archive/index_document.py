@@ -58,6 +58,7 @@ class IndexDocument:
 
     ``texts`` holds the separate texts of each field: a phrase is found within one of them, never across two.
     ``addresses`` holds canonical addresses. ``received_at`` is our own clock's, in UTC.
+    ``size_bytes`` is the size of the message as it was taken in.
     """
 
     id: MessageId
@@ -66,6 +67,7 @@ class IndexDocument:
     has_attachment: bool
     texts: Mapping[Field, tuple[str, ...]] = field(repr=False)
     addresses: Mapping[Field, frozenset[str]] = field(repr=False)
+    size_bytes: int = 0
 
     @cached_property
     def words(self) -> Mapping[Field, tuple[list[str], ...]]:
@@ -110,6 +112,7 @@ def document_of(
     file_names: Iterable[str],
     attachment_texts: Iterable[str],
     has_attachment: bool,
+    size_bytes: int = 0,
 ) -> IndexDocument:
     """The document of one message.
 
@@ -127,7 +130,7 @@ def document_of(
         Field.ATTACHMENT: tuple(attachment_texts),
     }
     addresses = {name: found.addresses for name, found in people.items()}
-    return IndexDocument(message, received_at, category, has_attachment, texts, addresses)
+    return IndexDocument(message, received_at, category, has_attachment, texts, addresses, size_bytes)
 
 
 def _blind(envelope: Envelope, people: Mapping[Field, _People]) -> list[Address]:

@@ -39,10 +39,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits:
-    """``total`` messages match; ``items`` are the newest of them."""
+    """``total`` messages match; ``items`` are the newest of them.
+
+    When the time was over before all were asked, ``is_complete`` is false: then there may be more, older ones.
+    """
 
     total: int
     items: tuple[Hit, ...]
+    is_complete: bool = True
 
 
 class SearchIndex(Protocol):
@@ -52,16 +56,27 @@ class SearchIndex(Protocol):
         """Index these, durably when this returns. A message that is there already is replaced."""
         ...
 
-    def remove(self, messages: Collection[MessageId]) -> None:
-        """Take these out so that no word of theirs is left in any file, durably when this returns."""
+    def remove(self, messages: Collection[MessageId], *, more_follow: bool = False) -> None:
+        """Take these out so that no word of theirs is left in any file, durably when this returns.
+
+        With ``more_follow`` they are not found any more from now on; that none of their words is left is then promised
+        by the next removal without it, also of messages that are out already.
+        """
         ...
 
     def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
-        """The newest ``limit`` messages that match, of ``among`` if given. Raises ``QueryTooWideError``."""
+        """The newest ``limit`` messages that match, of ``among`` if given.
+
+        A query that takes too much time is refused with ``QueryTooWideError``, or answered in part and marked so.
+        """
         ...
 
     def document_count(self) -> int:
         """How many messages the index holds."""
+        ...
+
+    def verify(self) -> None:
+        """Read all of it, once for what has not changed since. Raises ``TamperedError`` when it is damaged."""
         ...
 
     def clear(self) -> None:

@@ -47,8 +47,12 @@ class WhooshIndex:
             return
         self._commit(fresh.keys(), fresh.values(), is_removal=False)
 
-    def remove(self, messages: Collection[MessageId]) -> None:
-        """Take these out so that no word of theirs is left in any file, durably when this returns."""
+    def remove(self, messages: Collection[MessageId], *, more_follow: bool = False) -> None:
+        """Take these out so that no word of theirs is left in any file, durably when this returns.
+
+        ``more_follow`` saves nothing here: a removal is whole each time.
+        """
+        del more_follow
         if messages:
             self._commit(frozenset(messages), (), is_removal=True)
 
@@ -61,6 +65,10 @@ class WhooshIndex:
     def document_count(self) -> int:
         """How many messages the index holds."""
         return self._ask(lambda segments: sum(segment.count for segment in segments))
+
+    def verify(self) -> None:
+        """Read all of it that is not open yet. What is open was verified to the last byte when it was opened."""
+        self._ask(lambda _: None)
 
     def clear(self) -> None:
         """Remove everything, also what is damaged or outdated."""

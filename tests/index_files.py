@@ -6,6 +6,7 @@ from pathlib import Path
 
 from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_index_sqlite import LIST_FOLDER, MOST_PART_MESSAGES, SqliteIndex
 from archive.words import DEFINITION
 
 
@@ -17,3 +18,12 @@ def secrets_path(directory: Path) -> Path:
 def storage_in(directory: Path, key: bytes, *, words: str = DEFINITION) -> SealedIndexStorage:
     """The storage of the index in a directory, as any process opens it."""
     return SealedIndexStorage(directory, IndexSecrets(secrets_path(directory), key), words=words)
+
+
+def sqlite_in(
+    directory: Path, key: bytes, *, words: str = DEFINITION, most_part_messages: int = MOST_PART_MESSAGES
+) -> SqliteIndex:
+    """The index of the engine ``sqlite`` in a directory, as any process opens it."""
+    secrets_of_index = IndexSecrets(secrets_path(directory), key)
+    storage = SealedIndexStorage(directory / LIST_FOLDER, secrets_of_index, words=words)
+    return SqliteIndex(directory, storage, most_part_messages=most_part_messages)

@@ -1,0 +1,225 @@
+"""One part of the index that SQLite keeps: an encrypted database of some thousand messages under a key of its own.
+
+Every page carries its authentication code, so that what is read is what was written. The file is in the format of
+SQLCipher 4 (AES-256-CBC, HMAC-SHA-512), made by SQLite3 Multiple Ciphers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import apsw
+
+from archive.index_document import IndexDocument
+from archive.sqlite_question import Question
+from archive.sqlite_schema import INSERT_FACTS, INSERT_WORDS, PAGE_BYTES, SCHEMA, SETTINGS, facts_of, words_row
+from mailstore import durable_file
+from mailstore.errors import StorageUnavailableError, TamperedError
+from mailstore.message import MessageId
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database under its name."""
+
+_BUSY_MILLISECONDS = 30_000
+_STEPS_BETWEEN_LOOKS = 2_000
+"""Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
+
+_OPEN = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOFOLLOW
+_DAMAGE = (apsw.NotADBError, apsw.CorruptError)
+
+_FROM_WORDS = "FROM words CROSS JOIN messages AS m ON m.number = words.rowid WHERE words MATCH ?"
+_FROM_MESSAGES = "FROM messages AS m WHERE 1"
+_COUNTED_WORDS = "SELECT count(*) FROM words WHERE words MATCH ?"
+_NEWEST_FIRST = "ORDER BY m.received_at DESC, m.id DESC LIMIT"
+
+
+@dataclass(frozen=True)
+class PartAnswer:
+    """``total`` messages of a part match, ``newest`` are the newest of them: time of receipt and id."""
+
+    total: int
+    newest: list[tuple[int, str]]
+
+
+class Part:
+    """An open part. One thread at a time."""
+
+    def __init__(self, path: Path, key: bytes, *, cache_bytes: int) -> None:
+        self._path = path
+        with _as_ours(path):
+            self._connection = _connected(path, key, cache_bytes=cache_bytes)
+        self._span: tuple[int, int, int] | None = None
+
+    @classmethod
+    def made(cls, path: Path, key: bytes, *, cache_bytes: int) -> Part:
+        """A new and empty part, durable."""
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        part = cls(path, key, cache_bytes=cache_bytes)
+        with _as_ours(path), part._connection as connection:
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.executemany("INSERT INTO words (words, rank) VALUES (?, ?)", SETTINGS.items())
+        durable_file.sync_directory(path.parent)
+        return part
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with suppress(apsw.Error):
+            self._connection.close()
+
+    def count(self) -> int:
+        """How many messages it holds."""
+        with _as_ours(self._path):
+            return _number(self._connection, "SELECT count(*) FROM messages")
+
+    def is_purge_due(self) -> bool:
+        """True when messages were removed whose words are not out of the file yet."""
+        with _as_ours(self._path):
+            return _number(self._connection, "PRAGMA user_version") == 1
+
+    def numbers_of(self, messages: Collection[MessageId]) -> dict[str, int]:
+        """Those of these messages that it holds, with their numbers."""
+        asked = "SELECT id, number FROM messages WHERE id IN (SELECT value FROM json_each(?))"
+        with _as_ours(self._path):
+            return dict(self._connection.execute(asked, (json.dumps(list(messages)),)))
+
+    def put(self, documents: Sequence[IndexDocument], *, replaced: dict[str, int]) -> None:
+        """Take these in with one commit, durably. ``replaced``: the numbers of those that are here already."""
+        with _as_ours(self._path), self._connection as connection:
+            self._take_out(replaced.values())
+            for document in documents:
+                facts = (replaced.get(document.id), *facts_of(document))
+                number = connection.execute(INSERT_FACTS, facts).get
+                connection.execute(INSERT_WORDS, (number, *words_row(document)))
+
+    def remove(self, messages: Collection[MessageId]) -> bool:
+        """Take these out with one commit, durably, and remember that their words are still to be purged."""
+        found = self.numbers_of(messages)
+        if not found:
+            return False
+        with _as_ours(self._path), self._connection as connection:
+            self._take_out(found.values())
+            connection.execute("PRAGMA user_version = 1")
+        return True
+
+    def settle(self) -> None:
+        """Join all that was added into one run, without the words of what was removed."""
+        with _as_ours(self._path):
+            self._connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+            self._connection.execute("PRAGMA user_version = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def copy_to(self, path: Path, key: bytes) -> None:
+        """Write what is in use, and nothing else, to a new file under another key, durably."""
+        words = f"file:{path.as_posix()}?cipher=sqlcipher&hexkey={_passphrase(key)}"
+        with _as_ours(self._path):
+            self._connection.execute("VACUUM INTO ?", (words,))
+        path.chmod(0o600)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def verify(self) -> None:
+        """Read every page. Raises ``TamperedError`` when one is not what was written."""
+        with _as_ours(self._path):
+            _number(self._connection, "SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1")
+
+    def span(self) -> tuple[int, int] | None:
+        """When its first and last message were received, in microseconds since 1970; None when it is empty."""
+        asked = "SELECT min(received_at), max(received_at) FROM messages"
+        with _as_ours(self._path):
+            version = _number(self._connection, "PRAGMA data_version") * 2**32 + self._connection.total_changes()
+            if self._span is None or self._span[0] != version:
+                [(first, last)] = self._connection.execute(asked)
+                if first is None:
+                    return None
+                self._span = version, int(first), int(last)
+            return self._span[1:]
+
+    def answer(self, question: Question, *, limit: int, is_over: Callable[[], bool]) -> PartAnswer | None:
+        """How many match, and the newest ``limit`` of them; None when the time was over before that was known."""
+        source = _FROM_MESSAGES if question.match is None else _FROM_WORDS
+        where = [source, *(f"AND ({condition})" for condition in question.conditions)]
+        parameters = (*([] if question.match is None else [question.match]), *question.parameters)
+        of_words_alone = question.match is not None and not question.conditions
+        counted = _COUNTED_WORDS if of_words_alone else " ".join(["SELECT count(*)", *where])
+        newest = " ".join(["SELECT m.received_at, m.id", *where, f"{_NEWEST_FIRST} {limit:d}"])
+        self._connection.set_progress_handler(is_over, _STEPS_BETWEEN_LOOKS)
+        try:
+            with _as_ours(self._path):
+                total = _number(self._connection, counted, parameters)
+                wants_items = total and limit > 0
+                return PartAnswer(total, list(self._connection.execute(newest, parameters)) if wants_items else [])
+        except apsw.InterruptError:
+            return None
+        finally:
+            self._connection.set_progress_handler(None)
+
+    def _take_out(self, numbers: Collection[int]) -> None:
+        rows = [(number,) for number in numbers]
+        self._connection.executemany("DELETE FROM words WHERE rowid = ?", rows)
+        self._connection.executemany("DELETE FROM messages WHERE number = ?", rows)
+
+
+def unlink(path: Path) -> None:
+    """Remove a part and what SQLite kept beside it."""
+    for ending in ("", *BESIDE):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _connected(path: Path, key: bytes, *, cache_bytes: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=_OPEN)
+    try:
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        connection.pragma("cipher", "sqlcipher")
+        connection.pragma("hexkey", _passphrase(key))
+        connection.pragma("page_size", PAGE_BYTES)
+        connection.pragma("temp_store", 2)
+        connection.pragma("cache_size", -(cache_bytes // 1024))
+        connection.pragma("secure_delete", 1)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", 2)
+    except apsw.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _passphrase(key: bytes) -> str:
+    """A raw key as SQLite3 Multiple Ciphers takes it: 64 hexadecimal digits after "raw:", in hexadecimal again."""
+    return f"raw:{key.hex()}".encode().hex()
+
+
+def _number(connection: apsw.Connection, asked: str, parameters: Sequence[str | int] = ()) -> int:
+    found = connection.execute(asked, tuple(parameters)).get
+    return int(found or 0)
+
+
+@contextmanager
+def _as_ours(path: Path) -> Iterator[None]:
+    """SQLite's errors in our words. Its own may hold the key of a file, so none is handed on."""
+    try:
+        yield
+    except apsw.CantOpenError:
+        _missing(path)
+    except _DAMAGE:
+        raise TamperedError(f"the index file {path.name} is not what was written") from None
+    except apsw.InterruptError:
+        raise
+    except apsw.Error as error:
+        told = f"the search index cannot be read or written now ({type(error).__name__})"
+        raise StorageUnavailableError(told) from None
+
+
+def _missing(path: Path) -> NoReturn:
+    if path.exists():
+        raise StorageUnavailableError("the search index cannot be opened now") from None
+    raise FileNotFoundError(path.name) from None

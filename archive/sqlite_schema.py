@@ -1,0 +1,132 @@
+"""How a document lies in a part of the index that SQLite keeps: one row of facts, and its words by column.
+
+Words are those of ``archive.words``. SQLite's own tokenizer only cuts at what is no ASCII letter, no digit and below
+U+0080, so that folded words joined by spaces come out as they went in. Written down in
+``docs/formats/sqlite-index.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from archive.index_document import Field, IndexDocument
+from archive.words import LONGEST_WORD_CHARACTERS, fold, words_of
+from mailstore.instants import microseconds
+
+FORMAT = 1
+"""Stands in the list of the parts; another one is made anew."""
+
+PAGE_BYTES = 8_192
+_LEAF_BYTES = 7_900
+"""What FTS5 puts into one row, so that with its head it fits a page of which the cipher keeps 80 bytes."""
+
+_HASH_BYTES = 32 * 1024 * 1024
+_MERGED_TOGETHER = 8
+
+COLUMNS = (Field.SUBJECT, Field.PARTICIPANT, Field.BODY, Field.FILENAME, Field.ATTACHMENT)
+"""The fields that a word without a field is looked for in; each is a column of its own.
+
+The column ``marks`` holds what else a message is found by: words of single address fields, whole addresses, facts."""
+
+SCHEMA = (
+    """CREATE TABLE messages (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, received_at INTEGER NOT NULL,
+        category TEXT NOT NULL, has_attachment INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+        sender_domain TEXT NOT NULL)""",
+    "CREATE INDEX messages_by_time ON messages (received_at, id)",
+    """CREATE VIRTUAL TABLE words USING fts5 (
+        subject, participant, body, filename, attachment, marks,
+        content='', contentless_delete=1, tokenize='ascii')""",
+)
+SETTINGS = {"pgsz": _LEAF_BYTES, "hashsize": _HASH_BYTES, "automerge": _MERGED_TOGETHER, "secure-delete": 1}
+"""What the table of words is told once (https://www.sqlite.org/fts5.html section 6)."""
+
+INSERT_FACTS = (
+    "INSERT INTO messages (number, id, received_at, category, has_attachment, size_bytes, sender_domain)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number"
+)
+INSERT_WORDS = (
+    "INSERT INTO words (rowid, subject, participant, body, filename, attachment, marks) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+# The marks are private-use characters (general category Co), which are no part of any word: what carries one is
+# never mistaken for a word, nor for what carries another.
+_WORD_MARKS = {Field.FROM: "\ue001", Field.TO: "\ue002", Field.CC: "\ue003", Field.BCC: "\ue004"}
+_ADDRESS_MARKS = {name: chr(0xE010 + number) for number, name in enumerate([*_WORD_MARKS, Field.PARTICIPANT])}
+_CATEGORY_MARK = "\ue020"
+HAS_ATTACHMENT = "\ue021"
+NOWHERE = "\ue022"
+"""A token that no message has."""
+
+_BETWEEN_TEXTS = " \u00b6 "
+"""Two texts of a field are this far apart: a token that no query holds, so that no phrase crosses."""
+
+_LONG_RUN = re.compile(f"[A-Za-z0-9]{{{LONGEST_WORD_CHARACTERS + 1}}}")
+
+
+def word_token(name: Field | None, word: str) -> str:
+    """A word, or the beginning of one, as it is looked for in this field."""
+    return _WORD_MARKS.get(name, "") + word if name else word
+
+
+def column_of(name: Field | None) -> str:
+    """The column that the words of this field lie in; without a field, all of them: a mark tells them apart."""
+    return "" if name is None or name in _WORD_MARKS else name.value
+
+
+def address_token(name: Field, address: str) -> str:
+    """A whole canonical address in this field."""
+    return _ADDRESS_MARKS[name] + _letters(address)
+
+
+def category_token(folded: str) -> str:
+    """A category by its folded name."""
+    return _CATEGORY_MARK + _letters(folded)
+
+
+def facts_of(document: IndexDocument) -> tuple[str | int, ...]:
+    """The row of a document, as ``INSERT_FACTS`` takes it, but for its number."""
+    domains = sorted(address.rpartition("@")[2] for address in document.addresses.get(Field.FROM, ()))
+    return (
+        document.id,
+        microseconds(document.received_at),
+        document.category,
+        int(document.has_attachment),
+        document.size_bytes,
+        domains[0] if domains else "",
+    )
+
+
+def words_row(document: IndexDocument) -> tuple[str, ...]:
+    """The words of a document: the columns, then the marks."""
+    columns = (_BETWEEN_TEXTS.join(map(_spaced, _distinct(document, name))) for name in COLUMNS)
+    return (*columns, _BETWEEN_TEXTS.join(_marks(document)))
+
+
+def _distinct(document: IndexDocument, name: Field) -> tuple[str, ...]:
+    """The texts of a field. One that stands there twice answers no more than once."""
+    return tuple(dict.fromkeys(document.texts.get(name, ())))
+
+
+def _spaced(text: str) -> str:
+    """The text as SQLite may cut it. Plain ASCII it cuts as ``words_of`` does; any other text comes cut."""
+    if text.isascii() and not _LONG_RUN.search(text):
+        return text
+    return " ".join(words_of(text))
+
+
+def _marks(document: IndexDocument) -> Iterator[str]:
+    for name, mark in _WORD_MARKS.items():
+        for text in _distinct(document, name):
+            yield " ".join(mark + word for word in words_of(text))
+    for name, addresses in document.addresses.items():
+        yield " ".join(address_token(name, address) for address in sorted(addresses))
+    yield category_token(fold(document.category))
+    if document.has_attachment:
+        yield HAS_ATTACHMENT
+
+
+def _letters(text: str) -> str:
+    """Any text as ASCII letters and digits, so that it stays one token; different texts stay different."""
+    return text.encode("utf-8", "surrogatepass").hex()
