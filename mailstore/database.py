@@ -65,6 +65,7 @@ class Database:
     def __init__(self, url: str, row_key: bytes, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """``patience_seconds``: how long to wait for a lock before giving up."""
         self.rows = SealedRows(row_key)
+        self._row_key = row_key
         self._engine = _engine_of(url, patience_seconds)
         pool = self._engine.pool
         self._reading = pool.execution_options(**{OPTION: self.rows, ERRORS: self._engine.translated})
@@ -134,6 +135,15 @@ class Database:
         """What its server must be set to and is not; nothing, when all is well."""
         with self.read() as connection:
             return self._engine.shortcomings(connection)
+
+    @property
+    def engine_name(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.pool.dialect.name
+
+    def beside(self, url: str) -> Database:
+        """Another database under the same row key: what a copy goes into."""
+        return Database(url, self._row_key, patience_seconds=self._patience_seconds)
 
     def dispose(self) -> None:
         """Close every connection. Called once, when the process ends."""

@@ -142,6 +142,17 @@ class S3Bucket:
             if len(page) < _PAGE:
                 return
 
+    def current(self, beginning: str = "") -> Iterator[tuple[str, int]]:
+        """Name and length of every object with this beginning. Needs no right to see versions."""
+        last = ""
+        while True:
+            page = self._current_page(beginning, last)
+            for each in page:
+                last = each.object_name or last
+                yield last.removeprefix(self.key("")), each.size or 0
+            if len(page) < _PAGE:
+                return
+
     def unfinished_uploads(self, name: str) -> list[str]:
         """The ids of uploads in parts that were begun under this name and never finished."""
         key = self.key(name)
@@ -217,9 +228,13 @@ class S3Bucket:
     def _page(self, beginning: str, after: str) -> list[Object]:
         return self.attempted(lambda: list(islice(self._listed(self.key(beginning), after), _PAGE)))
 
-    def _listed(self, prefix: str, after: str = "") -> Iterable[Object]:
+    def _current_page(self, beginning: str, after: str) -> list[Object]:
+        start = self.key(after) if after else ""
+        return self.attempted(lambda: list(islice(self._listed(self.key(beginning), start, has_versions=False), _PAGE)))
+
+    def _listed(self, prefix: str, after: str = "", *, has_versions: bool = True) -> Iterable[Object]:
         found: Iterable[Object] = self._client.list_objects(
-            self.url.bucket, prefix=prefix, recursive=True, start_after=after or None, include_version=True
+            self.url.bucket, prefix=prefix, recursive=True, start_after=after or None, include_version=has_versions
         )
         return found
 

@@ -1,0 +1,71 @@
+"""Whose a target of backups is: one small file in it names the practice, so that two never share one."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from mailstore.backup_listing import TARGET, canonical
+from mailstore.backup_target import BackupTarget
+from mailstore.errors import NotFoundError, RefusedError, TamperedError
+from mailstore.instants import microseconds
+from mailstore.sealed_format import Randomness
+
+FORMAT: Final = "strongroom/backup-target/v1"
+_PRACTICE_LABEL: Final = b"strongroom/backup-practice/v1"
+_ID_BYTES: Final = 16
+
+
+@dataclass(frozen=True)
+class TargetRecord:
+    """What ``target.json`` says."""
+
+    practice: str
+    target: str
+
+
+def practice_of(row_key: bytes) -> str:
+    """What a practice calls itself in its backups: the same for as long as its keys are, and says nothing of them."""
+    return hmac.digest(row_key, _PRACTICE_LABEL, "sha256")[:_ID_BYTES].hex()
+
+
+def claimed(target: BackupTarget, practice: str, *, now: datetime, randomness: Randomness) -> TargetRecord:
+    """The target as this practice's own, made so when it is nobody's yet.
+
+    ``RefusedError`` when it is another practice's, or holds what is no backup and no record of one.
+    """
+    record = found(target)
+    if record is None:
+        if next(iter(target.held("")), None) is not None:
+            raise RefusedError(
+                f"{target.url} holds files of a backup, and no {TARGET} that says whose",
+                fix="restore target.json if it was lost, or name an empty target",
+            )
+        told = {"practice": practice, "target": randomness(_ID_BYTES).hex()}
+        body = canonical({"format": FORMAT, "made_at": microseconds(now), **told})
+        target.put(TARGET, body + b"\n")
+        record = TargetRecord(**told)
+    require(record, practice, url=target.url)
+    return record
+
+
+def found(target: BackupTarget) -> TargetRecord | None:
+    """Whose it says it is; None when nobody has claimed it. ``TamperedError`` for a record that is none."""
+    try:
+        told = json.loads(target.get(TARGET))
+        if told["format"] != FORMAT:
+            raise TamperedError(f"{TARGET} in {target.url} is of a form that this release does not know")
+        return TargetRecord(str(told["practice"]), str(told["target"]))
+    except NotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError):
+        raise TamperedError(f"{TARGET} in {target.url} is not what was written") from None
+
+
+def require(record: TargetRecord, practice: str, *, url: str) -> None:
+    """``RefusedError`` when a target belongs to another practice."""
+    if record.practice != practice:
+        raise RefusedError(f"{url} holds the backups of another practice", fix="name another target, or ?prefix=")
