@@ -114,17 +114,12 @@ class LedgerReplay:
         return True
 
     def _alive_again(self, ledger: Ledger) -> Iterator[MessageId]:
-        """What the ledger calls dead and rows or keys do not.
-
-        A part or dictionary that the rows know goes with the last message that needs it, here as ever: older rows may
-        hold messages that need one which the newer ones had done without.
-        """
-        for some in _batches(sorted(ledger.destroyed)):
+        """What the ledger calls dead and rows or keys do not."""
+        for some in _batches(sorted(dead_by(self._database, ledger))):
             with self._database.read() as connection:
-                known = message_records.known_ids(connection, some)
                 messages = {each.id for each in message_records.stored_many(connection, some)}
             for each in some:
-                if each in messages or (each not in known and not self._keystore.is_destroyed(each)):
+                if each in messages or not self._keystore.is_destroyed(each):
                     yield each
 
     def _destroy(self, dead: Sequence[MessageId], ledger: Ledger, certificates: Mapping[MessageId, str]) -> int:
@@ -188,6 +183,21 @@ class LedgerReplay:
         """Into the log, what it does not say yet: whoever reads rows holds them against it."""
         said = {entry.event for entry in audit_trail.about(connection, object_)}
         audit_trail.append(connection, [fact for fact in facts if fact.event not in said], now=self._clock.now())
+
+
+def dead_by(database: Database, ledger: Ledger) -> dict[MessageId, datetime]:
+    """What the ledger calls dead, but for parts and dictionaries that these rows know.
+
+    Those go with the last message that needs them, here as ever: older rows may hold messages that need one which the
+    newer ones had done without.
+    """
+    dead: dict[MessageId, datetime] = {}
+    for some in _batches(sorted(ledger.destroyed)):
+        with database.read() as connection:
+            known = message_records.known_ids(connection, some)
+            messages = {each.id for each in message_records.stored_many(connection, some)}
+        dead.update({each: ledger.destroyed[each] for each in some if each in messages or each not in known})
+    return dead
 
 
 def _certificates(ledger: Ledger) -> dict[MessageId, str]:

@@ -1,0 +1,368 @@
+"""A whole appliance put together from nothing but backups and a secret, in a directory of its own.
+
+1. Choose the generations and the newest ledger. 2. Lay down the keys and open them. 3. Lay down rows and files. 4. Lay
+down sealed mail. 5. Put the keystore together; what the ledger calls dead gets no key. 6. Replay the ledger. 7. Hold
+everything against each other. 8. Put it in place: only from here on can it be started.
+
+All of it happens below ``.restoring`` in the new directory, with a plan beside it. Cut off anywhere, the same command
+goes on. Objects and databases that lay on servers come to lie in files here: the copy shares nothing with the appliance
+it was made from, and harms nothing should that one be alive. The search index is made anew by the worker at its start.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+from appliance import birth_record, check_wiring, config, database_wiring, front_door_wiring, migration, restore_choice
+from appliance.data_directory import DataDirectory
+from appliance.front_door_wiring import RANDOMNESS
+from appliance.long_work import LongWork
+from appliance.restore_choice import Choice, Wish
+from appliance.settings import Settings
+from appliance.wiring import Appliance
+from archive import archive_check, ledger_replay
+from archive.ledger_book import LedgerBook
+from archive.ledger_replay import LedgerReplay, Replayed
+from mailstore import (
+    audit_trail,
+    consistency_check,
+    durable_file,
+    key_custody,
+    message_records,
+    part_records,
+    restore_keys,
+    restore_laying,
+)
+from mailstore.audit_entry import AuditFact
+from mailstore.backup_pack import Marks
+from mailstore.consistency_check import Depth
+from mailstore.consistency_problem import Finding
+from mailstore.database import Database
+from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
+from mailstore.failpoint import reached
+from mailstore.key_hierarchy import KeyRing
+from mailstore.message import MessageId, StoredObject
+from mailstore.part_records import PartLinks
+from mailstore.restore_keys import RestoredKeys
+from mailstore.restore_plan import RestorePlan
+from mailstore.restore_source import ELSEWHERE, RestoreSource
+from mailstore.slot_secret import SlotSecret
+from mailstore.wall_clock import Clock
+
+STEPS = 8
+STAGING = ".restoring"
+PLAN = ".restore-plan.sqlite3"
+RESTORED = "appliance.restored"
+_JOURNALS = ("", "-wal", "-shm")
+_INDEX = "index"
+_KEYS = "keys/"
+_ROWS = "rows.sqlite3"
+_HERE = {"object_store.url": "", "database.url": "", "keystore.url": ""}
+
+
+@dataclass(frozen=True)
+class RestoreOutcome:
+    """What a restore came to.
+
+    ``without_key``: messages whose key is in none of these generations. ``missing``: objects that are in no backup.
+    ``moved_here``: settings of places on servers that now lie in files. ``problems``: what the check found and left.
+    """
+
+    data: str
+    as_of: str
+    data_generation: int
+    keys_generation: int
+    messages: int
+    keys: int
+    keys_without_data: int
+    disposed_again: int
+    dead_keys: int
+    holds_again: int
+    without_key: list[str]
+    missing: list[str]
+    moved_here: list[str]
+    warnings: list[str]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Restore:
+    """One restore. ``into`` is absent, empty, or what an earlier run of the same restore left."""
+
+    source: RestoreSource
+    keys_source: RestoreSource
+    secret: SlotSecret = field(repr=False)
+    into: DataDirectory
+    clock: Clock
+    work: LongWork = field(default_factory=LongWork)
+
+    @property
+    def place(self) -> DataDirectory:
+        """Where everything lies until it is whole."""
+        return DataDirectory(self.into.path / STAGING)
+
+    def run(self, wish: Wish) -> RestoreOutcome:
+        """Do all steps. Raises ``RefusedError`` for a directory that is taken, and as ``restore_choice.choose``.
+
+        ``TamperedError`` names what is not what was written; ``StorageUnavailableError``: mend it and run it again.
+        """
+        with self._plan() as plan:
+            whole = plan.fact("whole")
+            outcome = RestoreOutcome(**json.loads(whole)) if whole else self._made_whole(plan, wish)
+            self.work.step(8, STEPS, "put it in place")
+        self._put_in_place()
+        return outcome
+
+    def _made_whole(self, plan: RestorePlan, wish: Wish) -> RestoreOutcome:
+        """Steps 1 to 7."""
+        self.work.step(1, STEPS, "choose what to restore")
+        choice = self._chosen(plan, wish)
+        self.work.step(2, STEPS, "lay down the keys")
+        ring = self._keys_laid(choice)
+        self.work.step(3, STEPS, "lay down rows and files")
+        self._files_laid(plan, choice)
+        settings = front_door_wiring.settings_of(self.place)
+        birth_record.verify(self.place.birth_record, row_key=ring.row_key)
+        with database_wiring.rows(self.place, settings, ring.row_key) as database:
+            migration.upgrade(database)
+            self.work.step(4, STEPS, "lay down sealed mail")
+            self._objects_laid(plan, choice, database)
+            self.work.step(5, STEPS, "put the keystore together")
+            keys = self._keystore_made(plan, choice, database)
+        with Appliance.with_ring(self.place, settings, ring) as appliance:
+            self.work.step(6, STEPS, "replay the ledger of disposals and holds")
+            replayed = self._replayed(plan, choice, appliance)
+            self.work.step(7, STEPS, "hold everything against each other")
+            outcome = self._outcome(plan, choice, appliance, keys, replayed)
+        plan.note("whole", json.dumps(asdict(outcome)))
+        reached("restore.after_whole")
+        return outcome
+
+    def _outcome(
+        self, plan: RestorePlan, choice: Choice, appliance: Appliance, keys: RestoredKeys, replayed: Replayed
+    ) -> RestoreOutcome:
+        problems = self._problems(appliance)
+        with appliance.database.read() as connection:
+            messages = message_records.count(connection)
+        return RestoreOutcome(
+            data=str(self.into.path),
+            as_of=choice.as_of.isoformat(),
+            data_generation=choice.data.listing.sequence,
+            keys_generation=choice.keys.listing.sequence,
+            messages=messages,
+            keys=keys.kept,
+            keys_without_data=keys.without_data,
+            disposed_again=replayed.destroyed,
+            dead_keys=keys.dead,
+            holds_again=replayed.holds,
+            without_key=list(restore_keys.without_key(appliance.keystore, appliance.database)),
+            missing=_words(plan, "missing"),
+            moved_here=_words(plan, "moved here"),
+            warnings=list(choice.warnings),
+            problems=[each.problem for each in problems],
+        )
+
+    @contextmanager
+    def _plan(self) -> Iterator[RestorePlan]:
+        _claim(self.into)
+        plan = RestorePlan(self.into.path / PLAN)
+        try:
+            yield plan
+        finally:
+            plan.close()
+
+    def _chosen(self, plan: RestorePlan, wish: Wish) -> Choice:
+        """As asked; a restore that goes on keeps to the generations that it began with."""
+        noted = {kind: plan.fact(kind) for kind in ("data", "keys")}
+        kept = Wish(*(int(number) if number else None for number in noted.values()))
+        choice = restore_choice.choose(
+            self.source, self.keys_source, Wish(wish.data or kept.data, wish.keys or kept.keys)
+        )
+        plan.hold_to("target", self.source.record.target)
+        plan.hold_to("target of the keys", self.keys_source.record.target)
+        plan.hold_to("data", str(choice.data.listing.sequence))
+        plan.hold_to("keys", str(choice.keys.listing.sequence))
+        return choice
+
+    def _keys_laid(self, choice: Choice) -> KeyRing:
+        """Written anew whenever it is come by: they are few and small."""
+        for path, content in choice.chain[-1].files:
+            if path.startswith(_KEYS):
+                target = self.place.path / restore_laying.checked_path(path)
+                durable_file.make_directory(target.parent)
+                durable_file.replace(target, content)
+        reached("restore.after_keys")
+        return key_custody.unlock(self.place.keys, self.secret)
+
+    def _files_laid(self, plan: RestorePlan, choice: Choice) -> None:
+        """Rows and files, proved by their digests; what lay on servers is told to lie here."""
+        if plan.is_done("files"):
+            return
+        contents, source = choice.contents, choice.source
+        for name in _JOURNALS:
+            (self.place.path / f"{_ROWS}{name}").unlink(missing_ok=True)
+        plan.add_places(source.places(contents))
+        lost = plan.want(restore_laying.wanted_of_files(contents.files))
+        if lost:
+            raise TamperedError(f"{lost[0].name} of the backup is not whole: a part lies nowhere", fix=ELSEWHERE)
+        restore_laying.lay(plan, source, self.place.path, mark_key=contents.mark_key, tell=self.work.bytes_done)
+        restore_laying.prove_files(contents.files, self.place.path)
+        moved_here = self._settings_moved()
+        self._ledger_laid(choice)
+        for folder in self.place.folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        plan.note("moved here", " ".join(moved_here))
+        plan.note("files")
+        reached("restore.after_files")
+
+    def _settings_moved(self) -> tuple[str, ...]:
+        settings = front_door_wiring.settings_of(self.place)
+        away = {name: value for name, value in _HERE.items() if _setting(settings, name)}
+        if away:
+            text = config.with_values(self.place.settings.read_text("utf-8"), away)
+            durable_file.replace(self.place.settings, text.encode())
+        return tuple(away)
+
+    def _ledger_laid(self, choice: Choice) -> None:
+        """The longest book, in the place of the one that was laid down with the files."""
+        shutil.rmtree(self.place.ledger, ignore_errors=True)
+        durable_file.make_directory(self.place.ledger)
+        for name, page in choice.book.items():
+            durable_file.write_new(self.place.ledger / name, page)
+
+    def _objects_laid(self, plan: RestorePlan, choice: Choice, database: Database) -> None:
+        """Every object that the rows need, but those of mail that is dead."""
+        source, contents = choice.source, choice.contents
+        if not plan.is_done("objects wanted"):
+            dead = ledger_replay.dead_by(database, choice.ledger)
+            marks = Marks(contents.mark_key)
+            gone = {name for name, why in contents.absent if why == "destroyed"}
+            wanted = restore_laying.wanted_of_objects(_needed(database, dead), marks)
+            lost = sorted(each.name for each in plan.want(wanted) if each.name not in gone)
+            plan.note("missing", " ".join(lost))
+            plan.note("objects wanted")
+        restore_laying.lay(plan, source, self.place.path, mark_key=contents.mark_key, tell=self.work.bytes_done)
+        reached("restore.after_objects")
+
+    def _keystore_made(self, plan: RestorePlan, choice: Choice, database: Database) -> RestoredKeys:
+        """Made anew unless it was made whole: a half one is not told from a whole one."""
+        noted = plan.fact("keystore")
+        if noted is not None:
+            return RestoredKeys(*map(int, noted.split(" ")))
+        for name in _JOURNALS:
+            self.place.keystore.with_name(self.place.keystore.name + name).unlink(missing_ok=True)
+        keystore = database_wiring.made_keystore(self.place, Settings().keystore)
+        try:
+            dead = ledger_replay.dead_by(database, choice.ledger)
+            made = restore_keys.restore(choice.keys_source, choice.chain, keystore, database, dead=dead)
+        finally:
+            keystore.close()
+        plan.note("keystore", f"{made.kept} {made.without_data} {made.dead}")
+        reached("restore.after_keystore")
+        return made
+
+    def _replayed(self, plan: RestorePlan, choice: Choice, appliance: Appliance) -> Replayed:
+        noted = plan.fact("replayed")
+        if noted is not None:
+            return Replayed(*map(int, noted.split(" ")))
+        links = PartLinks(appliance.ring.archive_key, RANDOMNESS)
+        replay = LedgerReplay(
+            appliance.database,
+            appliance.keystore,
+            self.place.spool,
+            appliance.objects,
+            links=links,
+            clock=self.clock,
+        )
+        done = replay.replay(choice.ledger)
+        detail = {
+            "data": choice.data.listing.sequence,
+            "keys": choice.keys.listing.sequence,
+            "pages": len(choice.book),
+        }
+        with appliance.database.write() as connection:
+            audit_trail.append(connection, [AuditFact(RESTORED, "system", "appliance", detail)], now=self.clock.now())
+        self._book(appliance).keep()
+        plan.note("replayed", f"{done.keys} {done.destroyed} {done.disposals} {done.holds}")
+        reached("restore.after_ledger")
+        return done
+
+    def _book(self, appliance: Appliance) -> LedgerBook:
+        return LedgerBook(
+            self.place.ledger,
+            database=appliance.database,
+            keystore=appliance.keystore,
+            audit_seed=appliance.ring.audit_seed,
+            clock=self.clock,
+        )
+
+    def _problems(self, appliance: Appliance) -> tuple[Finding, ...]:
+        """What a check finds and cannot mend. The index is not looked at: it is made anew."""
+        depth = Depth(check_wiring.ACCEPTED_EVENTS, reads_objects=False)
+        stores, archive = check_wiring.stores(appliance), check_wiring.archive_stores(appliance)
+
+        def tell(what: str, count: int) -> None:
+            self.work.things_done(what, count)
+
+        found = list(consistency_check.check(stores, depth, now=self.clock.now(), progress=tell))
+        found += [
+            each
+            for each in archive_check.check(archive, opens_messages=False, progress=tell)
+            if not each.kind.value.startswith(_INDEX)
+        ]
+        mends = check_wiring.repairs(appliance, is_alone=True)
+        left = tuple(each for each in found if not any(mend(each) for mend in mends))
+        reached("restore.after_check")
+        return left
+
+    def _put_in_place(self) -> None:
+        """Everything moves up, the settings last: with them the directory counts as made."""
+        if self.place.path.exists():
+            names = sorted(entry.name for entry in self.place.path.iterdir())
+            names.sort(key=lambda name: name == self.place.settings.name)
+            for name in names:
+                (self.place.path / name).rename(self.into.path / name)
+                reached("restore.after_move")
+            self.place.path.rmdir()
+        for path in self.into.path.glob(f"{PLAN}*"):
+            path.unlink()
+        durable_file.sync_directory(self.into.path)
+
+
+def _claim(into: DataDirectory) -> None:
+    """Take an absent or empty directory, or one in which an earlier restore stopped."""
+    try:
+        durable_file.make_directory(into.path)
+        found = sorted(entry.name for entry in into.path.iterdir())
+        if found and not any(name.startswith(PLAN) for name in found):
+            raise RefusedError(f"{into.path} is not empty (it holds {found[0]})", fix="name an empty or new directory")
+        if into.settings.exists():
+            raise RefusedError(f"{into.path} is a data directory already", fix="name an empty or new directory")
+        durable_file.make_directory(into.path / STAGING)
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"{into.path} cannot be made: {error.strerror}", fix="check the path and its owner"
+        ) from error
+
+
+def _setting(settings: Settings, dotted: str) -> str:
+    section, _, name = dotted.partition(".")
+    return str(getattr(getattr(settings, section), name))
+
+
+def _words(plan: RestorePlan, fact: str) -> list[str]:
+    return [word for word in (plan.fact(fact) or "").split(" ") if word]
+
+
+def _needed(database: Database, dead: Collection[MessageId]) -> Iterator[StoredObject]:
+    """Every object that the rows need for what is alive; of shared parts all, for nobody has counted them yet."""
+    with database.read() as connection:
+        for message in message_records.all_messages(connection):
+            if message.object is not None and message.id not in dead:
+                yield message.object
+        for part in part_records.all_parts(connection):
+            yield part.object

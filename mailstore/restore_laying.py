@@ -1,0 +1,127 @@
+"""Lays down what a restore wants out of the packs of a backup, each pack read once, each chunk held against its mark.
+
+A pack counts as done when what was wanted of it is on the disk; a restore that was cut off lays the others again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from mailstore.backup_contents import BackedFile
+from mailstore.backup_pack import Marks, chunk_at
+from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
+from mailstore.failpoint import reached
+from mailstore.message import StoredObject
+from mailstore.object_layout import checked_object_name
+from mailstore.restore_plan import WHOLE, Found, RestorePlan, Wanted
+from mailstore.restore_source import ELSEWHERE, RestoreSource
+
+SYNC_BYTES: Final = 1 << 28
+"""What is laid down between two waits for the disk."""
+
+_READ_AT_ONCE: Final = 1 << 20
+_TOP_LEVEL: Final = frozenset({"rows.sqlite3", "birth.json", "strongroom.toml", "door.json"})
+_FOLDERS: Final = frozenset({"spool", "certificates", "audit", "ledger", "tls", "sealed-spool", "keys"})
+_FORBIDDEN: Final = frozenset({"", ".", ".."})
+
+Tell = Callable[[int, int], None]
+"""Told how many bytes are laid down, and of how many."""
+
+
+def wanted_of_files(files: Iterable[BackedFile]) -> Iterable[Wanted]:
+    """Every chunk of these files."""
+    for file in files:
+        for number, mark in enumerate(file.marks):
+            yield Wanted(mark, checked_path(file.path), number * file.chunk)
+
+
+def wanted_of_objects(objects: Iterable[StoredObject], marks: Marks) -> Iterable[Wanted]:
+    """Every object: one chunk each, known by the digest in its row."""
+    for each in objects:
+        yield Wanted(marks.of_digest(each.digest), checked_object_name(each.name), WHOLE)
+
+
+def checked_path(path: str) -> str:
+    """A path below a data directory, when it is one that a backup may hold. ``RefusedError`` for any other."""
+    parts = path.split("/")
+    is_known = path in _TOP_LEVEL or (parts[0] in _FOLDERS and len(parts) > 1)
+    if not is_known or not _FORBIDDEN.isdisjoint(parts) or "\0" in path:
+        raise RefusedError("the backup names a file that is none of a data directory")
+    return path
+
+
+def lay(plan: RestorePlan, source: RestoreSource, folder: Path, *, mark_key: bytes, tell: Tell) -> None:
+    """Lay down all that the plan wants, below ``folder``.
+
+    Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``.
+    """
+    marks, total = Marks(mark_key), plan.bytes_wanted()
+    done = unsynced = 0
+    laid: list[bytes] = []
+    for pack in plan.packs():
+        found = plan.wanted_of(pack)
+        size = _lay_pack(source.pack(pack), found, folder, marks)
+        laid.append(pack)
+        done, unsynced = done + size, unsynced + size
+        if unsynced >= SYNC_BYTES:
+            _settle(plan, laid)
+            laid, unsynced = [], 0
+        tell(done, total)
+    _settle(plan, laid)
+
+
+def prove_files(files: Iterable[BackedFile], folder: Path) -> None:
+    """Hold every file that was laid down against its digest. ``TamperedError`` naming one that is another."""
+    for file in files:
+        path = folder / checked_path(file.path)
+        if not file.marks:
+            _write_at(path, 0, b"")
+        if _digest(path) != file.digest or path.stat().st_size != file.size:
+            raise TamperedError(f"{file.path} of the backup is not what was written", fix=ELSEWHERE)
+
+
+def _settle(plan: RestorePlan, packs: Sequence[bytes]) -> None:
+    if packs:
+        reached("restore_laying.before_sync")
+        os.sync()
+        plan.finish(packs)
+        reached("restore_laying.after_packs")
+
+
+def _lay_pack(opened: bytes, found: Sequence[Found], folder: Path, marks: Marks) -> int:
+    for each in found:
+        content = chunk_at(opened, each.at, each.wanted.mark, marks)
+        path = folder / ("objects/" + each.wanted.name if each.wanted.place == WHOLE else each.wanted.name)
+        _write_at(path, max(0, each.wanted.place), content)
+    return sum(each.at.length for each in found)
+
+
+def _write_at(path: Path, place: int, content: bytes) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            start = 0
+            while start < len(content):
+                start += os.pwrite(descriptor, content[start:], place + start)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"{path.name} cannot be written: {error.strerror}", fix="make room, and run the same restore again"
+        ) from error
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_READ_AT_ONCE):
+                digest.update(part)
+    except OSError as error:
+        raise StorageUnavailableError(f"{path.name} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
