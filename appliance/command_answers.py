@@ -282,6 +282,17 @@ ANSWERS: Mapping[str, Fields] = {
         ),
         **_TOTAL,
     },
+    "self-test": {
+        "passed": "whether every step was reached; exit code 1 when not",
+        **_items(
+            {
+                "step": "accepted, stored, opened, in the archive, in the index, in the object store; or failed",
+                "passed": "whether it was reached",
+                "message": "what was seen",
+            }
+        ),
+        **_TOTAL,
+    },
     "store take-over": {"data": "the data directory from which the appliance works now"},
     "store status": {
         "spooled": "how many messages lie in the spool alone",

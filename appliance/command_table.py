@@ -269,6 +269,12 @@ ENTRIES: tuple[Entry, ...] = (
         "doctor:run",
         (_option("--quick", "do not read every sealed message to its last byte", action="store_true"),),
     ),
+    Entry(
+        ("self-test",),
+        "send one message through the whole path of the running appliance, and follow it",
+        "self_test:run",
+        (_option("--wait", "seconds that each step may take", type=float, default=60.0, metavar="SECONDS"),),
+    ),
     Entry(("store", "status"), "how the object store does, and how much mail waits for it", "store:status"),
     Entry(
         ("store", "take-over"),

@@ -144,7 +144,7 @@ def _furnish(guest: Guest) -> None:
     """How packages are had, the name of the machine, and who may come in."""
     for name in ("apt.conf.d", "preferences.d", "auth.conf.d"):
         _copied(Path("/etc/apt") / name, guest)
-    for path in map(Path, ("/etc/pip.conf", "/root/.config/pip/pip.conf", "/root/.pip/pip.conf")):
+    for path in (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf"):
         _copied(path, guest)
     _copied(Path("/usr/local/share/ca-certificates"), guest)
     _run("chroot", str(guest.root), "update-ca-certificates")
