@@ -15,6 +15,8 @@ from mailstore.slot_secret import Noted
 INFO: Final = "strongroom/slot/v1/key-file"
 """What the first release derived slot keys of key files with, and every one since."""
 
+CREDENTIAL_INFO: Final = "strongroom/slot/v2/credential"
+
 
 @dataclass(frozen=True)
 class KeyFile:
@@ -31,6 +33,26 @@ class KeyFile:
         """HKDF of what the file says."""
         salt = key_file_form.raw(noted.get("salt"), key_file_form.SLOTS)
         return derive(_key_of(self.path), info=INFO.encode(), salt=salt)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A credential that systemd put into a file for this service: the digits of a key file, in a file of its own.
+
+    (systemd.exec(5), ``LoadCredentialEncrypted=``.) What keeps it, a TPM for one, is systemd's business.
+    """
+
+    path: Path
+    kind: ClassVar[str] = "credential"
+
+    def noted(self, randomness: Randomness) -> Noted:
+        """A salt, and its name."""
+        return {"salt": key_file_form.text(randomness(SALT_BYTES)), "name": self.path.name}
+
+    def slot_key(self, noted: Noted) -> bytes:
+        """HKDF of what the credential says."""
+        salt = key_file_form.raw(noted.get("salt"), key_file_form.SLOTS)
+        return derive(_key_of(self.path), info=CREDENTIAL_INFO.encode(), salt=salt)
 
 
 def create_key_file(path: Path, randomness: Randomness) -> KeyFile:

@@ -38,6 +38,8 @@ from mailstore import (
     row_form,
     sealed_format,
     slot_key_file,
+    slot_shares,
+    slot_token,
     spool,
     unlock_slot,
 )
@@ -99,6 +101,9 @@ def test_key_hierarchy() -> None:
         key_hierarchy._RING_MAGIC[:4],
         key_hierarchy._DEPOSIT_MAGIC[:4],
         slot_key_file.INFO.encode(),
+        slot_key_file.CREDENTIAL_INFO.encode(),
+        slot_shares.INFO.encode(),
+        slot_token._DATA,
         unlock_slot.LABEL.encode(),
         key_ring_file.LABEL.encode(),
         first_key_files.SLOT_LABEL.encode(),
