@@ -148,6 +148,11 @@ class DataDirectory:
         return self.run / "serve.pid"
 
     @property
+    def unseal_tries(self) -> Path:
+        """How often somebody tried to unseal since it was told last."""
+        return self.run / "unseal-tries.json"
+
+    @property
     def drain_progress(self) -> Path:
         """How much of the sealed spool was taken in since the appliance was opened."""
         return self.run / "drain.json"

@@ -6,11 +6,20 @@ import ctypes
 import os
 import resource
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWUSER = 0x10000000  # unshare(2)
+_CLONE_NEWNET = 0x40000000
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2)
+_CAPABILITY_VERSION = 0x20080522  # capset(2)
+
+ENOUGH_LOCKED_BYTES = 2 << 30
+"""What a process may have to lock that tries a costly passphrase: its address space, and Argon2's memory on top."""
 
 
 def harden() -> None:
@@ -31,6 +40,44 @@ def die_with_parent(parent: int) -> None:
 def be_called(name: str) -> None:
     """What lists of processes call us; at most 15 characters count (``comm`` in proc(5))."""
     _prctl(_PR_SET_NAME, name.encode())
+
+
+def keep_descendants() -> None:
+    """Orphans among our descendants become our children, so that none can pretend to be somebody else's."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def leave_the_network() -> bool:
+    """Move into a network namespace with nothing in it (network_namespaces(7)). False where that is not allowed.
+
+    For a process with one thread that has not been hardened and holds no key yet. Sockets in the file system
+    still work.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.unshare(_CLONE_NEWNET) == 0:
+        return True
+    user, group = os.geteuid(), os.getegid()
+    _prctl(_PR_SET_DUMPABLE, 1)  # or the maps below would be root's
+    if library.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        return False
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", "ascii")
+    Path("/proc/self/setgroups").write_text("deny", "ascii")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", "ascii")
+    nobody = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    return bool(library.capset(nobody, (ctypes.c_uint32 * 6)()) == 0)
+
+
+def lock_memory() -> bool:
+    """Keep all memory of this process, now and later, out of the swap. False where the limit does not allow it."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        hard = resource.RLIM_INFINITY
+    except ValueError:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < ENOUGH_LOCKED_BYTES:
+        return False
+    return bool(ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0)
 
 
 def _prctl(option: int, value: int | bytes) -> None:

@@ -1,6 +1,6 @@
 """Core: what the supervisor tells a role, and what the role answers, over the pipe between them.
 
-Keys travel here and nowhere else: never in arguments, the environment, or a file.
+No key travels here: those the key agent gives out, to each role over a connection of its own.
 """
 
 from __future__ import annotations
@@ -8,19 +8,32 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 _LENGTH = struct.Struct(">I")
 LONGEST = 65_536
 
 
+class Phase(StrEnum):
+    """What the appliance can do: sealed it takes mail in and opens nothing."""
+
+    SEALED = "sealed"
+    OPEN = "open"
+
+
 class RoleName(StrEnum):
-    """The three kinds of processes under the supervisor."""
+    """The kinds of processes that work under the supervisor. ``OPENING`` works before the others, and ends."""
 
     SMTP = "smtp"
     MAIL = "mail"
     WORKER = "worker"
+    OPENING = "opening"
+
+
+AGENT = "agent"
+"""What the key agent's process is called. It is no role: it works for them."""
 
 
 def place_name(role: RoleName, number: int) -> str:
@@ -28,22 +41,21 @@ def place_name(role: RoleName, number: int) -> str:
     return str(role) if number == 1 else f"{role}-{number}"
 
 
-def role_of(place: str) -> RoleName:
-    """The role of the process that is called so."""
-    return RoleName(place.partition("-")[0])
+def module_of(role: RoleName, phase: Phase) -> str:
+    """The module below ``appliance.roles`` that a role runs in a phase."""
+    return str(role) if phase is Phase.OPEN else f"sealed_{role}"
 
 
 @dataclass(frozen=True)
 class Charge:
-    """Where the data lies, the keys this role may have, and its listening sockets by name and descriptor."""
+    """Where the data lies, and a role's listening sockets by name and descriptor. Its keys the key agent gives it."""
 
     data: str
-    keys: bytes = field(repr=False)
     sockets: Mapping[str, int]
 
     def to_bytes(self) -> bytes:
         """The charge as one frame."""
-        return frame({"data": self.data, "keys": self.keys.hex(), "sockets": dict(self.sockets)})
+        return frame({"data": self.data, "sockets": dict(self.sockets)})
 
     @classmethod
     def of(cls, told: Mapping[str, object]) -> Charge:
@@ -51,7 +63,40 @@ class Charge:
         sockets = told["sockets"]
         if not isinstance(sockets, dict):
             raise TypeError("a charge names its sockets")
-        return cls(str(told["data"]), bytes.fromhex(str(told["keys"])), sockets)
+        return cls(str(told["data"]), sockets)
+
+
+@dataclass(frozen=True)
+class SecretPlace:
+    """Where a secret lies that opens the keys, by the kind of its slots. Never the secret itself."""
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class AgentCharge:
+    """What the key agent is told: where the data lies, which secret opens it at once, and everybody's rate of keys.
+
+    ``rates``: for each asker, keys a minute and at once.
+    """
+
+    data: str
+    listener: int
+    secret: SecretPlace | None
+    rates: Mapping[str, tuple[int, int]]
+
+    def to_bytes(self) -> bytes:
+        """The charge as one frame."""
+        secret = None if self.secret is None else [self.secret.kind, self.secret.path]
+        return frame({"data": self.data, "listener": self.listener, "secret": secret, "rates": dict(self.rates)})
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> AgentCharge:
+        """The charge in an opened frame."""
+        secret = told["secret"]
+        rates = {asker: (int(a_minute), int(at_once)) for asker, (a_minute, at_once) in told["rates"].items()}
+        return cls(str(told["data"]), int(told["listener"]), SecretPlace(*secret) if secret else None, rates)
 
 
 def frame(told: Mapping[str, object]) -> bytes:

@@ -1,7 +1,6 @@
-"""A role forked off its parent while the parent has no key yet: what all of them load is loaded once.
+"""A role forked off its parent, which never has a key: what all of them load is loaded once.
 
-Only the first start may do this. Once the parent has unlocked, its memory holds the key ring, and a role that has
-to be started again is started as a fresh program (``docs/decisions/process-model.md``).
+A role that has fallen is started as a fresh program instead (``docs/decisions/process-model.md``).
 """
 
 from __future__ import annotations

@@ -9,41 +9,50 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from appliance import log_setup, process_hardening, process_memory
 from appliance.data_directory import DataDirectory
-from appliance.role_charge import Charge, frame, opened, role_of
+from appliance.key_agent_client import KeyAgentClient
+from appliance.role_charge import Charge, frame, opened
 from mailstore.errors import StrongroomError
 
 logger = logging.getLogger(__name__)
 
 
-def live(name: str, descriptor: int, parent: int) -> int:
-    """Load the role's modules, take the charge, work until told to end; gives the exit code.
+@dataclass(frozen=True)
+class Station:
+    """Where a role works: its directory, its listening sockets, the key agent, and how it says that it works."""
 
-    ``name`` is what the process is called (``role_charge.place_name``), ``descriptor`` our end of the pipe.
-    Everything else, the keys first of all, comes through it.
+    data: DataDirectory
+    sockets: Mapping[str, socket.socket]
+    agent: KeyAgentClient
+    when_ready: Callable[[], None]
+
+
+def live(name: str, module: str, descriptor: int, agent: int, parent: int) -> int:
+    """Load a role's module, take the charge, work until told to end; gives the exit code.
+
+    ``name`` is what the process is called (``role_charge.place_name``), ``module`` what it runs below
+    ``appliance.roles``; ``descriptor`` is the pipe to the supervisor, ``agent`` the connection to the key agent.
     """
-    os.chdir("/")
-    process_memory.give_back()
-    process_hardening.harden()
-    process_hardening.be_called(f"{name}-role")
-    process_hardening.die_with_parent(parent)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    begin(name, parent)
     pipe = socket.socket(fileno=descriptor)
-    role = importlib.import_module(f"appliance.roles.{role_of(name)}")
-    charge = _charge(pipe)
+    role = importlib.import_module(f"appliance.roles.{module}")
+    charge = Charge.of(_told(pipe))
     data = DataDirectory(Path(charge.data))
     log_setup.to_directory(data.log, name)
     threading.Thread(target=_leave_with_parent, args=(pipe,), daemon=True).start()
     sockets = {word: socket.socket(fileno=number) for word, number in charge.sockets.items()}
+    client = KeyAgentClient(socket.socket(fileno=agent))
     try:
-        role.work(data, charge.keys, sockets, lambda: pipe.sendall(frame({"ready": True})))
+        role.work(Station(data, sockets, client, lambda: pipe.sendall(frame({"ready": True}))))
     except StrongroomError as error:
         logger.exception("role refused")
-        pipe.sendall(frame({"refused": error.message, "fix": error.fix}))
+        pipe.sendall(frame({"refused": [error.code, error.message, error.fix]}))
         return 1
     except Exception:
         logger.exception("role failed")
@@ -52,12 +61,26 @@ def live(name: str, descriptor: int, parent: int) -> int:
     return 0
 
 
-def _charge(pipe: socket.socket) -> Charge:
+def begin(name: str, parent: int) -> None:
+    """Be a process that holds keys and ends with its parent. A fork takes none of its parent's signals with it."""
+    os.chdir("/")
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    process_memory.give_back()
+    process_hardening.harden()
+    process_hardening.be_called(f"{name}-role")
+    process_hardening.die_with_parent(parent)
+
+
+def _told(pipe: socket.socket) -> dict[str, Any]:
+    """The charge, as it came. Leaves when the parent has gone without one."""
     buffer = b""
     while True:
-        told, rest = opened(buffer)
-        if told is not None:
-            return Charge.of(told)
+        said, rest = opened(buffer)
+        if said is not None:
+            return said
         data = pipe.recv(65_536)
         if not data:
             sys.exit(1)

@@ -1,4 +1,4 @@
-"""One role as its parent sees it: started, charged, ready, ended, started again after a pause."""
+"""One process under the supervisor as that sees it: started, charged, ready, ended, started again after a pause."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
-from appliance import role_life
-from appliance.role_charge import Charge, opened
+from appliance import key_agent_life, role_life
+from appliance.role_charge import AGENT, opened
 from appliance.role_fork import ForkedRole
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
-KILLED_SECONDS = 30.0
-STEADY_SECONDS = 60.0
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+KILLED_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
 """A role that lived this long starts its back-off anew."""
 
 
@@ -30,7 +31,7 @@ def pause_after(failures: int) -> float:
     return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
 
 
-@dataclass
+@dataclass(eq=False)
 class RoleProcess:
     """A running role and our end of the pipe to it."""
 
@@ -41,47 +42,67 @@ class RoleProcess:
     _buffer: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def forked(cls, name: str, sockets: Mapping[str, socket.socket]) -> RoleProcess:
-        """Start a role as a fork of this process, which may hold no key yet. It shares what is loaded already."""
-        ours, theirs = socket.socketpair()
+    def role(
+        cls, name: str, module: str, sockets: Collection[socket.socket], agent: socket.socket, *, is_afresh: bool
+    ) -> RoleProcess:
+        """Start a role with its end of a connection to the key agent.
+
+        ``is_afresh``: as a program of its own with a memory layout of its own, which loads its modules first;
+        otherwise as a fork of this process, which shares what is loaded already.
+        """
         parent = os.getpid()
-        with theirs:
-            process = ForkedRole.start(
-                lambda: role_life.live(name, theirs.detach(), parent),
-                keep=[theirs.fileno(), *(each.fileno() for each in sockets.values())],
-            )
-        return cls(name, process, ours)
+        return cls._started(
+            name,
+            module,
+            agent.fileno(),
+            [each.fileno() for each in (agent, *sockets)],
+            None if is_afresh else lambda pipe: role_life.live(name, module, pipe, agent.detach(), parent),
+        )
 
     @classmethod
-    def started(cls, name: str, sockets: Mapping[str, socket.socket]) -> RoleProcess:
-        """Start a role as a program of its own, with nothing of our memory. It loads its modules first."""
+    def agent(cls, listener: socket.socket, *, is_afresh: bool) -> RoleProcess:
+        """Start the key agent."""
+        parent = os.getpid()
+        life = None if is_afresh else lambda pipe: key_agent_life.live(pipe, parent)
+        return cls._started(AGENT, AGENT, -1, [listener.fileno()], life)
+
+    @classmethod
+    def _started(
+        cls, name: str, module: str, agent: int, keep: list[int], life: Callable[[int], int] | None
+    ) -> RoleProcess:
         ours, theirs = socket.socketpair()
         with theirs:
+            kept = [theirs.fileno(), *keep]
+            if life is not None:
+                return cls(name, ForkedRole.start(lambda: life(theirs.detach()), keep=kept), ours)
+            words = [name, module, *map(str, (theirs.fileno(), agent, os.getpid()))]
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-                [sys.executable, "-m", "appliance.roles", name, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-m", "appliance.roles", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 cwd=PROGRAM,
-                pass_fds=[theirs.fileno(), *(each.fileno() for each in sockets.values())],
+                pass_fds=kept,
             )
         return cls(name, process, ours)
 
-    def charge(self, *, data: str, keys: bytes, sockets: Mapping[str, socket.socket]) -> None:
-        """Hand over what the role needs. A role that has died meanwhile is noticed by the reader of the pipe."""
-        numbers = {name: each.fileno() for name, each in sockets.items()}
+    def tell(self, message: bytes, *, connection: socket.socket | None = None) -> None:
+        """Hand over a frame, with a connection if there is one. A process that has died is noticed by ``hear``."""
         try:
-            self.pipe.sendall(Charge(data, keys, numbers).to_bytes())
+            if connection is None:
+                self.pipe.sendall(message)
+            else:
+                socket.send_fds(self.pipe, [message], [connection.fileno()])
         except OSError:
             return
 
-    def hear(self) -> tuple[list[dict[str, object]], bool]:
-        """What the role has said since the last time, and whether it has hung up."""
+    def hear(self) -> tuple[list[dict[str, Any]], bool]:
+        """What the process has said since the last time, and whether it has hung up."""
         try:
             data = self.pipe.recv(65_536)
         except OSError:
             data = b""
         self._buffer += data
-        said: list[dict[str, object]] = []
+        said: list[dict[str, Any]] = []
         while True:
             message, self._buffer = opened(self._buffer)
             if message is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mailstore import object_store_url
 from mailstore.addresses import BadAddressError, parse_mailbox
+from portal import unsealing
 
 COOLING_OFF_DEFAULT_HOURS = 168
 """A week between the approval of a disposal and the first destroyed key."""
@@ -80,6 +81,15 @@ def ip_address(value: str) -> str:
         ipaddress.ip_address(value)
     except ValueError:
         return "must be an IP address, for example 127.0.0.1 or ::"
+    return ""
+
+
+def networks(value: str) -> str:
+    """Networks as CIDR writes them, apart by spaces."""
+    try:
+        unsealing.networks_of(value)
+    except ValueError:
+        return "must be networks apart by spaces, for example 127.0.0.0/8 192.168.0.0/16"
     return ""
 
 
@@ -165,6 +175,11 @@ class PortalSettings:
     listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - patients connect from anywhere
     port: int = setting(443, "The port of HTTPS.", _port)
     host_name: str = setting("", "The name in links; empty means portal.DOMAIN.", host_name_or_empty)
+    unseal_from: str = setting(
+        "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 fe80::/10",
+        "Networks from which a sealed appliance shows the page that unseals; empty: from nowhere.",
+        networks,
+    )
     pool: tuple[PoolSettings, ...] = setting((), "Groups that patients write to.")
 
 
@@ -330,6 +345,24 @@ class CheckSettings:
 
 
 @dataclass(frozen=True)
+class KeyAgentSettings:
+    """How fast the key agent opens messages for those that may ask. Beyond it they wait; an alarm is raised."""
+
+    mail_keys_per_minute: int = setting(
+        6_000,
+        "Message keys that the pages get in a minute; a list shows one message for each.",
+        between(60, 10_000_000),
+    )
+    worker_keys_per_minute: int = setting(
+        120_000, "The same for work that follows a message, such as filing and indexing.", between(60, 10_000_000)
+    )
+    command_keys_per_minute: int = setting(
+        120_000, "The same for all commands together while the appliance runs.", between(60, 10_000_000)
+    )
+    minutes_at_once: int = setting(5, "After a quiet time this many minutes' keys come without a wait.", between(1, 60))
+
+
+@dataclass(frozen=True)
 class Settings:
     """One appliance's settings, read once, whole and checked."""
 
@@ -347,6 +380,7 @@ class Settings:
     passwords: PasswordSettings = field(default_factory=PasswordSettings)
     disposal: DisposalSettings = field(default_factory=DisposalSettings)
     check: CheckSettings = field(default_factory=CheckSettings)
+    key_agent: KeyAgentSettings = field(default_factory=KeyAgentSettings)
 
     @property
     def mx_host(self) -> str:

@@ -1,16 +1,17 @@
-"""The process tree of ``serve``: one parent that unlocks and listens, and three roles that work.
+"""The process tree of ``serve``: one parent that listens and never has a key, the key agent, and the roles that work.
 
 Mail is taken in by several processes of one role on the same sockets, because one interpreter uses one processor.
 
-The parent binds every port and hands the listening sockets down, so that a role can be started again without a
-client being refused. It forks the roles first, while it has no key, so that they load while it unlocks, and then
-hands each exactly the keys it needs. A role that falls later is started again as a program of its own.
+The parent binds every port and hands the listening sockets down, so that roles can change without a client being
+refused. It starts the key agent first and follows its phase: sealed roles while there is no key, open ones while there
+is. Each role gets a connection to the agent, over which it takes its keys and asks for those of messages.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
 import selectors
 import signal
 import socket
@@ -19,24 +20,35 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Final
 
+from appliance import key_agent_protocol, process_hardening
 from appliance.data_directory import DataDirectory
-from appliance.role_charge import RoleName, place_name
-from appliance.role_process import STEADY_SECONDS, RoleProcess, pause_after
+from appliance.role_charge import AGENT, AgentCharge, Phase, RoleName, SecretPlace
+from appliance.role_place import Place
+from appliance.role_process import RoleProcess, pause_after
 from appliance.settings import Settings
 from mailstore.errors import RefusedError
-from mailstore.key_hierarchy import KeyRing
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 512
-START_SECONDS = 60.0
-END_SECONDS = 25.0
+BACKLOG: Final = 512
+START_SECONDS: Final = 60.0
+END_SECONDS: Final = 25.0
+
+SEAL_SECONDS: Final = 2.0
+"""How long open roles have to end once the appliance is sealed."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the tree in good order: of the service manager, of the keyboard, of a closed terminal."""
 
+ROLES_OF: Mapping[Phase, tuple[RoleName, ...]] = {
+    Phase.SEALED: (),
+    Phase.OPEN: (RoleName.OPENING, RoleName.SMTP, RoleName.MAIL, RoleName.WORKER),
+}
+
 SOCKETS_OF: Mapping[RoleName, tuple[str, ...]] = {
+    RoleName.OPENING: (),
     RoleName.SMTP: ("smtp", "submission", "submissions"),
     RoleName.MAIL: ("portal",),
     RoleName.WORKER: (),
@@ -47,11 +59,6 @@ class RoleFailedError(RefusedError):
     """A role could not be started."""
 
     code = "role_failed"
-
-
-def keys_for(role: RoleName, ring: KeyRing) -> bytes:
-    """The keys a role may have: the one that faces the internet gets none that opens a stored message."""
-    return ring.deposit_keys().to_bytes() if role is RoleName.SMTP else ring.to_bytes()
 
 
 @contextmanager
@@ -91,63 +98,61 @@ def _bound(address: str, port: int) -> socket.socket:
 
 
 @dataclass
-class _Place:
-    """One role's place in the tree: who holds it now, and how often it fell."""
-
-    role: RoleName
-    name: str
-    sockets: Mapping[str, socket.socket]
-    process: RoleProcess | None = None
-    failures: int = 0
-    started_at: float = 0.0
-    start_again_at: float = 0.0
-
-
-@dataclass
 class Supervisor:
-    """Starts the roles, keeps them running, and ends them."""
+    """Starts the key agent and the roles of its phase, keeps them running, and ends them.
+
+    ``secret`` opens the keys at the start; without one the appliance is sealed until a person comes. ``listener`` is
+    the key agent's socket, ``rates`` what everybody gets of it.
+    """
 
     data: DataDirectory
     sockets: Mapping[str, socket.socket]
+    listener: socket.socket
+    secret: SecretPlace | None
+    rates: Mapping[str, tuple[int, int]]
     smtp_processes: int = 1
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    _places: list[_Place] = field(default_factory=list)
-    _ring: KeyRing | None = field(default=None, repr=False)
+    _agent: RoleProcess | None = None
+    _agent_failures: int = 0
+    _agent_again_at: float = 0.0
+    _phase: Phase | None = None
+    _places: list[Place] = field(default_factory=list)
+    _leaving: list[tuple[RoleProcess, float]] = field(default_factory=list)
+    _is_first_start: bool = True
     _is_ending: bool = False
 
     def start(self) -> None:
-        """Start every role; they load while the keys are being unlocked. What is loaded by now they share with us."""
+        """Start every process; they load while the keys are unlocked. What is loaded by now they share with us."""
         gc.freeze()
-        for role in RoleName:
-            sockets = {word: self.sockets[word] for word in SOCKETS_OF[role]}
-            for number in range(1, 1 + (self.smtp_processes if role is RoleName.SMTP else 1)):
-                self._places.append(_Place(role, place_name(role, number), sockets))
-                self._start(self._places[-1])
+        process_hardening.keep_descendants()
+        self._start_agent(is_afresh=False)
+        self._fill(Phase.SEALED if self.secret is None else Phase.OPEN)
 
-    def run(self, ring: KeyRing, *, when_ready: Callable[[], None]) -> None:
-        """Hand out the keys, call ``when_ready`` once all roles work, and stay until told to end.
+    def run(self, *, when_ready: Callable[[Phase], None]) -> None:
+        """Follow the key agent, call ``when_ready`` once all roles of its phase work, and stay until told to end.
 
-        Raises ``RoleFailedError`` when a role cannot be started in the first place.
+        Raises ``RoleFailedError`` when a role cannot be started in the first place, and what the keys do not open with.
         """
-        self._ring = ring
         with self._told_to_end():
-            for place in self._places:
-                self._charge(place)
-            self._until_ready()
-            if not self._is_ending:
+            self._until_settled()
+            self._is_first_start = False
+            if not self._is_ending and self._phase is not None:
                 logger.info("ready")
-                when_ready()
+                when_ready(self._phase)
             while not self._is_ending:
                 self._turn()
             logger.info("ending")
 
     def end(self) -> None:
-        """End every role: asked first, forced after a while."""
+        """End every role: asked first, forced after a while. The key agent stays until nobody needs it."""
         processes = [place.process for place in self._places if place.process]
+        processes += [process for process, _deadline in self._leaving]
         for process in processes:
             process.ask_to_end()
         deadline = time.monotonic() + END_SECONDS
-        for process in processes:
+        for process in [*processes, *([self._agent] if self._agent else [])]:
+            if process is self._agent:
+                process.ask_to_end()
             code = process.end(within_seconds=deadline - time.monotonic())
             logger.info("role ended", extra={"ended_role": process.name, "exit_code": code})
         self._selector.close()
@@ -175,65 +180,155 @@ class Supervisor:
         del number, frame
         self._is_ending = True
 
-    def _until_ready(self) -> None:
+    def _until_settled(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ending and not all(place.process and place.process.is_ready for place in self._places):
-            self._turn(is_first_start=True)
+        while not self._is_ending and not (self._phase and all(place.is_settled for place in self._places)):
+            self._turn()
             if time.monotonic() > deadline:
                 raise RoleFailedError("a role did not become ready", fix=f"look into {self.data.log}")
 
-    def _turn(self, *, is_first_start: bool = False) -> None:
-        """Wait for news of the roles or for a pause to end, and act on it."""
-        for key, _events in self._selector.select(self._next_start()):
-            if isinstance(key.data, _Place):
-                self._hear(key.data, is_first_start=is_first_start)
+    def _turn(self) -> None:
+        """Wait for news or for a pause to end, and act on it."""
+        for key, _events in self._selector.select(self._patience()):
+            if isinstance(key.data, Place):
+                self._hear(key.data)
+            elif isinstance(key.data, RoleProcess) and key.data is self._agent:
+                self._hear_agent(key.data)
+        self._see_off()
+        self._start_again()
+        self._charge()
+        places = [place.process for place in self._places] + [process for process, _deadline in self._leaving]
+        _bury_orphans({each.process.pid for each in [self._agent, *places] if each is not None})
+
+    def _patience(self) -> float:
+        waits = [place.start_again_at for place in self._places if place.process is None and not place.is_done]
+        waits += [self._agent_again_at] if self._agent is None else []
+        return max(0.0, min([1.0 if not self._leaving else 0.05, *(each - time.monotonic() for each in waits)]))
+
+    def _fill(self, phase: Phase) -> None:
+        """Fork the roles of a phase; they load, and wait for their charge."""
+        for role in ROLES_OF[phase]:
+            sockets = {word: self.sockets[word] for word in SOCKETS_OF[role]}
+            for number in range(1, 1 + (self.smtp_processes if role is RoleName.SMTP else 1)):
+                self._places.append(Place(role, phase, number, sockets))
+                self._start(self._places[-1], is_afresh=False)
+
+    def _start(self, place: Place, *, is_afresh: bool) -> None:
+        process = place.start(self._agent, is_afresh=is_afresh)
+        self._selector.register(process.pipe, selectors.EVENT_READ, place)
+
+    def _start_agent(self, *, is_afresh: bool) -> None:
+        self._agent = RoleProcess.agent(self.listener, is_afresh=is_afresh)
+        self._agent.tell(AgentCharge(str(self.data.path), self.listener.fileno(), self.secret, self.rates).to_bytes())
+        self._selector.register(self._agent.pipe, selectors.EVENT_READ, self._agent)
+
+    def _start_again(self) -> None:
+        """Whoever fell and has paused. Without an agent no role is started."""
         now = time.monotonic()
+        if self._is_ending:
+            return
+        if self._agent is None and self._agent_again_at <= now:
+            self._start_agent(is_afresh=self._agent_failures > 0)
         for place in self._places:
-            if place.process is None and place.start_again_at <= now and not self._is_ending:
-                self._start(place)
-                self._charge(place)
+            if self._phase and place.process is None and not place.is_done and place.start_again_at <= now:
+                self._start(place, is_afresh=True)
 
-    def _next_start(self) -> float:
-        waits = [place.start_again_at - time.monotonic() for place in self._places if place.process is None]
-        return max(0.0, min([1.0, *waits]))
+    def _charge(self) -> None:
+        """Let the roles of the phase work, once those of the other one are gone and the way was opened."""
+        if self._leaving or self._phase is None:
+            return
+        first = [place for place in self._places if place.role is RoleName.OPENING]
+        for place in self._places if all(each.is_done for each in first) else first:
+            place.charge(str(self.data.path))
 
-    def _start(self, place: _Place) -> None:
-        start = RoleProcess.forked if self._ring is None else RoleProcess.started
-        place.process = start(place.name, place.sockets)
-        place.started_at = time.monotonic()
-        self._selector.register(place.process.pipe, selectors.EVENT_READ, place)
+    def _hear_agent(self, agent: RoleProcess) -> None:
+        said, has_hung_up = agent.hear()
+        for told in said:
+            agent.is_ready = True
+            if self._is_first_start and "refused" in told:
+                raise key_agent_protocol.error_of(told["refused"])
+            if told.get("by_hand"):
+                self.secret = None  # it ends now, and its successor stays closed until a person comes
+            else:
+                self._enter(Phase(told["phase"]))
+        if has_hung_up:
+            self._agent_fell(agent)
 
-    def _charge(self, place: _Place) -> None:
-        if place.process and self._ring:
-            keys = keys_for(place.role, self._ring)
-            place.process.charge(data=str(self.data.path), keys=keys, sockets=place.sockets)
+    def _agent_fell(self, agent: RoleProcess) -> None:
+        """With the agent all keys go: whatever it handed out dies with it. Sealed by hand, it ended as it should."""
+        self._selector.unregister(agent.pipe)
+        code = agent.end(within_seconds=2.0)
+        if self._is_first_start and not self._is_ending:
+            raise RoleFailedError(f"the key agent ended while starting (exit code {code})", fix=f"see {self.data.log}")
+        self._agent, self._phase = None, None
+        self._leave()
+        self._agent_failures = self._agent_failures + 1 if code else 0
+        pause = pause_after(self._agent_failures) if code else 0.0
+        self._agent_again_at = time.monotonic() + pause
+        logger.error("role fell, will be started again", extra={"fallen_role": AGENT, "exit_code": code})
 
-    def _hear(self, place: _Place, *, is_first_start: bool) -> None:
+    def _enter(self, phase: Phase) -> None:
+        """The agent is in this phase now. Roles of another, or with keys of before, leave."""
+        if self._phase is not None:
+            self._leave()
+        self._places = [place for place in self._places if place.phase is phase]
+        self._phase = phase
+        if not self._places:
+            self._fill(phase)
+        logger.warning("phase", extra={"phase": phase})
+
+    def _leave(self) -> None:
+        """Roles without keys finish what is under way; those with keys have next to no time for it."""
+        for place in self._places:
+            if place.process is not None:
+                self._selector.unregister(place.process.pipe)
+                place.process.ask_to_end()
+                patience = END_SECONDS if place.phase is Phase.SEALED else SEAL_SECONDS
+                self._leaving.append((place.process, time.monotonic() + patience))
+        self._places = []
+
+    def _see_off(self) -> None:
+        """Force those that take too long."""
+        for process, deadline in list(self._leaving):
+            if process.process.poll() is not None or time.monotonic() >= deadline:
+                code = process.end(within_seconds=0.0)
+                self._leaving.remove((process, deadline))
+                logger.info("role ended", extra={"ended_role": process.name, "exit_code": code})
+
+    def _hear(self, place: Place) -> None:
         process = place.process
         if process is None:
             return
         said, has_hung_up = process.hear()
-        for message in said:
-            process.is_ready = process.is_ready or bool(message.get("ready"))
-            if is_first_start and "refused" in message:
-                raise RoleFailedError(str(message["refused"]), fix=str(message.get("fix", "")))
+        for told in said:
+            process.is_ready = process.is_ready or bool(told.get("ready"))
+            if self._is_first_start and "refused" in told:
+                raise key_agent_protocol.error_of(told["refused"])
         if has_hung_up:
-            self._fallen(place, process, is_first_start=is_first_start)
+            self._fell(place, process)
 
-    def _fallen(self, place: _Place, process: RoleProcess, *, is_first_start: bool) -> None:
+    def _fell(self, place: Place, process: RoleProcess) -> None:
         self._selector.unregister(process.pipe)
         code = process.end(within_seconds=2.0)
-        place.process = None
-        if is_first_start and not self._is_ending:
+        if place.role is RoleName.OPENING and process.is_ready and code == 0:
+            place.process, place.is_done = None, True
+            return
+        pause = place.fell()
+        if self._is_first_start and not self._is_ending:
             raise RoleFailedError(
                 f"the {place.name} role ended while starting (exit code {code})",
                 fix=f"look into {self.data.log / place.name}.log",
             )
-        has_been_steady = time.monotonic() - place.started_at > STEADY_SECONDS
-        place.failures = 1 if has_been_steady else place.failures + 1
-        pause = pause_after(place.failures)
-        place.start_again_at = time.monotonic() + pause
         logger.error(
             "role fell, will be started again",
             extra={"fallen_role": place.name, "exit_code": code, "pause_seconds": pause},
         )
+
+
+def _bury_orphans(ours: set[int]) -> None:
+    """Descendants whose parent ended come to us (``keep_descendants``); those that have ended too are let go of.
+
+    Stops at the first that is a process of ours: whoever knows it collects it.
+    """
+    while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in ours:
+        os.waitpid(found.si_pid, os.WNOHANG)

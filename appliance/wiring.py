@@ -15,12 +15,15 @@ from pathlib import Path
 from appliance import birth_record, database_wiring, object_store_wiring, schema, workplace_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
+from appliance.key_agent_client import AgentOpener
+from appliance.role_charge import SecretPlace
+from appliance.role_life import Station
 from appliance.settings import Settings
 from mailstore import key_custody
 from mailstore.database import Database
 from mailstore.errors import RefusedError
 from mailstore.key_hierarchy import KeyRing
-from mailstore.key_opener import CaptureOpener
+from mailstore.key_opener import CaptureOpener, MessageKeyOpener
 from mailstore.keystore import Keystore
 from mailstore.message_keys import MessageKeys
 from mailstore.object_guard import ObjectGuard
@@ -32,6 +35,7 @@ from mailstore.slot_secret import SlotSecret
 from mailstore.time_witnesses import ThisMachine
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock, SystemClock
+from mailstore.working_keys import WorkingKeys
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Appliance:
 
     data: DataDirectory
     settings: Settings
-    ring: KeyRing = field(repr=False)
+    ring: WorkingKeys = field(repr=False)
+    opener: MessageKeyOpener
     database: Database
     keystore: Keystore
     clock: Clock
@@ -63,7 +68,7 @@ class Appliance:
     @cached_property
     def message_keys(self) -> MessageKeys:
         """The keys of messages, shared parts and dictionaries."""
-        return MessageKeys(self.keystore, CaptureOpener.of(self.ring))
+        return MessageKeys(self.keystore, self.opener)
 
     @cached_property
     def retrieval(self) -> Retrieval:
@@ -98,16 +103,34 @@ class Appliance:
     @classmethod
     @contextmanager
     def with_ring(cls, data: DataDirectory, settings: Settings, ring: KeyRing) -> Iterator[Appliance]:
-        """Open a data directory with a key ring that was handed over."""
+        """Open a data directory with a whole key ring, for whoever unlocked it."""
+        with cls.with_keys(data, settings, ring, CaptureOpener.of(ring)) as appliance:
+            yield appliance
+
+    @classmethod
+    @contextmanager
+    def with_keys(
+        cls, data: DataDirectory, settings: Settings, ring: WorkingKeys, opener: MessageKeyOpener
+    ) -> Iterator[Appliance]:
+        """Open a data directory with keys that were handed over, and whoever opens those of messages."""
         prove(data, ring)
         with database_wiring.opened(data, settings, ring.row_key) as (database, keystore):
             with database.read() as connection:
                 schema.require(connection)
             workplace_wiring.require_ours(data, settings, database, ring.row_key)
-            yield cls(data, settings, ring, database, keystore, SystemClock())
+            yield cls(data, settings, ring, opener, database, keystore, SystemClock())
 
 
-def prove(data: DataDirectory, ring: KeyRing) -> None:
+@contextmanager
+def in_role(station: Station) -> Iterator[Appliance]:
+    """The appliance for a role: the key agent gives it its keys, and opens those of messages for it."""
+    keys = station.agent.working_keys()
+    opener = AgentOpener(station.agent, keys.capture_public)
+    with Appliance.with_keys(station.data, settings_of(station.data), keys, opener) as appliance:
+        yield appliance
+
+
+def prove(data: DataDirectory, ring: WorkingKeys) -> None:
     """``TamperedError`` when the directory was not made as its birth record says."""
     birth_record.verify(data.birth_record, row_key=ring.row_key)
 
@@ -124,3 +147,12 @@ def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Pa
         f"{data.path} does not unlock by itself",
         fix="say --passphrase-file FILE or --key-file FILE, as when it was made",
     )
+
+
+def secret_place(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> SecretPlace | None:
+    """Where the secret lies that ``serve`` opens with; None when a person has to unseal."""
+    if passphrase_file is not None:
+        return SecretPlace(PassphraseFile.kind, str(passphrase_file.absolute()))
+    if key_file is not None:
+        return SecretPlace(KeyFile.kind, str(key_file.absolute()))
+    return SecretPlace(KeyFile.kind, str(data.unlock_key)) if data.unlock_key.exists() else None

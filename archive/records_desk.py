@@ -22,7 +22,6 @@ from archive.sealed_details import SealedDetails
 from archive.search_index import SearchIndex
 from mailstore.database import Database
 from mailstore.guard_work import NO_GUARD_WORK, GuardWork
-from mailstore.key_hierarchy import KeyRing
 from mailstore.keystore import Keystore
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
@@ -30,6 +29,7 @@ from mailstore.part_records import PartLinks
 from mailstore.sealed_format import Randomness
 from mailstore.trusted_clock import TrustedClock
 from mailstore.wall_clock import Clock
+from mailstore.working_keys import WorkingKeys
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ArchiveParts:
     objects: ObjectStore
     index: SearchIndex
     documents: DocumentSource
-    ring: KeyRing = field(repr=False)
+    ring: WorkingKeys = field(repr=False)
     clock: Clock
     trusted_clock: TrustedClock
     randomness: Randomness

@@ -45,6 +45,16 @@ class ObjectLockedError(StorageUnavailableError):
     code = "object_locked"
 
 
+class SealedError(StorageUnavailableError):
+    """The appliance is sealed: nothing that was stored can be opened until a person unseals it."""
+
+    code = "sealed"
+
+    def __init__(self, message: str = "temporarily unavailable", *, fix: str = "unseal it: strongroom unseal") -> None:
+        """The same words for everything, so that they tell nothing of what was asked for."""
+        super().__init__(message, fix=fix)
+
+
 class TamperedError(StrongroomError):
     """Stored bytes, a row, an index file or a log entry are not what was written. Never answered with a guess."""
 

@@ -19,7 +19,11 @@ from typing import Any
 
 import pyotp
 
+from appliance.data_directory import DataDirectory
 from appliance.demo import port_base
+from mailstore import key_custody
+from mailstore.key_hierarchy import KeyRing
+from mailstore.slot_key_file import KeyFile
 from tests import answered_fields, database_room
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +177,11 @@ def made(directory: Path, *, cooling_off_hours: int = 0, init_words: Sequence[st
     text = re.sub(r"cooling_off_hours = \d+", f"cooling_off_hours = {cooling_off_hours}", text)
     settings.write_text(text, "utf-8")
     return practice
+
+
+def ring_of(data: DataDirectory) -> KeyRing:
+    """Every key of a directory that opens by itself, which no process of ours but the key agent has."""
+    return key_custody.unlock(data.keys, KeyFile(data.unlock_key))
 
 
 def free_base() -> int:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
 
 from appliance import (
-    database_wiring,
     front_door_wiring,
+    key_agent_socket,
     log_setup,
     process_file,
     process_hardening,
-    schema,
     supervisor,
     wiring,
-    workplace_wiring,
 )
 from appliance.command_call import Call, Outcome
-from appliance.data_directory import DataDirectory
-from appliance.settings import Settings
-from mailstore import key_custody
-from mailstore.errors import TamperedError
-from mailstore.key_hierarchy import KeyRing
+from appliance.key_agent_policy import Asker
+from appliance.role_charge import Phase
+from appliance.settings import KeyAgentSettings
 
 
 def run(call: Call) -> Outcome:
@@ -30,37 +25,35 @@ def run(call: Call) -> Outcome:
     process_hardening.harden()
     data = call.data
     settings = front_door_wiring.settings_of(data)
-    secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
-    with process_file.held(data), supervisor.listening(settings) as sockets:
+    secret = wiring.secret_place(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    with (
+        process_file.held(data),
+        supervisor.listening(settings) as sockets,
+        key_agent_socket.listening(data.key_agent_socket) as listener,
+    ):
         log_setup.to_directory(data.log, "supervisor")
-        tree = supervisor.Supervisor(data, sockets, settings.smtp.processes)
+        tree = supervisor.Supervisor(
+            data, sockets, listener, secret, _rates(settings.key_agent), settings.smtp.processes
+        )
         try:
             tree.start()
-            ring = key_custody.unlock(data.keys, secret)
-            wiring.prove(data, ring)
-            _bring_up_to_date(data, settings, ring, now=call.clock.now())
-            tree.run(ring, when_ready=lambda: _say_ready(settings.ports))
+            tree.run(when_ready=lambda phase: _say_ready(phase, settings.ports))
         finally:
             tree.end()
     return Outcome({}, is_silent=True)
 
 
-def _say_ready(ports: dict[str, int]) -> None:
-    sys.stdout.write(json.dumps({"ready": True, "ports": ports}) + "\n")
+def _say_ready(phase: Phase, ports: dict[str, int]) -> None:
+    told = {"ready": True, "sealed": phase is Phase.SEALED, "ports": ports}
+    sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
 
 
-def _bring_up_to_date(data: DataDirectory, settings: Settings, ring: KeyRing, *, now: datetime) -> None:
-    """Take the steps of the row database that a new release brought, and claim our place, before any role opens it."""
-    with database_wiring.rows(data, settings, ring.row_key) as database:
-        with database.read() as connection:
-            found = schema.revision(connection)
-        if found is None:
-            place = database_wiring.shown(settings.database) if settings.database.url else data.rows.name
-            raise TamperedError(f"{place} holds no tables", fix="restore it from a backup")
-        if found != schema.HEAD:
-            from appliance import migration  # noqa: PLC0415 - alembic is loaded only when there is a step to take
-
-            migration.upgrade(database)
-        if claim := workplace_wiring.claim(data, settings, database, ring.row_key):
-            claim.begin(now=now)
+def _rates(settings: KeyAgentSettings) -> dict[str, tuple[int, int]]:
+    """For each asker that opens mail, its keys a minute and at once."""
+    a_minute = {
+        Asker.MAIL: settings.mail_keys_per_minute,
+        Asker.WORKER: settings.worker_keys_per_minute,
+        Asker.COMMAND: settings.command_keys_per_minute,
+    }
+    return {str(asker): (keys, keys * settings.minutes_at_once) for asker, keys in a_minute.items()}

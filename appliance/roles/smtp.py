@@ -6,23 +6,19 @@ It has the deposit keys and nothing else: it can take mail in, and cannot open a
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
 import ssl
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import uvloop
 
-from appliance import front_door_wiring, tls_certificates
-from appliance.data_directory import DataDirectory
+from appliance import front_door_wiring, smtp_inbound, tls_certificates
 from appliance.front_door_wiring import FrontDoorParts
+from appliance.role_life import Station
 from appliance.smtp_authentication import Submitter
 from appliance.smtp_door import Door, DoorKind, DoorLimits
 from appliance.smtp_inbound import SmtpService
 from mailstore.actor import Actor
 from mailstore.database import Database
-from mailstore.key_hierarchy import DepositKeys
 from portal.account_records import verify_app_password
 
 
@@ -39,14 +35,12 @@ class AppPasswords:
         return Submitter(Actor(found.account, found.role)) if found else None
 
 
-def work(
-    data: DataDirectory, keys: bytes, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]
-) -> None:
+def work(station: Station) -> None:
     """Take mail until SIGTERM; what was received whole is stored and answered first."""
-    deposit_keys = DepositKeys.from_bytes(keys)
-    tls = tls_certificates.server_context(data.tls)
+    deposit_keys = station.agent.deposit_keys()
+    tls = tls_certificates.server_context(station.data.tls)
     with (
-        front_door_wiring.opened(data, deposit_keys) as parts,
+        front_door_wiring.opened(station.data, deposit_keys) as parts,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         passwords = AppPasswords(parts.database, deposit_keys.lookup_key)
@@ -54,7 +48,7 @@ def work(
             mx=_door(parts, tls, DoorKind.MX, None),
             submission=_door(parts, tls, DoorKind.SUBMISSION, passwords),
         )
-        runner.run(_serve(service, sockets, when_ready))
+        runner.run(smtp_inbound.serve(service, station.sockets, station.when_ready))
 
 
 def _door(parts: FrontDoorParts, tls: ssl.SSLContext, kind: DoorKind, passwords: AppPasswords | None) -> Door:
@@ -63,24 +57,10 @@ def _door(parts: FrontDoorParts, tls: ssl.SSLContext, kind: DoorKind, passwords:
         kind=kind,
         host_name=settings.mx_host,
         domain=settings.practice.domain,
-        limits=DoorLimits(
-            acceptance=parts.limits,
-            connections=settings.smtp.connections,
-            connections_per_peer=settings.smtp.connections_per_peer,
-            idle_seconds=settings.smtp.idle_seconds,
-        ),
+        limits=DoorLimits.of(settings.smtp, parts.limits),
         taker=parts.acceptance,
         addresses=parts.directory,
         clock=parts.clock,
         tls=tls,
         submitters=passwords,
     )
-
-
-async def _serve(service: SmtpService, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]) -> None:
-    told_to_end = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
-    await service.start(sockets)
-    when_ready()
-    await told_to_end.wait()
-    await service.close()

@@ -6,15 +6,22 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
-from appliance import archive_wiring, check_wiring, delivery_wiring, object_store_wiring, store_wiring, workplace_wiring
-from appliance.data_directory import DataDirectory
-from appliance.front_door_wiring import FrontDoorParts, settings_of
+from appliance import (
+    archive_wiring,
+    check_wiring,
+    delivery_wiring,
+    object_store_wiring,
+    store_wiring,
+    wiring,
+    workplace_wiring,
+)
+from appliance.front_door_wiring import FrontDoorParts
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
+from appliance.role_life import Station
 from appliance.wiring import Appliance
 from appliance.workplace import Claim
 from archive.index_care import IndexCare
@@ -25,7 +32,6 @@ from mailstore import audit_trail, message_records
 from mailstore.dictionary_training import DictionaryTraining
 from mailstore.errors import StrongroomError
 from mailstore.high_water import HighWaterMark
-from mailstore.key_hierarchy import KeyRing
 from mailstore.orphan_sweep import OrphanSweep
 from mailstore.outbox import Kind
 from mailstore.promotion import Promotion
@@ -82,16 +88,12 @@ RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
 
-def work(
-    data: DataDirectory, keys: bytes, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]
-) -> None:
+def work(station: Station) -> None:
     """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
-    del sockets
     os.nice(NICENESS)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    ring = KeyRing.from_bytes(keys)
-    with Appliance.with_ring(data, settings_of(data), ring) as appliance, appliance.front_door() as front:
-        asyncio.run(_run(appliance, front, when_ready))
+    with wiring.in_role(station) as appliance, appliance.front_door() as front:
+        asyncio.run(_run(appliance, front, station.when_ready))
 
 
 async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:

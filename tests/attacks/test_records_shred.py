@@ -27,6 +27,7 @@ from mailstore.sealed_copies import copies_of, read_any
 from mailstore.sealed_format import open_sealed
 from tests import lived_practice
 from tests.lived_practice import CANARIES, DOOMED, RUTH, LivedPractice, actor, archived, checkpoint, disposed, taken_in
+from tests.running_practice import ring_of
 
 pytestmark = pytest.mark.sqlite_files(reason="it searches files; for PostgreSQL see test_keystore_postgresql")
 DATA_PARTS = ("rows.sqlite3", "objects", "spool", "audit", "log", "certificates", "index")
@@ -62,7 +63,7 @@ class Shredded:
 def message_key(appliance: Appliance, message: MessageId, wrapped: WrappedKey) -> bytes:
     batch_key = unwrap_batch_key(
         wrapped.wrapped_batch_key,
-        capture=appliance.ring.capture,
+        capture=ring_of(appliance.data).capture,
         batch=wrapped.batch,
         sealed_for=wrapped.sealed_for,
     )
@@ -155,7 +156,7 @@ def test_the_data_of_yesterday_with_the_keys_of_today_opens_nothing(shredded: Sh
     with sqlite3.connect(shredded.yesterday / "rows.sqlite3") as raw:
         assert raw.execute("SELECT count(*) FROM messages").fetchone() == (3,)
     shutil.copy(shredded.yesterday / "rows.sqlite3", appliance.data.path / "run" / "yesterday.sqlite3")
-    keys = [*appliance.ring.members().values(), *every_living_key(appliance)]
+    keys = [*ring_of(appliance.data).members().values(), *every_living_key(appliance)]
     objects = LocalObjectStore(shredded.yesterday / "objects")
     for message in shredded.doomed:
         with pytest.raises(DestroyedError):

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from appliance.data_directory import DataDirectory
-from appliance.wiring import Appliance
 from mailstore.key_hierarchy import KeyRing
 from tests import running_practice
-from tests.running_practice import RunningPractice, children_of
+from tests.running_practice import RunningPractice, children_of, ring_of
 
 LETTER = b"From: a@example.net\r\nSubject: hello\r\n\r\nhello there\r\n"
 
@@ -79,11 +78,25 @@ def test_mail_goes_on_being_taken_while_one_of_the_processes_that_take_it_is_awa
 
 @needs_root
 def test_role_facing_the_internet_holds_no_key_that_opens_mail(practice: RunningPractice, serve: int) -> None:
-    with Appliance.opened(DataDirectory(practice.data)) as appliance:
-        ring = appliance.ring
-    assert ring.capture_private in memory_of(children_of(serve)["worker"]), "the memory was not read"
+    ring = ring_of(DataDirectory(practice.data))
     for name in ("smtp", "smtp-2"):
         holds_only_deposit_keys(children_of(serve)[name], ring)
+
+
+@needs_root
+def test_no_process_but_the_key_agent_holds_what_opens_every_message_or_backup(
+    practice: RunningPractice, serve: int
+) -> None:
+    ring = ring_of(DataDirectory(practice.data))
+    memories = {name: memory_of(process) for name, process in children_of(serve).items()}
+    assert ring.capture_private in memories.pop("agent"), "the memory was not read"
+    memories["supervisor"] = memory_of(serve)
+    assert ring.row_key in memories["mail"], "the memory was not read"
+    assert ring.row_key not in memories["supervisor"]
+    for memory in memories.values():
+        for key in (ring.capture_private, ring.data_recovery, ring.keys_recovery):
+            assert key not in memory
+            assert key.hex().encode() not in memory
 
 
 def holds_only_deposit_keys(process: int, ring: KeyRing) -> None:
@@ -96,7 +109,7 @@ def holds_only_deposit_keys(process: int, ring: KeyRing) -> None:
 
 def test_role_that_died_is_started_again_and_logged(practice: RunningPractice, serve: int) -> None:
     before = children_of(serve)
-    assert set(before) == {"smtp", "smtp-2", "mail", "worker"}
+    assert set(before) == {"agent", "smtp", "smtp-2", "mail", "worker"}
     os.kill(before["smtp"], signal.SIGKILL)
     practice.until(lambda: children_of(serve).get("smtp", before["smtp"]) != before["smtp"])
     practice.deliver(LETTER, sender="a@example.net", recipients=["ann@clinic.example"])
@@ -114,15 +127,13 @@ def test_role_started_again_by_a_parent_that_has_every_key_has_none_of_them(
     before = children_of(serve)["smtp"]
     os.kill(before, signal.SIGKILL)
     practice.until(lambda: children_of(serve).get("smtp", before) != before)
-    with Appliance.opened(DataDirectory(practice.data)) as appliance:
-        ring = appliance.ring
+    ring = ring_of(DataDirectory(practice.data))
     practice.until(lambda: ring.row_key in memory_of(children_of(serve)["smtp"]))
     holds_only_deposit_keys(children_of(serve)["smtp"], ring)
 
 
 def test_keys_are_neither_in_arguments_nor_in_the_environment(practice: RunningPractice, serve: int) -> None:
-    with Appliance.opened(DataDirectory(practice.data)) as appliance:
-        ring = appliance.ring
+    ring = ring_of(DataDirectory(practice.data))
     for process in children_of(serve).values():
         told = b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
         for key in ring.members().values():

@@ -9,8 +9,8 @@ from dataclasses import replace
 from alembic import command as alembic
 
 from appliance import archive_wiring, front_door_wiring, migration, store_wiring, wiring
-from appliance.commands import serve
 from appliance.front_door_wiring import RANDOMNESS
+from appliance.roles import opening
 from archive import decision_time
 from mailstore import audit_trail, dictionary_records, key_custody, message_records
 from mailstore.audit_entry import AuditFact
@@ -59,7 +59,7 @@ def start(house: House) -> None:
     secret = wiring.secret_of(house.data, passphrase_file=None, key_file=None)
     ring = key_custody.unlock(house.data.keys, secret)
     wiring.prove(house.data, ring)
-    serve._bring_up_to_date(house.data, settings, ring, now=SystemClock().now())
+    opening.bring_up_to_date(house.data, settings, ring, now=SystemClock().now())
 
 
 def grow_old(house: House) -> None:

@@ -1,0 +1,125 @@
+"""Asks the key agent: over the connection that a role was given, or over the agent's socket for a command."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from appliance import key_agent_protocol, key_agent_socket
+from appliance.key_agent_policy import Ask
+from appliance.role_charge import frame, opened
+from appliance.unseal_tries import TooSoonError
+from mailstore.errors import SealedError
+from mailstore.key_hierarchy import DepositKeys
+from mailstore.key_opener import OpenedKey
+from mailstore.keystore import WrappedKey
+from mailstore.working_keys import HandedKeys
+
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 600.0
+"""How long an answer may take: the slowest is that to many keys beyond the rate, or to a costly passphrase."""
+
+
+class KeyAgentClient:
+    """One connection to the key agent. Safe to use from many threads, one question at a time.
+
+    Everything raises ``SealedError`` while the agent is sealed or away, and what the agent refuses by its own name.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._socket.settimeout(ANSWER_SECONDS)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def connected(cls, path: Path) -> KeyAgentClient:
+        """Over the agent's socket. ``SealedError`` when nobody listens there."""
+        try:
+            return cls(key_agent_socket.connected(path, within_seconds=CONNECT_SECONDS))
+        except OSError:
+            raise SealedError from None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def status(self) -> dict[str, Any]:
+        """Whether the agent is open, and how its keys were used."""
+        return self._ask({"ask": Ask.STATUS})
+
+    def unseal(self, kind: str, secret: bytes) -> dict[str, Any]:
+        """Open with what a secret's file holds. ``kind`` is the word of its slots. Takes as long as its slot costs.
+
+        Raises ``WrongKeyError``, ``TooSoonError`` after wrong ones, ``RefusedError`` while another one is tried.
+        """
+        answer = self._ask({"ask": Ask.UNSEAL, "kind": kind, "secret": secret.hex()})
+        if "wait_seconds" in answer:
+            raise TooSoonError(answer["wait_seconds"])
+        return answer
+
+    def seal(self) -> None:
+        """Close at once."""
+        self._ask({"ask": Ask.SEAL})
+
+    def deposit_keys(self) -> DepositKeys:
+        """What takes mail in."""
+        return DepositKeys.from_bytes(bytes.fromhex(self._ask({"ask": Ask.DEPOSIT_KEYS})["keys"]))
+
+    def working_keys(self) -> HandedKeys:
+        """What reads and seals rows."""
+        return HandedKeys.from_bytes(bytes.fromhex(self._ask({"ask": Ask.WORKING_KEYS})["keys"]))
+
+    def opened(self, wrapped: Sequence[WrappedKey]) -> list[OpenedKey]:
+        """The keys of messages, as ``MessageKeyOpener``."""
+        found: list[OpenedKey] = []
+        for start in range(0, len(wrapped), key_agent_protocol.MOST_KEYS):
+            asked = wrapped[start : start + key_agent_protocol.MOST_KEYS]
+            found += key_agent_protocol.opened_of(self._ask(key_agent_protocol.open_request(asked)))
+        return found
+
+    def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            try:
+                self._socket.sendall(frame(question))
+                answer = self._answer()
+            except OSError:
+                raise SealedError from None
+        if "error" in answer:
+            raise key_agent_protocol.error_of(answer["error"])
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
+        heard = b""
+        while True:
+            told, heard = opened(heard)
+            if told is not None:
+                return told
+            data = self._socket.recv(65_536)
+            if not data:
+                raise ConnectionResetError
+            heard += data
+
+
+class AgentOpener:
+    """The port ``MessageKeyOpener`` over the key agent: this process never has what opens every key."""
+
+    def __init__(self, agent: KeyAgentClient, capture_public: bytes) -> None:
+        self._agent = agent
+        self._capture_public = capture_public
+
+    @property
+    def capture_public(self) -> bytes:
+        """As ``MessageKeyOpener``."""
+        return self._capture_public
+
+    def opened(self, wrapped: Sequence[WrappedKey]) -> list[OpenedKey]:
+        """As ``MessageKeyOpener``. A row that is longer than any we write was changed, and is not sent."""
+        whole = [each for each in wrapped if key_agent_protocol.can_be_told(each)]
+        found = iter(self._agent.opened(whole))
+        return [
+            next(found) if key_agent_protocol.can_be_told(each) else key_agent_protocol.overlong(each)
+            for each in wrapped
+        ]

@@ -1,0 +1,94 @@
+"""Core: who may ask the key agent for what, and how fast.
+
+A process that is taken over gets what its row says and no more. The one that faces the internet can ask for nothing
+that opens mail; those that show or work on mail get each message key singly, at a rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+
+class Asker(StrEnum):
+    """Who asks. Roles are known by the connection that the supervisor gave them, commands by their user."""
+
+    SMTP = "smtp"
+    MAIL = "mail"
+    WORKER = "worker"
+    OPENING = "opening"
+    SEALED_SMTP = "sealed-smtp"
+    SEALED_MAIL = "sealed-mail"
+    COMMAND = "command"
+
+
+class Ask(StrEnum):
+    """What can be asked."""
+
+    STATUS = "status"
+    """Whether it is open, and how its keys were used."""
+
+    UNSEAL = "unseal"
+    """Open with a secret."""
+
+    SEAL = "seal"
+    """Close at once."""
+
+    DEPOSIT_KEYS = "deposit-keys"
+    """What takes mail in."""
+
+    WORKING_KEYS = "working-keys"
+    """What reads and seals rows."""
+
+    OPEN = "open"
+    """The keys of messages."""
+
+
+_MAY: Final[Mapping[Asker, frozenset[Ask]]] = {
+    Asker.SMTP: frozenset({Ask.DEPOSIT_KEYS}),
+    Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN}),
+    Asker.WORKER: frozenset({Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN}),
+    Asker.OPENING: frozenset({Ask.WORKING_KEYS}),
+    Asker.SEALED_SMTP: frozenset(),
+    Asker.SEALED_MAIL: frozenset({Ask.STATUS, Ask.UNSEAL}),
+    Asker.COMMAND: frozenset({Ask.STATUS, Ask.UNSEAL, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN}),
+}
+
+
+def may(asker: Asker, ask: Ask) -> bool:
+    """True when ``asker`` may ask that at all."""
+    return ask in _MAY[asker]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many message keys one asker gets: ``per_minute`` for ever, ``at_once`` after a quiet time."""
+
+    per_minute: int
+    at_once: int
+
+    @property
+    def per_second(self) -> float:
+        """The same as a speed."""
+        return self.per_minute / 60.0
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left for one asker, as of a moment in seconds of a clock that never goes back. Below zero is debt."""
+
+    left: float
+    at: float
+
+    @classmethod
+    def full(cls, rate: Rate, *, now: float) -> Allowance:
+        """For an asker that has been quiet."""
+        return cls(float(rate.at_once), now)
+
+    def taken(self, count: int, rate: Rate, *, now: float) -> tuple[Allowance, float]:
+        """After ``count`` keys, and how many seconds they have to wait for. Following up is slowed, never ended."""
+        refilled = min(float(rate.at_once), self.left + (now - self.at) * rate.per_second)
+        left = refilled - count
+        return replace(self, left=left, at=now), max(0.0, -left / rate.per_second)

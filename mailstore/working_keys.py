@@ -1,0 +1,88 @@
+"""Core: the keys of processes that work with mail: all of the ring but what opens message keys and backups.
+
+Whoever has these reads and seals rows, and asks for each message key that it needs (``key_opener``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Final, Protocol
+
+from mailstore.errors import TamperedError
+from mailstore.key_hierarchy import DepositKeys, KeyRing
+from mailstore.sealed_format import KEY_BYTES
+
+_MAGIC: Final = b"SRWK\x01"
+
+
+class WorkingKeys(Protocol):
+    """What may be asked of a ring by those who work. A whole ring is one too."""
+
+    @property
+    def account_key(self) -> bytes:
+        """For columns about people."""
+
+    @property
+    def archive_key(self) -> bytes:
+        """For columns about holds, schedules, disposals, and the digests of shared parts."""
+
+    @property
+    def index_key(self) -> bytes:
+        """For the secret of the search index."""
+
+    @property
+    def lookup_key(self) -> bytes:
+        """For blind indexes."""
+
+    @property
+    def row_key(self) -> bytes:
+        """For the seal of every row."""
+
+    @property
+    def audit_seed(self) -> bytes:
+        """For checkpoints of the audit tree."""
+
+    @property
+    def certificate_seed(self) -> bytes:
+        """For certificates of disposal."""
+
+    def deposit_keys(self) -> DepositKeys:
+        """The part that takes mail in."""
+
+
+@dataclass(frozen=True)
+class HandedKeys:
+    """The working keys as the key agent hands them out: with the public half of the capture key, not the private."""
+
+    capture_public: bytes
+    account_key: bytes = field(repr=False)
+    archive_key: bytes = field(repr=False)
+    index_key: bytes = field(repr=False)
+    lookup_key: bytes = field(repr=False)
+    row_key: bytes = field(repr=False)
+    audit_seed: bytes = field(repr=False)
+    certificate_seed: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, ring: KeyRing) -> HandedKeys:
+        """What a ring has to hand out."""
+        return cls(ring.capture.public, *(getattr(ring, name) for name in _SECRET))
+
+    def deposit_keys(self) -> DepositKeys:
+        """As ``WorkingKeys``."""
+        return DepositKeys(self.capture_public, self.lookup_key, self.row_key)
+
+    def to_bytes(self) -> bytes:
+        """As handed over on a socket. Never written to disk."""
+        return _MAGIC + b"".join(getattr(self, each.name) for each in fields(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> HandedKeys:
+        """What ``to_bytes`` gave. ``TamperedError`` for anything else."""
+        body = data.removeprefix(_MAGIC)
+        if not data.startswith(_MAGIC) or len(body) != len(fields(cls)) * KEY_BYTES:
+            raise TamperedError("the keys handed over are not whole")
+        return cls(*(body[start : start + KEY_BYTES] for start in range(0, len(body), KEY_BYTES)))
+
+
+_SECRET: Final = tuple(each.name for each in fields(HandedKeys) if each.name != "capture_public")
