@@ -137,6 +137,16 @@ class KeyRing:
         privates = self.members()[name], *(key.private for key in retired)
         return tuple(CaptureKeyPair.of(private) for private in privates)
 
+    @property
+    def data_recovery_public(self) -> bytes:
+        """What backups of the data are sealed to."""
+        return CaptureKeyPair.of(self.data_recovery).public
+
+    @property
+    def keys_recovery_public(self) -> bytes:
+        """What backups of the keys are sealed to."""
+        return CaptureKeyPair.of(self.keys_recovery).public
+
     def deposit_keys(self) -> DepositKeys:
         """The part of the ring that the role facing the internet may have."""
         return DepositKeys(self.capture.public, self.lookup_key, self.row_key)

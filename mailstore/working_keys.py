@@ -46,15 +46,25 @@ class WorkingKeys(Protocol):
     def certificate_seed(self) -> bytes:
         """For certificates of disposal."""
 
+    @property
+    def data_recovery_public(self) -> bytes:
+        """What backups of the data are sealed to."""
+
+    @property
+    def keys_recovery_public(self) -> bytes:
+        """What backups of the keys are sealed to."""
+
     def deposit_keys(self) -> DepositKeys:
         """The part that takes mail in."""
 
 
 @dataclass(frozen=True)
 class HandedKeys:
-    """The working keys as the key agent hands them out: with the public half of the capture key, not the private."""
+    """The working keys as the key agent hands them out: with public halves of what opens mail and backups, no more."""
 
     capture_public: bytes
+    data_recovery_public: bytes
+    keys_recovery_public: bytes
     account_key: bytes = field(repr=False)
     archive_key: bytes = field(repr=False)
     index_key: bytes = field(repr=False)
@@ -66,7 +76,8 @@ class HandedKeys:
     @classmethod
     def of(cls, ring: KeyRing) -> HandedKeys:
         """What a ring has to hand out."""
-        return cls(ring.capture.public, *(getattr(ring, name) for name in _SECRET))
+        publics = ring.capture.public, ring.data_recovery_public, ring.keys_recovery_public
+        return cls(*publics, *(getattr(ring, name) for name in _SECRET))
 
     def deposit_keys(self) -> DepositKeys:
         """As ``WorkingKeys``."""
@@ -85,4 +96,4 @@ class HandedKeys:
         return cls(*(body[start : start + KEY_BYTES] for start in range(0, len(body), KEY_BYTES)))
 
 
-_SECRET: Final = tuple(each.name for each in fields(HandedKeys) if each.name != "capture_public")
+_SECRET: Final = tuple(each.name for each in fields(HandedKeys) if not each.name.endswith("_public"))
