@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from appliance.delivery_plan import Located
+from appliance.settings import SmtpSettings
 from appliance.settlements import Settlements
 from appliance.smtp_acceptance import AcceptanceLimits
 from appliance.smtp_authentication import FailureCount, SubmissionDirectory
@@ -80,6 +81,16 @@ class DoorLimits:
     data_seconds: float = 1_800.0
     errors: int = 50
     commands_without_message: int = 5_000
+
+    @classmethod
+    def of(cls, settings: SmtpSettings, acceptance: AcceptanceLimits) -> DoorLimits:
+        """As the settings say."""
+        return cls(
+            acceptance=acceptance,
+            connections=settings.connections,
+            connections_per_peer=settings.connections_per_peer,
+            idle_seconds=settings.idle_seconds,
+        )
 
 
 @dataclass

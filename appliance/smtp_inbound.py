@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
@@ -277,3 +278,13 @@ class SmtpService:
         ending = [task for conversation in everybody if (task := conversation.end()) is not None]
         if ending:
             await asyncio.wait(ending, timeout=CLOSING_SECONDS)
+
+
+async def serve(service: SmtpService, sockets: Mapping[str, socket.socket], when_ready: Callable[[], None]) -> None:
+    """Take mail on these sockets until SIGTERM."""
+    told_to_end = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
+    await service.start(sockets)
+    when_ready()
+    await told_to_end.wait()
+    await service.close()

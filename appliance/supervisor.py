@@ -43,7 +43,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the tree in good order: of the service manager, of the keyboard, of a closed terminal."""
 
 ROLES_OF: Mapping[Phase, tuple[RoleName, ...]] = {
-    Phase.SEALED: (),
+    Phase.SEALED: (RoleName.SMTP, RoleName.MAIL),
     Phase.OPEN: (RoleName.OPENING, RoleName.SMTP, RoleName.MAIL, RoleName.WORKER),
 }
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import socket
-import ssl
-from collections.abc import Callable
-
-import uvicorn
-
-from appliance import delivery_wiring, health, portal_wiring, tls_certificates, wiring
-from appliance.bounded_connection import BoundedConnection
-from appliance.data_directory import DataDirectory
+from appliance import delivery_wiring, health, portal_server, portal_wiring, wiring
 from appliance.role_life import Station
 from portal.app import create_app
 

@@ -6,15 +6,19 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
 from appliance import (
+    account_wiring,
     archive_wiring,
     check_wiring,
     delivery_wiring,
+    drain_wiring,
     object_store_wiring,
+    opening_follow_up,
     store_wiring,
     wiring,
     workplace_wiring,
@@ -84,6 +88,12 @@ PROBE_EVERY = timedelta(days=1)
 DICTIONARY_LOOK_EVERY = timedelta(minutes=10)
 """How soon a dictionary is made of mail that has doubled. Looking whether it has costs two queries."""
 
+DOOR_LIST_EVERY = timedelta(minutes=1)
+"""How soon a door list that was lost or changed is there again. Looking costs one query."""
+
+UNSEAL_REPORT_EVERY = timedelta(minutes=1)
+"""How soon tries at unsealing an open appliance are told of; those at a sealed one are at its opening."""
+
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
@@ -102,7 +112,8 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     guarding = archive_wiring.desk(appliance).guarding
     kinds = {**_kinds(promotion, intake, guarding), **delivery_wiring.outbound(appliance, front).work()}
     worker = Worker(appliance.database, kinds, clock=appliance.clock)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    stopping = threading.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(_stop, worker, stopping))
     care = archive_wiring.index_care(appliance, intake)
     training = store_wiring.dictionary_training(appliance)
     await asyncio.to_thread(_mend, appliance)
@@ -117,9 +128,14 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
+        asyncio.create_task(_every(DOOR_LIST_EVERY, partial(_list_the_door, appliance))),
+        asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
     ]
     duties += _watches(appliance)
     when_ready()
+    drain = drain_wiring.drain(appliance, front, should_stop=stopping.is_set)
+    if unfinished := await opening_follow_up.drained_first(drain, stopping=stopping):
+        duties.append(unfinished)
     await worker.run()
     care.stop()
     for duty in duties:
@@ -127,6 +143,21 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     await asyncio.gather(*duties, return_exceptions=True)
     appliance.trusted_clock.keep()
     _checkpoint(appliance, after=timedelta(0))
+
+
+def _stop(worker: Worker, stopping: threading.Event) -> None:
+    stopping.set()
+    worker.stop()
+
+
+def _list_the_door(appliance: Appliance) -> None:
+    """Keep the list of addresses that mail is taken for while nothing can be opened."""
+    file = account_wiring.door_list_file(appliance)
+    with appliance.database.read() as connection:
+        is_current = file.is_current(connection)
+    if not is_current:
+        with appliance.database.write() as connection:
+            file.bring_up_to_date(connection)
 
 
 def _kinds(promotion: Promotion, intake: Intake, guarding: ObjectGuarding) -> Mapping[Kind, BatchWork | ErrandWork]:

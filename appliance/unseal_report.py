@@ -1,0 +1,108 @@
+"""Tells what happened at the closed door once it is open: in the audit log, and to the administrator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from appliance.front_door_wiring import RANDOMNESS
+from appliance.unseal_tries import Tries, UnsealTries
+from mailstore import audit_trail, message_composition
+from mailstore.actor import SYSTEM
+from mailstore.addresses import Address
+from mailstore.audit_entry import AuditFact, Detail
+from mailstore.database import Database
+from mailstore.message import ID_BYTES, Envelope, Origin, ReceivedMessage
+from mailstore.message_composition import ComposedMessage
+from mailstore.wall_clock import Clock
+from portal.front_door import FrontDoor, Refused
+
+logger = logging.getLogger(__name__)
+
+REFUSED: Final = "unseal.refused"
+OPENED: Final = "unseal.opened"
+SUBJECT: Final = "Wrong secrets were tried at unsealing"
+_PLACES: Final[Mapping[str, str]] = {"sealed-mail": "page", "command": "command"}
+
+
+@dataclass(frozen=True)
+class UnsealReport:
+    """What is told, and by which ways. A crash in between tells it twice, never not at all."""
+
+    tries: UnsealTries
+    database: Database
+    front_door: FrontDoor
+    postmaster: Address
+    host_name: str
+    clock: Clock
+
+    def tell(self) -> None:
+        """Tell of all tries since the last time. Raises ``StorageUnavailableError``."""
+        told = self.tries.told()
+        if not told:
+            return
+        if any(each.wrong > 0 for each in told.values()):
+            self._write_to_the_administrator(told)
+        facts = [fact for channel, each in told.items() for fact in _facts(channel, each)]
+        with self.database.write() as connection:
+            audit_trail.append(connection, facts, now=self.clock.now())
+        self.tries.forget()
+
+    def _write_to_the_administrator(self, told: Mapping[str, Tries]) -> None:
+        now = self.clock.now()
+        message = ComposedMessage(
+            from_name="Strongroom",
+            from_address=self.postmaster,
+            to=(self.postmaster,),
+            subject=SUBJECT,
+            text=_text(told),
+            automatic=True,
+        )
+        name = message_composition.new_message_id(RANDOMNESS(ID_BYTES), self.host_name)
+        content = message_composition.compose(message, now=now, message_id=name)
+        received = ReceivedMessage(Envelope(None, (self.postmaster,)), content, now, Origin.SYSTEM)
+        if isinstance(self.front_door.accept(received, SYSTEM), Refused):
+            logger.error("nobody reads what is written to postmaster")
+
+
+def place_of(channel: str) -> str:
+    """Where the tries of a channel were made, in a word for the log: ``page`` or ``command``."""
+    return _PLACES.get(channel, "unknown")
+
+
+def _facts(channel: str, tries: Tries) -> list[AuditFact]:
+    facts = []
+    by: Detail = {"by": place_of(channel)}
+    if tries.wrong > 0:
+        times = {"first": _word(tries.first_at), "last": _word(tries.last_at)}
+        facts.append(AuditFact(REFUSED, SYSTEM.account, detail={**by, "tries": tries.wrong, **times}))
+    if tries.opened_at is not None:
+        facts.append(AuditFact(OPENED, SYSTEM.account, detail=by))
+    return facts
+
+
+def _word(at: datetime | None) -> str:
+    return "" if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _text(told: Mapping[str, Tries]) -> str:
+    lines = [
+        f"{tries.wrong} at the {place_of(channel)}, the first at {_word(tries.first_at)}, the last at "
+        f"{_word(tries.last_at)}"
+        for channel, tries in told.items()
+        if tries.wrong > 0
+    ]
+    return "\n".join(
+        [
+            "While the machine was sealed, somebody tried secrets that did not open it:",
+            "",
+            *lines,
+            "",
+            "If that was nobody of the practice, somebody is near the machine or in its network. Ask who was there at",
+            "those times. docs/operations/sealed-start.md says what to do.",
+            "",
+        ]
+    )
