@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from appliance import VERSION
 from appliance.command_call import Call, Outcome
-from appliance.command_table import ENTRIES, GROUPS, Entry
+from appliance.command_table import ENTRIES, GROUPS, SECRETS, Entry
 from mailstore.errors import RefusedError, StrongroomError
 from mailstore.wall_clock import SystemClock
 
@@ -69,19 +69,29 @@ def _understood(words: list[str]) -> tuple[Call, Entry]:
         raise RefusedError(
             "this is done in the name of a person", fix="sign in, then say --as EMAIL; nobody is exempt, root included"
         )
-    passphrase_file = arguments.passphrase_file or os.environ.get("STRONGROOM_PASSPHRASE_FILE")
-    key_file = arguments.key_file or os.environ.get("STRONGROOM_KEY_FILE")
-    if arguments.passphrase_file and arguments.key_file:
-        raise _WrongCallError("--passphrase-file and --key-file exclude each other", "")
+    kind, path = _secret(arguments)
     call = Call(
         arguments=arguments,
         data_path=arguments.data or os.environ.get("STRONGROOM_DATA") or None,
-        passphrase_file=Path(passphrase_file) if passphrase_file and not arguments.key_file else None,
-        key_file=Path(key_file) if key_file and not arguments.passphrase_file else None,
+        passphrase_file=path if kind == "passphrase" else None,
+        key_file=path if kind == "key_file" else None,
         as_email=getattr(arguments, "as_email", None),
         clock=SystemClock(),
+        other_secret=(kind, path) if path and kind not in {"passphrase", "key_file"} else None,
     )
     return call, entry
+
+
+def _secret(arguments: argparse.Namespace) -> tuple[str, Path | None]:
+    """The kind and the file of the secret that was named: on the line, else in the environment."""
+    named = [(kind, path) for kind in SECRETS if (path := getattr(arguments, f"unlock_{kind}"))]
+    if len(named) > 1:
+        told = " and ".join(SECRETS[kind][0] for kind, _ in named)
+        raise _WrongCallError(f"{told} exclude each other", "")
+    variables = [(kind, path) for kind, (_, name, _) in SECRETS.items() if (path := os.environ.get(name))]
+    for kind, path in [*named, *variables]:
+        return kind, Path(path)
+    return "", None
 
 
 def _is_text(word: str) -> bool:
@@ -126,8 +136,8 @@ def _add_common(place: argparse.ArgumentParser, *, default: Any) -> None:
     add("--data", metavar="DIR", default=default, help="the data directory (or STRONGROOM_DATA)")
     add("--json", action="store_true", default=default or False, help="answer with one JSON object")
     add("--as", dest="as_email", metavar="EMAIL", default=default, help="the signed-in person who does this")
-    add("--passphrase-file", metavar="FILE", default=default, help="unlocks (or STRONGROOM_PASSPHRASE_FILE)")
-    add("--key-file", metavar="FILE", default=default, help="unlocks (or STRONGROOM_KEY_FILE)")
+    for kind, (option, name, says) in SECRETS.items():
+        add(option, dest=f"unlock_{kind}", metavar="FILE", default=default, help=f"{says} (or {name})")
 
 
 def _function(entry: Entry) -> Any:

@@ -12,7 +12,9 @@ from mailstore.actor import Actor
 
 def opened(call: Call) -> AbstractContextManager[Appliance]:
     """The appliance in the call's data directory, unlocked, to be closed by ``with``."""
-    return Appliance.opened(call.data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    return Appliance.opened(
+        call.data, passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret
+    )
 
 
 def person(call: Call, appliance: Appliance) -> Actor:

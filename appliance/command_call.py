@@ -43,6 +43,8 @@ class Call:
     key_file: Path | None
     as_email: str | None
     clock: Clock
+    other_secret: tuple[str, Path] | None = None
+    """The kind and the file of a secret that is neither a passphrase nor a key file."""
 
     @property
     def data(self) -> DataDirectory:

@@ -13,6 +13,16 @@ from typing import Any
 STAFF_ROLES = ("clinician", "frontdesk", "records", "approver", "admin")
 
 
+SECRETS: Mapping[str, tuple[str, str, str]] = {
+    "passphrase": ("--passphrase-file", "STRONGROOM_PASSPHRASE_FILE", "unlocks: a passphrase"),
+    "key_file": ("--key-file", "STRONGROOM_KEY_FILE", "unlocks: a key file"),
+    "credential": ("--credential", "STRONGROOM_CREDENTIAL", "unlocks: a credential that systemd handed over"),
+    "token": ("--token-file", "STRONGROOM_TOKEN_FILE", "unlocks: library and PIN of a PKCS#11 token, a line each"),
+    "shares": ("--shares", "STRONGROOM_SHARES", "unlocks: the words of enough recovery shares"),
+}
+"""For each kind of unlock slot the option that names its secret, the variable, and what it says."""
+
+
 @dataclass(frozen=True)
 class Option:
     """One argument as argparse takes it."""

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-from mailstore.errors import RefusedError
-from mailstore.slot_key_file import KeyFile
-from mailstore.slot_passphrase import PassphraseFile
+from mailstore.slot_kinds import secret_in
 from mailstore.slot_secret import SlotSecret
-
-_OF_KIND: Final[Mapping[str, Callable[[Path], SlotSecret]]] = {
-    PassphraseFile.kind: PassphraseFile,
-    KeyFile.kind: KeyFile,
-}
 
 
 def secret_of(kind: str, path: Path) -> SlotSecret:
-    """The secret that lies in a file. ``RefusedError`` for a kind that no file can hold."""
-    if kind not in _OF_KIND:
-        raise RefusedError("no secret of this kind can be given to the key agent")
-    return _OF_KIND[kind](path)
+    """The secret that lies in a file. ``RefusedError`` for a kind that is unknown."""
+    return secret_in(kind, path)
 
 
 @contextmanager

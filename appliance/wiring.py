@@ -19,7 +19,7 @@ from appliance.key_agent_client import AgentOpener
 from appliance.role_charge import SecretPlace
 from appliance.role_life import Station
 from appliance.settings import Settings
-from mailstore import key_custody
+from mailstore import key_custody, slot_kinds
 from mailstore.database import Database
 from mailstore.errors import RefusedError
 from mailstore.key_hierarchy import KeyRing
@@ -92,7 +92,12 @@ class Appliance:
     @classmethod
     @contextmanager
     def opened(
-        cls, data: DataDirectory, *, passphrase_file: Path | None = None, key_file: Path | None = None
+        cls,
+        data: DataDirectory,
+        *,
+        passphrase_file: Path | None = None,
+        key_file: Path | None = None,
+        other: tuple[str, Path] | None = None,
     ) -> Iterator[Appliance]:
         """Unlock and open a data directory; everything is closed again at the end."""
         settings = settings_of(data)
@@ -135,22 +140,36 @@ def prove(data: DataDirectory, ring: WorkingKeys) -> None:
     birth_record.verify(data.birth_record, row_key=ring.row_key)
 
 
-def secret_of(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> SlotSecret:
+def secret_of(
+    data: DataDirectory,
+    *,
+    passphrase_file: Path | None = None,
+    key_file: Path | None = None,
+    other: tuple[str, Path] | None = None,
+) -> SlotSecret:
     """What unlocks the directory: the file that was named, else the key file that lies in it."""
-    if passphrase_file is not None:
-        return PassphraseFile(passphrase_file)
-    if key_file is not None:
-        return KeyFile(key_file)
-    if data.unlock_key.exists():
-        return KeyFile(data.unlock_key)
-    raise RefusedError(
-        f"{data.path} does not unlock by itself",
-        fix="say --passphrase-file FILE or --key-file FILE, as when it was made",
-    )
+    place = secret_place(data, passphrase_file=passphrase_file, key_file=key_file, other=other)
+    if place is None:
+        raise RefusedError(
+            f"{data.path} does not unlock by itself",
+            fix="say --passphrase-file FILE, --key-file FILE or another secret: strongroom --help",
+        )
+    return slot_kinds.secret_in(place.kind, Path(place.path))
 
 
-def secret_place(data: DataDirectory, *, passphrase_file: Path | None, key_file: Path | None) -> SecretPlace | None:
-    """Where the secret lies that ``serve`` opens with; None when a person has to unseal."""
+def secret_place(
+    data: DataDirectory,
+    *,
+    passphrase_file: Path | None = None,
+    key_file: Path | None = None,
+    other: tuple[str, Path] | None = None,
+) -> SecretPlace | None:
+    """Where the secret lies that ``serve`` opens with; None when a person has to unseal.
+
+    ``other``: the kind and the file of one that is neither a passphrase nor a key file.
+    """
+    if other is not None:
+        return SecretPlace(other[0], str(other[1].absolute()))
     if passphrase_file is not None:
         return SecretPlace(PassphraseFile.kind, str(passphrase_file.absolute()))
     if key_file is not None:

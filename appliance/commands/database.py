@@ -14,7 +14,9 @@ def move(call: Call) -> Outcome:
     """Move the rows to PostgreSQL, and the keys if asked. Say it again to go on with a move that was cut off."""
     data, arguments = call.data, call.arguments
     settings = front_door_wiring.settings_of(data)
-    secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    secret = wiring.secret_of(
+        data, passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret
+    )
     target = DatabaseSettings(url=arguments.to)
     keys = KeystoreSettings(url=arguments.keystore_to or "")
     with process_file.held(data):

@@ -25,7 +25,9 @@ def run(call: Call) -> Outcome:
     process_hardening.harden()
     data = call.data
     settings = front_door_wiring.settings_of(data)
-    secret = wiring.secret_place(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    secret = wiring.secret_place(
+        data, passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret
+    )
     with (
         process_file.held(data),
         supervisor.listening(settings) as sockets,

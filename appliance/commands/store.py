@@ -40,7 +40,9 @@ def take_over(call: Call) -> Outcome:
     """Let the appliance work from here. ``RefusedError`` while it does, or where nothing is shared."""
     data = call.data
     settings = front_door_wiring.settings_of(data)
-    secret = wiring.secret_of(data, passphrase_file=call.passphrase_file, key_file=call.key_file)
+    secret = wiring.secret_of(
+        data, passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret
+    )
     with process_file.held(data):
         ring = key_custody.unlock(data.keys, secret)
         wiring.prove(data, ring)
