@@ -49,7 +49,9 @@ LIST_FOLDER = "list"
 """Where in the directory of the index the sealed list of its parts lies."""
 
 _ENDING = ".part"
-_DAMAGED = "damaged"
+DAMAGED = "damaged"
+"""Left by whoever met damage; the index is to be made anew then."""
+
 _TRIES = 5
 
 
@@ -139,7 +141,7 @@ class SqliteIndex:
 
     def _refresh(self) -> None:
         """Open what a newer list brought. A part may be replaced meanwhile: then the newest is looked at again."""
-        if (self._directory / _DAMAGED).exists():
+        if (self._directory / DAMAGED).exists():
             raise TamperedError("the search index was found damaged")
         for _ in range(_TRIES):
             self._reading.refresh()
@@ -241,7 +243,7 @@ class SqliteIndex:
             yield
         except TamperedError:
             if self._directory.exists():
-                (self._directory / _DAMAGED).touch(mode=0o600)
+                (self._directory / DAMAGED).touch(mode=0o600)
             self._close_all()
             raise
 

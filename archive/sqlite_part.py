@@ -26,6 +26,9 @@ from mailstore.message import MessageId
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database under its name."""
 
+_SQLCIPHER = 4
+"""The version of SQLCipher whose format this is: all of the first page is encrypted too."""
+
 _BUSY_MILLISECONDS = 30_000
 _STEPS_BETWEEN_LOOKS = 2_000
 """Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
@@ -50,17 +53,20 @@ class PartAnswer:
 class Part:
     """An open part. One thread at a time."""
 
-    def __init__(self, path: Path, key: bytes, *, cache_bytes: int) -> None:
+    def __init__(self, path: Path, key: bytes, *, cache_bytes: int, is_new: bool = False) -> None:
         self._path = path
         with _as_ours(path):
             self._connection = _connected(path, key, cache_bytes=cache_bytes)
         self._span: tuple[int, int, int] | None = None
+        with _as_ours(path):
+            if not (is_new or _number(self._connection, "SELECT count(*) FROM sqlite_schema")):
+                raise TamperedError(f"the index file {path.name} is empty")
 
     @classmethod
     def made(cls, path: Path, key: bytes, *, cache_bytes: int) -> Part:
         """A new and empty part, durable."""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        part = cls(path, key, cache_bytes=cache_bytes)
+        part = cls(path, key, cache_bytes=cache_bytes, is_new=True)
         with _as_ours(path), part._connection as connection:
             for statement in SCHEMA:
                 connection.execute(statement)
@@ -117,7 +123,7 @@ class Part:
 
     def copy_to(self, path: Path, key: bytes) -> None:
         """Write what is in use, and nothing else, to a new file under another key, durably."""
-        words = f"file:{path.as_posix()}?cipher=sqlcipher&hexkey={_passphrase(key)}"
+        words = f"file:{path.as_posix()}?cipher=sqlcipher&legacy={_SQLCIPHER}&legacy_page_size={PAGE_BYTES}&hexkey={_passphrase(key)}"
         with _as_ours(self._path):
             self._connection.execute("VACUUM INTO ?", (words,))
         path.chmod(0o600)
@@ -180,8 +186,9 @@ def _connected(path: Path, key: bytes, *, cache_bytes: int) -> apsw.Connection:
     try:
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
         connection.pragma("cipher", "sqlcipher")
+        connection.pragma("legacy", _SQLCIPHER)
+        connection.pragma("legacy_page_size", PAGE_BYTES)
         connection.pragma("hexkey", _passphrase(key))
-        connection.pragma("page_size", PAGE_BYTES)
         connection.pragma("temp_store", 2)
         connection.pragma("cache_size", -(cache_bytes // 1024))
         connection.pragma("secure_delete", 1)

@@ -22,7 +22,9 @@ _LEAF_BYTES = 7_900
 """What FTS5 puts into one row, so that with its head it fits a page of which the cipher keeps 80 bytes."""
 
 _HASH_BYTES = 32 * 1024 * 1024
-_MERGED_TOGETHER = 8
+_MERGED_TOGETHER = 16
+"""Runs of words that FTS5 gathers before it merges them: what is merged seldom is written seldom."""
+
 
 COLUMNS = (Field.SUBJECT, Field.PARTICIPANT, Field.BODY, Field.FILENAME, Field.ATTACHMENT)
 """The fields that a word without a field is looked for in; each is a column of its own.
@@ -39,7 +41,12 @@ SCHEMA = (
         subject, participant, body, filename, attachment, marks,
         content='', contentless_delete=1, tokenize='ascii')""",
 )
-SETTINGS = {"pgsz": _LEAF_BYTES, "hashsize": _HASH_BYTES, "automerge": _MERGED_TOGETHER, "secure-delete": 1}
+SETTINGS = {
+    "pgsz": _LEAF_BYTES,
+    "hashsize": _HASH_BYTES,
+    "automerge": _MERGED_TOGETHER,
+    "crisismerge": 2 * _MERGED_TOGETHER,
+}
 """What the table of words is told once (https://www.sqlite.org/fts5.html section 6)."""
 
 INSERT_FACTS = (
@@ -111,9 +118,13 @@ def _distinct(document: IndexDocument, name: Field) -> tuple[str, ...]:
 
 def _spaced(text: str) -> str:
     """The text as SQLite may cut it. Plain ASCII it cuts as ``words_of`` does; any other text comes cut."""
-    if text.isascii() and not _LONG_RUN.search(text):
-        return text
-    return " ".join(words_of(text))
+    return text if text.isascii() and not _has_long_run(text) else " ".join(words_of(text))
+
+
+def _has_long_run(text: str) -> bool:
+    """True when a word is longer than words may be. Most texts hold nothing that long at all."""
+    longest = max(map(len, text.split()), default=0)
+    return longest > LONGEST_WORD_CHARACTERS and _LONG_RUN.search(text) is not None
 
 
 def _marks(document: IndexDocument) -> Iterator[str]:
