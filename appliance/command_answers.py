@@ -75,6 +75,10 @@ ANSWERS: Mapping[str, Fields] = {
         "database": "where the rows are now",
         "old_rows": "where the old row file lies, to be removed by hand; null when it was erased",
     },
+    "database rehearse": {
+        "steps": "how many steps are missing; 0 when the rows have the form that this release works with",
+        "seconds": "how long they took on the copy",
+    },
     "user add": {
         "email": "the address",
         "role": "the role",

@@ -100,6 +100,11 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(
+        ("database", "rehearse"),
+        "try the steps that this release would take on a copy of the rows",
+        "database:rehearse",
+    ),
+    Entry(
         ("user", "add"),
         "add somebody who works at the practice",
         "user:add",

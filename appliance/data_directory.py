@@ -28,6 +28,11 @@ class DataDirectory:
         return self.path / ".unfinished"
 
     @property
+    def rehearsal(self) -> Path:
+        """Where a copy of the rows lies while the steps of a new release are tried on it."""
+        return self.path / ".rehearsal"
+
+    @property
     def keys(self) -> Path:
         """The unlock slots and the sealed key ring."""
         return self.path / "keys"
@@ -121,6 +126,11 @@ class DataDirectory:
     def ledger(self) -> Path:
         """Signed pages of what was disposed of and what is held, for a restore."""
         return self.path / "ledger"
+
+    @property
+    def backup(self) -> Path:
+        """What is remembered of each target of backups, and where a copy of the rows lies for a while."""
+        return self.path / "backup"
 
     @property
     def checkpoints(self) -> Path:

@@ -17,19 +17,36 @@ from mailstore.failpoint import reached
 STEPS = Path(__file__).parent / "migrations"
 
 
-def upgrade(database: Database) -> None:
-    """Take every step that is missing, all of them or none. ``RefusedError`` for a database of a later release."""
+class _UndoneError(Exception):
+    """Ends a transaction whose steps were only tried."""
+
+
+def upgrade(database: Database, *, is_undone: bool = False) -> None:
+    """Take every step that is missing, all of them or none. ``RefusedError`` for a database of a later release.
+
+    ``is_undone``: take them and undo them again, to see that they can be taken.
+    """
+    try:
+        if _has_taken(database, is_undone=is_undone):
+            reached("migration.after_steps")
+    except _UndoneError:
+        return
+
+
+def _has_taken(database: Database, *, is_undone: bool) -> bool:
     with database.write() as connection:
         found = schema.revision(connection)
         if found == schema.HEAD:
-            return
+            return False
         if found is not None and found not in known_steps():
             raise RefusedError(
                 "the row database was made by a later release", fix="start it with the release that wrote it last"
             )
         command.upgrade(configuration(connection), "head")
+        if is_undone:
+            raise _UndoneError
         reached("migration.before_commit")
-    reached("migration.after_steps")
+    return True
 
 
 def known_steps() -> tuple[str, ...]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from appliance import database_move, database_wiring, front_door_wiring, process_file, wiring
+from appliance import (
+    database_move,
+    database_wiring,
+    front_door_wiring,
+    migration_rehearsal,
+    process_file,
+    wiring,
+)
 from appliance.command_call import Call, Outcome, facts
 from appliance.settings import DatabaseSettings, KeystoreSettings
 from mailstore import key_custody
@@ -34,6 +41,20 @@ def move(call: Call) -> Outcome:
         "old_rows": str(moved.old_rows) if moved.old_rows else None,
     }
     return Outcome(fields, facts(fields) + _advice(is_kept=moved.old_rows is not None))
+
+
+def rehearse(call: Call) -> Outcome:
+    """Try the steps that this release would take on a copy of the rows. Mail flows meanwhile."""
+    data = call.data
+    settings = front_door_wiring.settings_of(data)
+    secret = wiring.secret_of(
+        data, passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret
+    )
+    ring = key_custody.unlock(data.keys, secret)
+    wiring.prove(data, ring)
+    found = migration_rehearsal.rehearsed(data, settings, ring.row_key)
+    fields = {"steps": found.steps, "seconds": round(found.seconds, 3)}
+    return Outcome(fields, facts(fields))
 
 
 def _tell(what: str, count: int) -> None:
