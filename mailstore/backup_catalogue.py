@@ -41,6 +41,11 @@ class Catalogue:
         self._target_id = target_id
         self._audit_public = audit_public
 
+    @property
+    def target_id(self) -> str:
+        """Which target it is."""
+        return self._target_id
+
     def sequences(self, kind: GenerationKind) -> list[int]:
         """The numbers of the listings that are there, lowest first."""
         beginning = backup_listing.generations(kind)
@@ -71,7 +76,7 @@ class Catalogue:
                 continue
             each = self.one(kind, sequence)
             if before is not None:
-                _require_next(before, each)
+                require_next(before, each)
             yield each
             before = each
 
@@ -83,7 +88,7 @@ class Catalogue:
         found = [newest]
         while found[-1].listing.sequence > newest.listing.base:
             before = self.one(newest.listing.kind, found[-1].listing.sequence - 1)
-            _require_next(before, found[-1])
+            require_next(before, found[-1])
             found.append(before)
         return found[::-1]
 
@@ -132,7 +137,8 @@ def ways_in_of(target: BackupTarget, digest: str) -> bytes:
     return data
 
 
-def _require_next(before: Generation, each: Generation) -> None:
+def require_next(before: Generation, each: Generation) -> None:
+    """``TamperedError`` unless one generation goes on behind the other."""
     if each.listing.sequence != before.listing.sequence + 1:
         raise TamperedError(
             f"generation {before.listing.sequence + 1} of {each.listing.kind.value} is missing between its neighbours"

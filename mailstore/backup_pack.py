@@ -23,6 +23,9 @@ PACK_BYTES: Final = 1 << 24
 
 _MARKS_INFO: Final = b"strongroom/backup/v1/marks"
 _ENTRY: Final = struct.Struct(f">{MARK_BYTES}sI")
+ENTRY_BYTES: Final = _ENTRY.size
+"""What stands before each chunk of a pack."""
+
 _PACK: Final = struct.Struct(f">{DIGEST_BYTES}sI")
 _PLACE: Final = struct.Struct(f">{MARK_BYTES}sII")
 

@@ -60,7 +60,9 @@ class S3Target:
 
     def remove(self, name: str) -> None:
         """Never: the credentials do not allow it, and shall not."""
-        raise RefusedError(f"{name} is removed by the bucket's own rules", fix="let a lifecycle rule of the bucket do it")
+        raise RefusedError(
+            f"{name} is removed by the bucket's own rules", fix="let a lifecycle rule of the bucket do it"
+        )
 
     def days_until_removed(self, beginning: str) -> int | None:
         """What the bucket's lifecycle says of these names, where we may read it."""

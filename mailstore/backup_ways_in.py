@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mailstore.audit_tree import audit_public_key
-from mailstore.backup_listing import canonical
+from mailstore.backup_listing import GenerationKind, canonical
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.instants import instant_of
 from mailstore.key_file_form import MEMBERS, SLOTS, VERSION
@@ -35,6 +35,10 @@ class RecoveryKeys:
     data: tuple[CaptureKeyPair, ...]
     keys: tuple[CaptureKeyPair, ...]
     audit_seed: bytes = field(repr=False)
+
+    def of(self, kind: GenerationKind) -> tuple[CaptureKeyPair, ...]:
+        """The pairs that open a kind of generation."""
+        return self.data if kind is GenerationKind.DATA else self.keys
 
 
 @dataclass(frozen=True)

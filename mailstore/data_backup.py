@@ -1,9 +1,10 @@
 """A backup of the data: rows of one moment, and every byte that they name. It holds no key.
 
-1. Hold the spool's segments open. 2. Copy the rows as they are at this moment. 3. Hold what segments were begun since.
-A message was in the spool before its row was there, so every message of the copy has its bytes in a segment that is
-held, or in the object store. 4. Send what the target does not have: rows, segments, other files, objects. 5. Say that
-the generation is there.
+1. Hold the segments of the spool and of the sealed spool open. 2. Copy the rows as they are at this moment. 3. Hold
+what segments were begun since. A message was in the spool before its row was there, so every message of the copy has
+its bytes in a segment that is held, or in the object store; and mail of the sealed spool that is not in the rows yet is
+in a segment that is held. 4. Send what the target does not have: rows, segments, other files, objects. 5. Say that the
+generation is there.
 
 A message that is destroyed meanwhile has no key any more; its bytes may be missing here, and that is told.
 """
@@ -11,7 +12,9 @@ A message that is destroyed meanwhile has no key any more; its bytes may be miss
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -42,7 +45,7 @@ _ROUNDS: Final = 3
 
 Read = Callable[[int, int], bytes]
 Files = Callable[[], Iterable[tuple[str, Path]]]
-"""Path below the data directory and the file, asked for when the rows are copied."""
+"""Paths below the data directory and the files: asked for when they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class DataSources:
     spool: Path
     objects: ObjectStore
     files: Files
+    sealed_spool: Files
+    """Mail that waits to be taken in: held open from before the rows are copied."""
+
     work: Path
     clock: Clock
     is_destroyed: Callable[[str], bool]
@@ -80,10 +86,10 @@ class DataBackup:
         with SpoolPins(sources.spool) as pins:
             for _ in range(_ROUNDS):
                 pins.pin()
-                with self._rows() as rows:
+                with _held(sources.sealed_spool()) as waiting, self._rows() as rows:
                     pins.pin()
                     if all(pins.holds(name) for name in rows.segments):
-                        return self._sent(rows, pins, as_of)
+                        return self._sent(rows, pins, waiting, as_of)
         raise StorageUnavailableError("spool segments went again and again while they were looked for")
 
     def _rows(self) -> rows_snapshot.Taking:
@@ -94,9 +100,10 @@ class DataBackup:
 
         return rows_snapshot.taken(sources.database, sources.metadatas, sources.work, told)
 
-    def _sent(self, rows: RowsSnapshot, pins: SpoolPins, as_of: datetime) -> Made:
+    def _sent(self, rows: RowsSnapshot, pins: SpoolPins, waiting: Mapping[str, int], as_of: datetime) -> Made:
         files = [self._file(ROWS, rows.read, rows.size, ROW_CHUNK_BYTES)]
         files += [self._segment(name, pins) for name in pins.names()]
+        files += [self._open_file(path, descriptor) for path, descriptor in waiting.items()]
         files += [self._small_file(path, file) for path, file in self._sources.files()]
         self._objects(rows)
         pieces = self._chunks.finished()
@@ -123,6 +130,10 @@ class DataBackup:
 
     def _segment(self, name: str, pins: SpoolPins) -> BackedFile:
         return self._file(f"{_SPOOL}{name}", partial(pins.read, name), pins.size(name), FILE_CHUNK_BYTES)
+
+    def _open_file(self, path: str, descriptor: int) -> BackedFile:
+        size = os.fstat(descriptor).st_size
+        return self._file(path, lambda offset, length: os.pread(descriptor, length, offset), size, FILE_CHUNK_BYTES)
 
     def _small_file(self, path: str, file: Path) -> BackedFile:
         try:
@@ -161,6 +172,18 @@ class DataBackup:
         why = DESTROYED if self._sources.is_destroyed(wanted.name) else LOST
         self._absent.append((wanted.name, why))
         return None
+
+
+@contextmanager
+def _held(files: Iterable[tuple[str, Path]]) -> Iterator[dict[str, int]]:
+    """Files held open; what is gone by now was taken in, and is in the rows."""
+    with ExitStack() as stack:
+        held: dict[str, int] = {}
+        for path, file in files:
+            with suppress(FileNotFoundError):
+                held[path] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, held[path])
+        yield held
 
 
 def _cut(read: Read, size: int, chunk: int) -> Iterator[bytes]:

@@ -42,6 +42,7 @@ class Backups:
     key_files: dict[str, bytes] = field(default_factory=lambda: {"keys/keyring.json": b"ring"})
     pages: dict[str, bytes] = field(default_factory=dict)
     other_files: dict[str, Path] = field(default_factory=dict)
+    sealed_spool: dict[str, Path] = field(default_factory=dict)
     told: list[tuple[str, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,6 +93,7 @@ class Backups:
             spool=self.vault.spool,
             objects=self.vault.objects,
             files=self.other_files.items,
+            sealed_spool=self.sealed_spool.items,
             work=self.folder / "work",
             clock=self.vault.clock,
             is_destroyed=lambda _: False,
