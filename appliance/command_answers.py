@@ -46,6 +46,29 @@ _DISPOSAL: Fields = {
     "may_run_at": "when the cooling-off ends, or null",
     "completed_at": "when its certificate was issued, or null",
 }
+_GENERATION: Fields = {
+    "kind": "data or keys",
+    "sequence": "the number of the generation",
+    "base": "keys: the number of the base it rests on; data: its own",
+    "as_of": "everything that was durable then is in it",
+    "pieces": "how many sealed files it has; of keys, those that it adds to the one before",
+    "bytes": "their bytes",
+}
+
+_SLOT: Fields = {
+    "id": "the id of the way in",
+    "kind": "passphrase, key_file, credential, token or shares",
+    "label": "what people call it",
+    "created_at": "when it was made",
+    "tested_at": "when it was last tried, or null",
+}
+_ROTATION: Fields = {
+    "rewrapped": "how many batches of keys were sealed to the new pair",
+    "left": "how many are still sealed to an older one",
+    "unopened[]": "batches that no pair opens, which stay as they are",
+    "retired": "how many older pairs are kept, for what may still name them",
+    "resumed": "true when this finished a rotation that was cut off",
+}
 
 
 def _items(fields: Fields) -> Fields:
@@ -63,6 +86,13 @@ ANSWERS: Mapping[str, Fields] = {
         "settings": "the settings file",
         "unlocks_by_itself": "true when a key file inside the directory opens it",
     },
+    "unseal": {
+        "sealed": "false",
+        "was_sealed": "false when it was open already",
+        "taken_in": "how many messages that came meanwhile are in their mailboxes now",
+        "is_drained": "true when none waits any more",
+    },
+    "seal": {"sealed": "true", "was_open": "false when it was sealed already"},
     "serve": {
         "ready": "true; this is the first line on stdout, with or without --json",
         "ports": "as init gives them",
@@ -78,6 +108,16 @@ ANSWERS: Mapping[str, Fields] = {
     "database rehearse": {
         "steps": "how many steps are missing; 0 when the rows have the form that this release works with",
         "seconds": "how long they took on the copy",
+    },
+    "key slot list": {**_items(_SLOT), **_TOTAL},
+    "key slot add": _SLOT,
+    "key slot remove": {"removed": "the id of the way in that is gone", **_ROTATION},
+    "key slot test": _SLOT,
+    "key rotate": _ROTATION,
+    "key shares make": {
+        **_SLOT,
+        "directory": "where the pages lie: print them, then erase it",
+        "files[]": "the pages, each as text and as PDF",
     },
     "user add": {
         "email": "the address",
@@ -296,6 +336,30 @@ ANSWERS: Mapping[str, Fields] = {
             }
         ),
         **_TOTAL,
+    },
+    "backup create": {
+        "target": "where the backups went",
+        **{
+            f"generations[].{name}": says
+            for name, says in {
+                **_GENERATION,
+                "sent_pieces": "files that were sent; the others lay there already",
+                "sent_bytes": "bytes that were sent",
+            }.items()
+        },
+        "problems[]": "what is not whole in the appliance itself, in words; exit code 1 when there is any",
+    },
+    "backup list": {
+        **_items({**_GENERATION, "made_at": "when it was finished", "target": "where it lies"}),
+        **_TOTAL,
+        "problems[]": "targets that were rolled back or cut off, in words; exit code 1 when there is any",
+    },
+    "backup verify": {
+        "generations": "how many generations were read",
+        "pieces": "how many sealed files",
+        "bytes": "how many bytes of them",
+        "is_opened": "true when every piece was unsealed; false when it was held against its digest alone",
+        "problems[]": "what is not as it was written, by the name of its file; exit code 1 when there is any",
     },
     "store take-over": {"data": "the data directory from which the appliance works now"},
     "store status": {

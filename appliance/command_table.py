@@ -51,6 +51,11 @@ _NAME = _option("--name", "the person's name", required=True)
 _ID = _option("id", "the id, as a list shows it", metavar="ID")
 _REASON = _option("--reason", "why; kept with the matter", required=True)
 _PASSWORD = _option("--password-file", "a file whose first line is the password", required=True, metavar="FILE")
+_BACKUP_SOURCE = _option("--from", "a target, as create takes it; without it all in the settings", dest="source")
+_BUCKET_CREDENTIALS = _option(
+    "--credentials", "for a bucket: a file with its access key and secret, a line each", metavar="FILE"
+)
+_PACE = _option("--bytes-per-second", "no more than this; 0 is no bound", type=int, default=0, metavar="N")
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -89,6 +94,13 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(("serve",), "run the appliance until it is told to end", "serve:run"),
+    Entry(
+        ("unseal",),
+        "open an appliance that is sealed, with a secret that is named",
+        "unseal:run",
+        (_option("--no-wait", "do not wait until what came meanwhile is taken in", action="store_true"),),
+    ),
+    Entry(("seal",), "close the appliance at once; it goes on taking mail in", "seal:run"),
     Entry(
         ("database", "move"),
         "move the rows to PostgreSQL, and the keys if asked, while serve does not run",
@@ -271,6 +283,29 @@ ENTRIES: tuple[Entry, ...] = (
             ),
         ),
     ),
+    Entry(
+        ("backup", "create"),
+        "back up the data and the keys that changed",
+        "backup:create",
+        (
+            _option("--to", "a target of the settings by its name, a directory, or s3+https://HOST:PORT/BUCKET"),
+            _BUCKET_CREDENTIALS,
+            _option("--only", "one of the two", choices=("data", "keys")),
+            _PACE,
+        ),
+    ),
+    Entry(
+        ("backup", "list"),
+        "the backups that there are, and whether any was put away",
+        "backup:listing",
+        (_BACKUP_SOURCE, _BUCKET_CREDENTIALS),
+    ),
+    Entry(
+        ("backup", "verify"),
+        "read every byte of the backups and hold it against what was written",
+        "backup:verify",
+        (_BACKUP_SOURCE, _BUCKET_CREDENTIALS, _PACE),
+    ),
     Entry(("clock", "show"), "whether the time is trusted, and by whom", "clock:show"),
     Entry(
         ("clock", "confirm"),
@@ -289,6 +324,50 @@ ENTRIES: tuple[Entry, ...] = (
         "send one message through the whole path of the running appliance, and follow it",
         "self_test:run",
         (_option("--wait", "seconds that each step may take", type=float, default=60.0, metavar="SECONDS"),),
+    ),
+    Entry(("key", "slot", "list"), "every way in: its kind, its label, and when it was last tried", "key:slot_list"),
+    Entry(
+        ("key", "slot", "add"),
+        "let one more secret open the practice",
+        "key:slot_add",
+        (
+            _option("--new-passphrase-file", "a file whose text is the new passphrase", metavar="FILE"),
+            _option("--new-key-file", "a file of 64 hexadecimal digits", metavar="FILE"),
+            _option("--new-credential", "such digits, as systemd handed them over", metavar="FILE"),
+            _option("--new-token-file", "library and PIN of a PKCS#11 token, a line each", metavar="FILE"),
+            _option("--token", "the label of the token", default="", metavar="LABEL"),
+            _option("--token-key", "the label of its RSA or AES key", default="", metavar="LABEL"),
+            _option("--label", "what people shall call this way in", default="", metavar="TEXT"),
+        ),
+    ),
+    Entry(
+        ("key", "slot", "remove"),
+        "take a way in away and renew the keys that it opened; give the secret of one that stays",
+        "key:slot_remove",
+        (_ID,),
+    ),
+    Entry(("key", "slot", "test"), "open everything with the secret given, and note that it worked", "key:slot_test"),
+    Entry(
+        ("key", "rotate"),
+        "renew the root key and the pair that mail is sealed to, or finish what was cut off",
+        "key:rotate",
+        (
+            _option(
+                "--with-data-recovery",
+                "renew the key of the data's backups too: the next one is a whole one",
+                action="store_true",
+            ),
+        ),
+    ),
+    Entry(
+        ("key", "shares", "make"),
+        "print recovery shares for several people, some of whom together open the practice",
+        "key:shares_make",
+        (
+            _option("--need", "how many of them it takes", required=True, type=int, metavar="K"),
+            _option("--of", "how many there are", required=True, type=int, metavar="N"),
+            _option("--into", "a new directory for the pages", required=True, metavar="DIR"),
+        ),
     ),
     Entry(("store", "status"), "how the object store does, and how much mail waits for it", "store:status"),
     Entry(
@@ -310,6 +389,9 @@ ENTRIES: tuple[Entry, ...] = (
 )
 
 GROUPS: Mapping[str, str] = {
+    "key": "the keys of the practice, and who can open it",
+    "key slot": "the ways in: each is one secret that opens the practice",
+    "key shares": "recovery shares: several people together open the practice",
     "database": "where rows and keys are kept",
     "user": "people who work at the practice",
     "patient": "patients",
@@ -322,4 +404,5 @@ GROUPS: Mapping[str, str] = {
     "audit": "the audit trail",
     "store": "the object store behind the spool",
     "clock": "the time by which records are decided about",
+    "backup": "backups of the data and of the keys",
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.backup_settings import BackupSettings
 from mailstore import object_store_url
 from mailstore.addresses import BadAddressError, parse_mailbox
 from portal import unsealing
@@ -381,6 +382,7 @@ class Settings:
     disposal: DisposalSettings = field(default_factory=DisposalSettings)
     check: CheckSettings = field(default_factory=CheckSettings)
     key_agent: KeyAgentSettings = field(default_factory=KeyAgentSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
 
     @property
     def mx_host(self) -> str:
