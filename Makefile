@@ -77,6 +77,10 @@ test-appliance-short: guest-packages ## As root: a bare Debian becomes a practic
 	@cd ansible && ../$(BIN)/ansible-lint --offline -q
 	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py
 
+.PHONY: test-appliance
+test-appliance: guest-packages ## As root, half an hour: all that is tried on Debians booted for it, upgrades and ways back included
+	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance
+
 .PHONY: minio
 minio: ## Build the object store that the tests run against, unless it is in ~/.cache/strongroom
 	@$(PYTHON) -m tests.build_minio
