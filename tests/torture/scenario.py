@@ -93,6 +93,9 @@ ACCIDENT = (
     Act("damage"),
 )
 
+LIFE = (SOME_MAIL, WORK, Act("duties"), HOLD, DISPOSE, Act("recover"), Act("inspect"))
+"""A life in which most of the appliance's code is come by."""
+
 ON_FILES = (
     Scenario("accept", MAIL),
     Scenario("promote", Act("work", told={"kinds": ("promote",)}), before=(SOME_MAIL,)),

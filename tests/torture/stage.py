@@ -2,10 +2,15 @@
 
 A child opens the data directory, does one job of the appliance, and tells every event on the way, one JSON line each.
 It may be killed at any moment: what it told before stays told, as a client keeps the 250 that it got.
+
+A scene that ``warms`` is played in this process itself, in a practice of its own: what is only made when it is first
+needed, and then kept for the life of a process, is made once and not in every child. A ``twin`` is a second such
+process, forked off this one, which plays scenes at the same time.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
@@ -14,7 +19,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,26 +72,63 @@ def main() -> None:
     """Play what is asked for, one scene after the other, until the line is closed."""
     for name in LOADED_LATE:
         importlib.import_module(name)
+    os.umask(0o077)
     out = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    for line in sys.stdin:
+    _serve(sys.stdin, out)
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
+def _serve(lines: Iterable[str], out: int) -> None:
+    for line in lines:
         call = json.loads(line)
-        child = os.fork()
-        if not child:
-            _play(call, out)
-        _, status = os.waitpid(child, 0)
-        _write(out, {"event": "ended", "code": os.waitstatus_to_exitcode(status)})
+        if "twin" in call:
+            _fork_twin(*call["twin"])
+        elif call["warms"]:
+            _write(out, {"event": "ended", "code": _warmed(call, _telling(out))})
+        else:
+            child = os.fork()
+            if not child:
+                _play(call, out)
+            _, status, used = os.wait4(child, 0)
+            cost = round(used.ru_utime + used.ru_stime, 3)
+            _write(out, {"event": "ended", "code": os.waitstatus_to_exitcode(status), "cpu_seconds": cost})
 
 
-def _play(call: dict[str, Any], out: int) -> NoReturn:
-    process_hardening.die_with_parent(os.getppid())
+def _fork_twin(told: str, tells: str) -> None:
+    """Fork a process like this one, which is told by one pipe what to play and tells by another."""
+    if not os.fork():
+        process_hardening.die_with_parent(os.getppid())
+        with Path(told).open(encoding="utf-8") as lines:
+            _serve(lines, os.open(tells, os.O_WRONLY))
+        os._exit(0)
+
+
+def _warmed(call: dict[str, Any], say: Say) -> int:
+    """Play the scene here, and have what it left behind shared by all children, as memory that none of them writes."""
+    logging.disable()
+    code = _played(call, say)
+    logging.disable(logging.NOTSET)
+    gc.collect()
+    gc.freeze()
+    return code
+
+
+def _telling(out: int) -> Say:
     writing = threading.Lock()
 
     def say(event: str, **facts: Any) -> None:
         with writing:
             _write(out, {"event": event, **facts})
 
-    os.umask(0o077)
+    return say
+
+
+def _play(call: dict[str, Any], out: int) -> NoReturn:
+    process_hardening.die_with_parent(os.getppid())
+    say = _telling(out)
     _log_into(Path(call["log"]))
     os.environ.update(call["environment"])
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})

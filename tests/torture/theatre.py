@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90.0
@@ -25,7 +25,10 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """A scene, the directory it is played in, and what disturbs it. One that ``waits`` begins with SIGUSR1."""
+    """A scene, the directory it is played in, and what disturbs it.
+
+    One that ``waits`` begins with SIGUSR1. One that ``warms`` is played by the stage itself, undisturbed.
+    """
 
     scene: str
     place: Path
@@ -34,6 +37,7 @@ class Call:
     kill_after: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     waits: bool = False
+    warms: bool = False
 
     def line(self) -> bytes:
         """As the stage reads it."""
@@ -45,6 +49,7 @@ class Call:
             "failpoint": self.failpoint,
             "environment": dict(self.environment),
             "waits": self.waits,
+            "warms": self.warms,
         }
         return json.dumps(told).encode() + b"\n"
 
@@ -82,18 +87,21 @@ class Played:
 
 
 class Stage:
-    """One such process. ``wrapper`` is put before its command line, as strace and faketime are used."""
+    """One such process, by its pipes: what it is told, and what it tells."""
 
-    def __init__(self, *wrapper: str, environment: Mapping[str, str] | None = None) -> None:
-        self._process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "tests.torture.stage"],
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
+    def __init__(self, told: BinaryIO, tells: BinaryIO) -> None:
+        self._told, self._tells = told, tells
         self._rest = b""
+
+    @contextmanager
+    def twin(self, place: Path) -> Iterator[Stage]:
+        """A second stage that has everything loaded that this one has, because it is forked off it."""
+        told, tells = place / "twin.told", place / "twin.tells"
+        for pipe in (told, tells):
+            os.mkfifo(pipe, 0o600)
+        self._told.write(json.dumps({"twin": [str(told), str(tells)]}).encode() + b"\n")
+        with told.open("wb", buffering=0) as writing, tells.open("rb", buffering=0) as reading:
+            yield Stage(writing, reading)
 
     def play(self, call: Call) -> Played:
         """Have a scene played to its end, whatever end that is."""
@@ -102,35 +110,41 @@ class Stage:
 
     def begin(self, call: Call) -> Playing:
         """Have a scene begun. One scene at a time on one stage."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(call.line())
+        self._told.write(call.line())
         return Playing(self, call)
 
     def events(self, seconds: float) -> list[Event]:
         """What was told within a time, as soon as something was."""
-        assert self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._tells, selectors.EVENT_READ)
             if not selector.select(max(seconds, 0.0)):
                 return []
-        data = os.read(self._process.stdout.fileno(), 1 << 20)
+        data = os.read(self._tells.fileno(), 1 << 20)
         if not data:
-            raise RuntimeError(f"the stage fell with {self._process.wait()}")
+            raise RuntimeError("the stage fell")
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [event for line in lines if line for event in _understood(line)]
 
-    def close(self) -> None:
-        """End it."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.wait(30)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+@contextmanager
+def stage(*wrapper: str, environment: Mapping[str, str] | None = None) -> Iterator[Stage]:
+    """A new stage. ``wrapper`` is put before its command line, as faketime is used."""
+    process = subprocess.Popen(
+        [*wrapper, sys.executable, "-m", "tests.torture.stage"],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield Stage(process.stdin, process.stdout)
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(30)
 
 
 def _understood(line: bytes) -> list[Event]:

@@ -6,16 +6,17 @@ import copy
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from tests.flows.receiving_server import Arrived, CertificateAuthority, ReceivingServer, receiving
 from tests.running_practice import free_base
+from tests.torture import theatre
 from tests.torture.home import FilesHome, Home, MovingHome, PostgresqlHome, S3Home
 from tests.torture.letter import PARTNER_DOMAIN
 from tests.torture.oracle import Oracle
-from tests.torture.scenario import Act
+from tests.torture.scenario import LIFE, Act
 from tests.torture.theatre import Call, Played, Stage
 
 MX = f"mx.{PARTNER_DOMAIN}"
@@ -29,7 +30,10 @@ HOMES: Mapping[str, Callable[[], Home]] = {
 
 @dataclass
 class World:
-    """What all cycles of one rehearsal share. ``passes`` remembers which failpoints an undisturbed scene comes by."""
+    """What all cycles of one rehearsal share. ``passes`` remembers which failpoints an undisturbed scene comes by.
+
+    ``rival`` is a second stage, for scenes that are played at the same time.
+    """
 
     place: Path
     stage: Stage
@@ -37,6 +41,7 @@ class World:
     closing: ExitStack
     base: int
     route: Mapping[str, object]
+    rival: Stage = field(init=False)
     passes: dict[str, Mapping[str, int]] = field(default_factory=dict)
     _seen: int = 0
     _homes: dict[str, Home] = field(default_factory=dict)
@@ -64,15 +69,19 @@ class World:
         shutil.rmtree(place)
 
     @cached_property
-    def rival(self) -> Stage:
-        """A second stage, for scenes that are played at the same time."""
-        return self.closing.enter_context(Stage())
-
-    @cached_property
     def false_clock(self) -> Stage:
         """A stage whose children are told another time, as ``FAKETIME`` of their environment says."""
         told = {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        return self.closing.enter_context(Stage("faketime", "-f", "+0", environment=told))
+        made = self.closing.enter_context(theatre.stage("faketime", "-f", "+0", environment=told))
+        return self.warmed(made)
+
+    def warmed(self, stage: Stage) -> Stage:
+        """Have the stage itself play a whole life, so that its children find there what is made once a process."""
+        place, oracle = self.begun("files", (), "warm")
+        for act in LIFE:
+            self._act(replace(self._call("files", act, place, oracle), warms=True), oracle, stage)
+        self.forget("files", place)
+        return stage
 
     def newly_arrived(self) -> list[Arrived]:
         """What the server outside took since this was asked last."""
@@ -88,7 +97,7 @@ class World:
             place = self.place / f"past{len(self._pasts)}"
             if before:
                 place, oracle = self.begun(home, before[:-1], place.name)
-                self._act(home, before[-1], place, oracle)
+                self._lives(home, before[-1], place, oracle)
             else:
                 place.mkdir()
                 oracle = self._lived(home, (), place)
@@ -101,15 +110,20 @@ class World:
         _refuse(self.stage.play(Call("found", place, told)), is_killed=False)
         oracle = Oracle()
         for act in before:
-            self._act(home, act, place, oracle)
+            self._lives(home, act, place, oracle)
         return oracle
 
-    def _act(self, home: str, act: Act, place: Path, oracle: Oracle) -> None:
+    def _lives(self, home: str, act: Act, place: Path, oracle: Oracle) -> None:
+        self._act(self._call(home, act, place, oracle), oracle, self.false_clock if act.clock else self.stage)
+
+    def _call(self, home: str, act: Act, place: Path, oracle: Oracle) -> Call:
         letters = oracle.sends(act.written(f"{place.name}-{len(oracle.letters)}"))
         told = {**act.told, **self.home(home).told(place), "letters": letters}
-        stage = self.false_clock if act.clock else self.stage
-        played = stage.play(Call(act.scene, place, told, act.failpoint, environment={"FAKETIME": act.clock or "+0"}))
-        _refuse(played, is_killed=bool(act.failpoint))
+        return Call(act.scene, place, told, act.failpoint, environment={"FAKETIME": act.clock or "+0"})
+
+    def _act(self, call: Call, oracle: Oracle, stage: Stage) -> None:
+        played = stage.play(call)
+        _refuse(played, is_killed=bool(call.failpoint))
         oracle.hears(played, self.newly_arrived())
 
 
@@ -124,6 +138,9 @@ def opened(place: Path) -> Iterator[World]:
     """The world, with its practice made."""
     authority = CertificateAuthority(place)
     with receiving(authority.server(MX)) as server, ExitStack() as closing:
-        stage = closing.enter_context(Stage())
+        stage = closing.enter_context(theatre.stage())
         route = {"domain": PARTNER_DOMAIN, "mx_name": MX, "port": server.port, "ca_file": authority.ca_file}
-        yield World(place, stage, server, closing, free_base(), route)
+        world = World(place, stage, server, closing, free_base(), route)
+        world.warmed(stage)
+        world.rival = closing.enter_context(stage.twin(place))
+        yield world
