@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from appliance import tls_certificates
+from appliance import certificate_renewal
 from appliance.bounded_connection import BoundedConnection
 from appliance.data_directory import DataDirectory
 
@@ -59,6 +59,6 @@ def outlive_the_server() -> None:
 
 
 def _tls(data: DataDirectory) -> ssl.SSLContext:
-    context = tls_certificates.server_context(data.tls)
+    context = certificate_renewal.renewed_context(data.tls)
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -10,7 +10,7 @@ import ssl
 
 import uvloop
 
-from appliance import sealed_door, smtp_inbound, tls_certificates
+from appliance import certificate_renewal, sealed_door, smtp_inbound
 from appliance.role_life import Station
 from appliance.sealed_door import SealedDoorParts
 from appliance.smtp_door import Door, DoorKind, DoorLimits
@@ -21,7 +21,7 @@ from mailstore.wall_clock import SystemClock
 
 def work(station: Station) -> None:
     """Take mail until SIGTERM; what was received whole is stored and answered first."""
-    tls = tls_certificates.server_context(station.data.tls)
+    tls = certificate_renewal.renewed_context(station.data.tls)
     capture_public = key_custody.capture_public(station.data.keys)
     with (
         sealed_door.opened(station.data, capture_public=capture_public) as parts,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from appliance import front_door_wiring, smtp_inbound, tls_certificates
+from appliance import certificate_renewal, front_door_wiring, smtp_inbound
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.role_life import Station
 from appliance.smtp_authentication import Submitter
@@ -38,7 +38,7 @@ class AppPasswords:
 def work(station: Station) -> None:
     """Take mail until SIGTERM; what was received whole is stored and answered first."""
     deposit_keys = station.agent.deposit_keys()
-    tls = tls_certificates.server_context(station.data.tls)
+    tls = certificate_renewal.renewed_context(station.data.tls)
     with (
         front_door_wiring.opened(station.data, deposit_keys) as parts,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

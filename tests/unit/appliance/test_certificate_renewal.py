@@ -1,0 +1,89 @@
+"""A renewed certificate is served to whoever comes next; half a renewal is not."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from appliance import certificate_renewal, tls_certificates
+from mailstore.wall_clock import SystemClock
+
+NOW = SystemClock().now()
+LOOK_SECONDS = 0.02
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    tls_certificates.write(tmp_path / "tls", _made("Before"))
+    return tmp_path / "tls"
+
+
+def _made(practice: str) -> tls_certificates.GeneratedCertificates:
+    return tls_certificates.generate(practice=practice, domain="clinic.example", now=NOW - timedelta(days=1))
+
+
+def _replaced(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+def _serial(context: ssl.SSLContext) -> int:
+    """The serial number of the certificate that a client is shown."""
+    ours, theirs = socket.socketpair()
+    server = threading.Thread(target=lambda: context.wrap_socket(ours, server_side=True).close())
+    server.start()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    with client.wrap_socket(theirs) as connection:
+        shown = connection.getpeercert(binary_form=True)
+    server.join()
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown).serial_number
+
+
+def _serial_in(content: bytes) -> int:
+    return x509.load_pem_x509_certificate(content).serial_number
+
+
+def test_renewed_certificate_is_served_without_a_restart(place: Path) -> None:
+    context = certificate_renewal.renewed_context(place, look_seconds=LOOK_SECONDS)
+    before = _serial(context)
+    renewed = _made("After")
+    _replaced(place / "server.key", renewed.server_key)
+    _replaced(place / "server.pem", renewed.server)
+    end = time.monotonic() + 10
+    while _serial(context) == before:
+        assert time.monotonic() < end, "the renewed certificate was never served"
+        time.sleep(LOOK_SECONDS)
+    assert _serial(context) == _serial_in(renewed.server)
+
+
+def test_half_a_renewal_is_not_served_and_the_other_half_makes_it_whole(place: Path) -> None:
+    context = certificate_renewal.renewed_context(place, look_seconds=LOOK_SECONDS)
+    before, renewed = _serial(context), _made("After")
+    _replaced(place / "server.pem", renewed.server)
+    for _ in range(20):
+        assert _serial(context) == before
+        time.sleep(LOOK_SECONDS)
+    _replaced(place / "server.key", renewed.server_key)
+    end = time.monotonic() + 10
+    while _serial(context) == before:
+        assert time.monotonic() < end
+        time.sleep(LOOK_SECONDS)
+
+
+def test_what_is_no_certificate_leaves_the_old_one_in_service(place: Path) -> None:
+    context = certificate_renewal.renewed_context(place, look_seconds=LOOK_SECONDS)
+    before = _serial(context)
+    _replaced(place / "server.pem", os.urandom(500))
+    time.sleep(10 * LOOK_SECONDS)
+    assert _serial(context) == before
