@@ -162,6 +162,13 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(("archive", "status"), "whether all that was accepted is archived and indexed", "archive:status"),
     Entry(("archive", "rebuild"), "make the search index anew from the messages", "archive:rebuild"),
+    Entry(("archive", "engine", "show"), "which engine keeps the search index, and how it does", "engine:show"),
+    Entry(
+        ("archive", "engine", "set"),
+        "change the engine of the search index: build the other one beside it, compare, and swap",
+        "engine:change",
+        (_option("engine", "whoosh, or sqlite for more than some ten thousand messages", choices=("whoosh", "sqlite")),),
+    ),
     Entry(
         ("schedule", "show"),
         "the retention schedule in force",
@@ -306,6 +313,26 @@ ENTRIES: tuple[Entry, ...] = (
         "backup:verify",
         (_BACKUP_SOURCE, _BUCKET_CREDENTIALS, _PACE),
     ),
+    Entry(
+        ("restore",),
+        "put everything back from backups and a secret, into the new directory that --data names",
+        "restore:run",
+        (
+            _option(
+                "--from",
+                "the target: a directory, s3+https://HOST:PORT/BUCKET, or its name in the settings",
+                required=True,
+                dest="source",
+                metavar="TARGET",
+            ),
+            _option("--keys-from", "the target that has the keys, where that is another one", metavar="TARGET"),
+            _option("--generation", "this generation of the data, not the newest", type=int, metavar="NUMBER"),
+            _option("--keys-generation", "this generation of the keys, not the newest", type=int, metavar="NUMBER"),
+            _option("--message", "one message alone, into the living directory that --data names", metavar="ID"),
+            _BUCKET_CREDENTIALS,
+            _option("--ca-file", "the authority that signed the bucket's certificate", metavar="FILE"),
+        ),
+    ),
     Entry(("clock", "show"), "whether the time is trusted, and by whom", "clock:show"),
     Entry(
         ("clock", "confirm"),
@@ -397,6 +424,7 @@ GROUPS: Mapping[str, str] = {
     "patient": "patients",
     "message": "single messages",
     "archive": "the archive",
+    "archive engine": "the engine of the search index",
     "schedule": "the retention schedule",
     "hold": "legal holds",
     "disposal": "disposal of what is due",

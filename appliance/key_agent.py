@@ -46,7 +46,8 @@ class KeyAgent:
         self._supervisor = os.getppid()
         self._listener = socket.socket(fileno=charge.listener)
         data = DataDirectory(Path(charge.data))
-        self._lock = Lock(data.keys, UnsealTries(data.unseal_tries, SystemClock()))
+        self._tries = UnsealTries(data.unseal_tries, SystemClock())
+        self._lock = Lock(data.keys, self._tries)
         self._rates = {Asker(asker): Rate(*rate) for asker, rate in charge.rates.items()}
         self._allowances = {asker: Allowance.full(rate, now=time.monotonic()) for asker, rate in self._rates.items()}
         self._allowance_lock = threading.Lock()
@@ -171,5 +172,6 @@ class KeyAgent:
         """Say so to both sides and end: nothing of a process that has ended can be read."""
         logger.warning("sealed")
         self._orders.answer({"phase": Phase.SEALED, "by_hand": True})
+        self._tries.note_sealing(connection.asker)
         connection.answer({"sealed": True})
         os._exit(0)

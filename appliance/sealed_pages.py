@@ -13,15 +13,13 @@ from appliance.unseal_tries import TooSoonError
 from mailstore.errors import StrongroomError, WrongKeyError
 from mailstore.sealed_format import KEY_BYTES
 from mailstore.slot_passphrase import PassphraseFile
+from mailstore.slot_shares import SharesFile
 from mailstore.wall_clock import SystemClock
 from portal import unsealing
 from portal.sealed_portal import SealedParts, SealedPortal
 from portal.unsealing import Busy, Opened, TooSoon, Tried, Wrong
 
 logger = logging.getLogger(__name__)
-
-SHARES = "shares"
-"""The kind of the slots that recovery shares open."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class AgentUnsealer:
 
     def try_shares(self, words: str) -> Tried:
         """As ``Unsealer``."""
-        return self._tried(SHARES, words)
+        return self._tried(SharesFile.kind, words)
 
     def _tried(self, kind: str, secret: str) -> Tried:
         try:

@@ -22,8 +22,9 @@ from portal.front_door import FrontDoor, Refused
 
 logger = logging.getLogger(__name__)
 
-REFUSED: Final = "unseal.refused"
-OPENED: Final = "unseal.opened"
+REFUSED: Final = "appliance.unseal_refused"
+OPENED: Final = "appliance.unsealed"
+SEALED: Final = "appliance.sealed"
 SUBJECT: Final = "Wrong secrets were tried at unsealing"
 _PLACES: Final[Mapping[str, str]] = {"sealed-mail": "page", "command": "command"}
 
@@ -79,8 +80,8 @@ def _facts(channel: str, tries: Tries) -> list[AuditFact]:
     if tries.wrong > 0:
         times = {"first": _word(tries.first_at), "last": _word(tries.last_at)}
         facts.append(AuditFact(REFUSED, SYSTEM.account, detail={**by, "tries": tries.wrong, **times}))
-    if tries.opened_at is not None:
-        facts.append(AuditFact(OPENED, SYSTEM.account, detail=by))
+    happened = [(SEALED, tries.sealed_at), (OPENED, tries.opened_at)]
+    facts += [AuditFact(event, SYSTEM.account, detail={**by, "at": _word(at)}) for event, at in happened if at]
     return facts
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ FREE_TRIES: Final = 3
 FIRST_WAIT_SECONDS: Final = 2.0
 LONGEST_WAIT_SECONDS: Final = 900.0
 _MOST_DOUBLINGS: Final = 20
+_TIMES: Final = ("first", "last", "opened", "sealed")
 
 
 class TooSoonError(RefusedError):
@@ -42,7 +44,8 @@ class TooSoonError(RefusedError):
 class Tries:
     """Those of one channel since they were told: how many were wrong, when the first and the last one came.
 
-    ``in_a_row`` begins anew with each right one; ``opened_at`` is the time of the last right one.
+    ``in_a_row`` begins anew with each right one; ``opened_at`` is the time of the last right one, ``sealed_at`` when it
+    was sealed by hand.
     """
 
     wrong: int = 0
@@ -50,6 +53,7 @@ class Tries:
     first_at: datetime | None = None
     last_at: datetime | None = None
     opened_at: datetime | None = None
+    sealed_at: datetime | None = None
 
     def wait_seconds(self, now: datetime) -> float:
         """How long the next try has to wait. A clock that was set back makes it no longer than it was at first."""
@@ -93,6 +97,13 @@ class UnsealTries:
             told = self.told()
             self._write({**told, channel: told.get(channel, Tries(1, 1)).right(self._clock.now())})
 
+    def note_sealing(self, channel: str) -> None:
+        """It is sealed by hand from there. Nothing keeps it open: a note that cannot be written is not written."""
+        with self._lock, suppress(StorageUnavailableError):
+            told = self.told()
+            tries = told.get(channel, Tries())
+            self._write({**told, channel: replace(tries, sealed_at=self._clock.now())})
+
     def told(self) -> dict[str, Tries]:
         """By channel. A file that cannot be read counts as a wrong try: somebody did that."""
         try:
@@ -120,11 +131,11 @@ class UnsealTries:
 
 
 def _tries(told: Mapping[str, Any]) -> Tries:
-    times = [None if told[name] is None else instant_of(int(told[name])) for name in ("first", "last", "opened")]
+    times = [None if told[name] is None else instant_of(int(told[name])) for name in _TIMES]
     return Tries(int(told["wrong"]), int(told["in_a_row"]), *times)
 
 
 def _json(tries: Tries) -> dict[str, int | None]:
-    times = {"first": tries.first_at, "last": tries.last_at, "opened": tries.opened_at}
-    marks = {name: None if at is None else microseconds(at) for name, at in times.items()}
+    times = (tries.first_at, tries.last_at, tries.opened_at, tries.sealed_at)
+    marks = {name: None if at is None else microseconds(at) for name, at in zip(_TIMES, times, strict=True)}
     return {"wrong": tries.wrong, "in_a_row": tries.in_a_row, **marks}

@@ -7,15 +7,15 @@ What the floors above the store need is put together in ``portal_wiring``, ``arc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance import birth_record, database_wiring, object_store_wiring, schema, workplace_wiring
+from appliance import birth_record, database_wiring, object_store_wiring, process_file, schema, workplace_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
-from appliance.key_agent_client import AgentOpener
+from appliance.key_agent_client import AgentOpener, KeyAgentClient
 from appliance.role_charge import SecretPlace
 from appliance.role_life import Station
 from appliance.settings import Settings
@@ -99,10 +99,30 @@ class Appliance:
         key_file: Path | None = None,
         other: tuple[str, Path] | None = None,
     ) -> Iterator[Appliance]:
-        """Unlock and open a data directory; everything is closed again at the end."""
+        """Open a data directory for a command; everything is closed again at the end.
+
+        While ``serve`` runs its key agent is asked, and no secret is needed. ``SealedError`` while it is sealed:
+        then no secret opens anything past it. Otherwise the directory is unlocked here.
+        """
         settings = settings_of(data)
-        ring = key_custody.unlock(data.keys, secret_of(data, passphrase_file=passphrase_file, key_file=key_file))
+        if process_file.holder(data) is not None:
+            with (
+                closing(KeyAgentClient.connected(data.key_agent_socket)) as agent,
+                cls.of_agent(data, settings, agent) as appliance,
+            ):
+                yield appliance
+            return
+        secret = secret_of(data, passphrase_file=passphrase_file, key_file=key_file, other=other)
+        ring = key_custody.unlock(data.keys, secret)
         with cls.with_ring(data, settings, ring) as appliance:
+            yield appliance
+
+    @classmethod
+    @contextmanager
+    def of_agent(cls, data: DataDirectory, settings: Settings, agent: KeyAgentClient) -> Iterator[Appliance]:
+        """Open a data directory with the keys that the key agent hands out; it opens those of messages."""
+        keys = agent.working_keys()
+        with cls.with_keys(data, settings, keys, AgentOpener(agent, keys.capture_public)) as appliance:
             yield appliance
 
     @classmethod
@@ -126,13 +146,9 @@ class Appliance:
             yield cls(data, settings, ring, opener, database, keystore, SystemClock())
 
 
-@contextmanager
-def in_role(station: Station) -> Iterator[Appliance]:
-    """The appliance for a role: the key agent gives it its keys, and opens those of messages for it."""
-    keys = station.agent.working_keys()
-    opener = AgentOpener(station.agent, keys.capture_public)
-    with Appliance.with_keys(station.data, settings_of(station.data), keys, opener) as appliance:
-        yield appliance
+def in_role(station: Station) -> AbstractContextManager[Appliance]:
+    """The appliance for a role."""
+    return Appliance.of_agent(station.data, settings_of(station.data), station.agent)
 
 
 def prove(data: DataDirectory, ring: WorkingKeys) -> None:
@@ -164,7 +180,17 @@ def secret_place(
     key_file: Path | None = None,
     other: tuple[str, Path] | None = None,
 ) -> SecretPlace | None:
-    """Where the secret lies that ``serve`` opens with; None when a person has to unseal.
+    """Where the secret lies that ``serve`` opens with; None when a person has to unseal."""
+    named = named_place(passphrase_file=passphrase_file, key_file=key_file, other=other)
+    if named is None and data.unlock_key.exists():
+        return SecretPlace(KeyFile.kind, str(data.unlock_key))
+    return named
+
+
+def named_place(
+    *, passphrase_file: Path | None, key_file: Path | None, other: tuple[str, Path] | None
+) -> SecretPlace | None:
+    """Where the secret lies that was named; None when none was.
 
     ``other``: the kind and the file of one that is neither a passphrase nor a key file.
     """
@@ -174,4 +200,4 @@ def secret_place(
         return SecretPlace(PassphraseFile.kind, str(passphrase_file.absolute()))
     if key_file is not None:
         return SecretPlace(KeyFile.kind, str(key_file.absolute()))
-    return SecretPlace(KeyFile.kind, str(data.unlock_key)) if data.unlock_key.exists() else None
+    return None

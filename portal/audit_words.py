@@ -4,6 +4,9 @@ from __future__ import annotations
 
 _WORDS = {
     "account.closed": "Closed an account",
+    "appliance.sealed": "Sealed the appliance",
+    "appliance.unseal_refused": "Tried secrets that do not unseal the appliance",
+    "appliance.unsealed": "Unsealed the appliance",
     "archive.attachment_opened": "Opened an attachment in the archive",
     "archive.body_shown": "Saw the designed text of a message in the archive",
     "archive.listed": "Saw a list of messages",
@@ -25,7 +28,12 @@ _WORDS = {
     "hold.placed": "Placed a hold",
     "hold.release_requested": "Asked to end a hold",
     "hold.released": "Ended a hold",
+    "index.engine_changed": "Changed the engine of the search index",
     "index.rebuilt": "Made the search index anew",
+    "key.rotated": "Renewed the keys of the practice",
+    "key.slot_added": "Let one more secret open the practice",
+    "key.slot_removed": "Took away a way in and renewed the keys",
+    "key.slot_tested": "Tried out a way in",
     "message.accepted": "Accepted a message",
     "message.attachment_opened": "Opened an attachment",
     "message.body_shown": "Saw the designed text of a message",

@@ -1,0 +1,28 @@
+"""``strongroom seal``: close the appliance at once. It goes on taking mail in; nobody reads until somebody unseals.
+
+Whoever may end the process may seal it: no sign-in is asked for, because closing must work when nobody can sign in
+any more, and takes nothing away that cannot be given back. It is noted, and told at the next unsealing.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from appliance import process_file
+from appliance.command_call import Call, Outcome
+from appliance.key_agent_client import KeyAgentClient
+from mailstore.errors import RefusedError
+
+
+def run(call: Call) -> Outcome:
+    """Close it. ``RefusedError`` while no ``serve`` runs: then it is as good as sealed, and takes no mail."""
+    data = call.data
+    if process_file.holder(data) is None:
+        raise RefusedError("nothing is running that could be sealed", fix="")
+    with closing(KeyAgentClient.connected(data.key_agent_socket)) as agent:
+        was_open = not agent.status()["sealed"]
+        if was_open:
+            agent.seal()
+    with closing(KeyAgentClient.connected(data.key_agent_socket)) as successor:
+        successor.status()  # answered once the process that had the keys has ended
+    return Outcome({"sealed": True, "was_open": was_open}, "Sealed." if was_open else "It was sealed already.")
