@@ -1,4 +1,4 @@
-"""A server's TLS that takes a renewed certificate by itself: no restart, which would seal a box that needs a passphrase.
+"""A server's TLS that takes a renewed certificate by itself: a restart would seal a box that needs a passphrase.
 
 Connections that are there keep the certificate they began with; those that come get the new one.
 """
