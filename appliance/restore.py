@@ -40,7 +40,8 @@ from mailstore import (
 from mailstore.audit_entry import AuditFact
 from mailstore.backup_pack import Marks
 from mailstore.consistency_check import Depth
-from mailstore.consistency_problem import Finding
+from mailstore.consistency_problem import Finding, Kind
+from mailstore.consistency_repair import Repair
 from mailstore.database import Database
 from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
@@ -301,7 +302,7 @@ class Restore:
         )
 
     def _problems(self, appliance: Appliance) -> tuple[Finding, ...]:
-        """What a check finds and cannot mend. The index is not looked at: it is made anew."""
+        """What a check finds and cannot mend. The worker makes the index anew, and holds holds against all mail."""
         depth = Depth(check_wiring.ACCEPTED_EVENTS, reads_objects=False)
         stores, archive = check_wiring.stores(appliance), check_wiring.archive_stores(appliance)
 
@@ -309,13 +310,9 @@ class Restore:
             self.work.things_done(what, count)
 
         found = list(consistency_check.check(stores, depth, now=self.clock.now(), progress=tell))
-        found += [
-            each
-            for each in archive_check.check(archive, opens_messages=False, progress=tell)
-            if not each.kind.value.startswith(_INDEX)
-        ]
-        mends = check_wiring.repairs(appliance, is_alone=True)
-        left = tuple(each for each in found if not any(mend(each) for mend in mends))
+        found += archive_check.check(archive, opens_messages=False, progress=tell)
+        mend = Repair(stores, self.clock, is_alone=True).mended
+        left = tuple(each for each in found if not _is_the_workers(each) and not mend(each))
         reached("restore.after_check")
         return left
 
@@ -347,6 +344,10 @@ def _claim(into: DataDirectory) -> None:
         raise StorageUnavailableError(
             f"{into.path} cannot be made: {error.strerror}", fix="check the path and its owner"
         ) from error
+
+
+def _is_the_workers(finding: Finding) -> bool:
+    return finding.kind is Kind.HOLD_NOT_EVALUATED or finding.kind.value.startswith(_INDEX)
 
 
 def _setting(settings: Settings, dotted: str) -> str:
