@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from appliance import VERSION
+from appliance import VERSION, command_gate
 from appliance.command_call import Call, Outcome
 from appliance.command_table import ENTRIES, GROUPS, SECRETS, Entry
 from mailstore.errors import RefusedError, StrongroomError
@@ -32,6 +32,7 @@ def main(words: Sequence[str] | None = None) -> int:
     is_json = "--json" in given
     try:
         call, entry = _understood(given)
+        command_gate.require_open(call, entry)
         outcome = _function(entry)(call)
     except _WrongCallError as error:
         return _tell_wrong_call(error, is_json=is_json)
@@ -110,15 +111,16 @@ def parser() -> argparse.ArgumentParser:
     groups: dict[str, Any] = {}
     for entry in ENTRIES:
         place = commands
-        if len(entry.words) > 1:
-            place = groups.get(entry.words[0]) or _add_group(commands, entry.words[0])
-            groups[entry.words[0]] = place
+        for count in range(1, len(entry.words)):
+            words = " ".join(entry.words[:count])
+            groups[words] = groups.get(words) or _add_group(place, words)
+            place = groups[words]
         _add_command(place, entry)
     return top
 
 
-def _add_group(commands: Any, word: str) -> Any:
-    group = commands.add_parser(word, help=GROUPS[word], allow_abbrev=False)
+def _add_group(commands: Any, words: str) -> Any:
+    group = commands.add_parser(words.rpartition(" ")[2], help=GROUPS[words], allow_abbrev=False)
     _add_common(group, default=argparse.SUPPRESS)
     return group.add_subparsers(metavar="COMMAND", required=True)
 

@@ -1,0 +1,27 @@
+"""While the appliance is sealed every command says the same, but for the few that make, run, open or close one.
+
+So nothing that a command looks at on its way to the keys (files, settings, arguments) tells anything either.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Final
+
+from appliance import process_file
+from appliance.command_call import Call
+from appliance.command_table import Entry
+from appliance.key_agent_client import KeyAgentClient
+from mailstore.errors import SealedError
+
+SPEAKS: Final = frozenset({"init", "serve", "unseal", "seal", "restore", "demo", "certificate verify"})
+"""What needs nobody to have unsealed. A certificate is given as a file."""
+
+
+def require_open(call: Call, entry: Entry) -> None:
+    """``SealedError`` when this command may say nothing now."""
+    if call.data_path is None or " ".join(entry.words) in SPEAKS or process_file.holder(call.data) is None:
+        return
+    with closing(KeyAgentClient.connected(call.data.key_agent_socket)) as agent:
+        if agent.status()["sealed"]:
+            raise SealedError
