@@ -137,12 +137,16 @@ def with_slots(unlocked: Unlocked, slots: Sequence[UnlockSlot], root: bytes) -> 
 
 
 def _root(slots: tuple[UnlockSlot, ...], secret: SlotSecret) -> tuple[UnlockSlot, bytes]:
+    wrong = WrongKeyError(
+        f"no slot in keys/{SLOTS} opens with this secret", fix="strongroom key slot list says which secrets do."
+    )
     for slot in slots:
         if slot.kind == secret.kind:
             try:
-                return slot, slot.root(secret.slot_key(slot.noted))
-            except WrongKeyError:
+                slot_key = secret.slot_key(slot.noted)
+            except WrongKeyError as error:
+                wrong = error  # it says what is wrong with the secret itself
                 continue
-    raise WrongKeyError(
-        f"no slot in keys/{SLOTS} opens with this secret", fix="strongroom key slot list says which secrets do."
-    )
+            if slot.opens_with(slot_key):
+                return slot, slot.root(slot_key)
+    raise wrong

@@ -27,3 +27,28 @@ class SlotSecret(Protocol):
         Raises ``WrongKeyError`` when it cannot be the secret of that slot, ``TamperedError`` when the slot asks for
         what we never wrote, ``NotFoundError`` or ``StorageUnavailableError`` when it cannot be read.
         """
+
+
+class RememberedSecret:
+    """A secret that is needed several times in a row: what it comes to with a slot is worked out once."""
+
+    def __init__(self, secret: SlotSecret) -> None:
+        self._secret = secret
+        self._found: list[tuple[Noted, bytes]] = []
+
+    @property
+    def kind(self) -> str:
+        """As ``SlotSecret``."""
+        return self._secret.kind
+
+    def noted(self, randomness: Randomness) -> Noted:
+        """As ``SlotSecret``."""
+        return self._secret.noted(randomness)
+
+    def slot_key(self, noted: Noted) -> bytes:
+        """As ``SlotSecret``."""
+        for before, key in self._found:
+            if before == noted:
+                return key
+        self._found.append((dict(noted), self._secret.slot_key(noted)))
+        return self._found[-1][1]

@@ -32,7 +32,7 @@ _WORD: Final = re.compile(r"[a-z]+")
 
 @dataclass(frozen=True)
 class SharesFile:
-    """A file with the words of as many shares as are needed, of one set."""
+    """A file with the words of as many shares as are needed, of one set; or a directory of such files."""
 
     path: Path
     kind: ClassVar[str] = "shares"
@@ -52,7 +52,8 @@ class SharesFile:
 
     def _shares(self) -> list[str]:
         try:
-            return shares_in(key_files.read(self.path).decode("utf-8"))
+            paths = sorted(self.path.glob("*.txt")) if self.path.is_dir() else [self.path]
+            return [share for path in paths for share in shares_in(key_files.read(path).decode("utf-8"))]
         except UnicodeDecodeError:
             raise RefusedError("the file of shares is not UTF-8 text") from None
 

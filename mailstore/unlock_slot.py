@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from mailstore import key_file_form
-from mailstore.errors import WrongKeyError
 from mailstore.instants import instant_of, microseconds
 from mailstore.key_hierarchy import CaptureKeyPair
 from mailstore.sealed_format import KEY_BYTES
@@ -47,10 +46,12 @@ class UnlockSlot:
         public = X25519PublicKey.from_public_bytes(self.public)
         return replace(self, sealed_root=_SUITE.encrypt(root, public, info=self._info()))
 
+    def opens_with(self, slot_key: bytes) -> bool:
+        """True for what the secret of this slot comes to."""
+        return CaptureKeyPair.of(slot_key).public == self.public
+
     def root(self, slot_key: bytes) -> bytes:
-        """The root key. ``WrongKeyError`` when another secret made the slot, ``TamperedError`` for changed bytes."""
-        if CaptureKeyPair.of(slot_key).public != self.public:
-            raise WrongKeyError("this secret does not open this slot")
+        """The root key. ``TamperedError`` when anything of the slot is not what was written."""
         try:
             root = _SUITE.decrypt(self.sealed_root, X25519PrivateKey.from_private_bytes(slot_key), info=self._info())
         except (InvalidTag, ValueError):

@@ -10,7 +10,7 @@ from appliance.command_answers import ANSWERS
 
 def command_of(words: Sequence[str]) -> str:
     """Which command a line calls."""
-    return next(" ".join(words[:length]) for length in (1, 2) if " ".join(words[:length]) in ANSWERS)
+    return next(" ".join(words[:length]) for length in (1, 2, 3) if " ".join(words[:length]) in ANSWERS)
 
 
 def check(words: Sequence[str], answer: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.command_table import ENTRIES, GROUPS
+from appliance.command_table import ENTRIES, GROUPS, SECRETS
 from appliance.demo import tour
 from tests.repository_room import ROOT, name_of, pages
 
@@ -18,7 +18,7 @@ BEFORE = r"(?:^|&& |; |\bsudo )\s*(?:[\w./-]+/)?"
 CALL = re.compile(BEFORE + r"strongroom((?: +[^\s|;&>]+)*)")
 TARGET = re.compile(BEFORE + r"make(?: -C \S+)?((?: +[a-z][a-z-]*)+)")
 END = re.compile(r"^(?:\|.*|;|&&|>.*|\.\.\.|…|[A-Z]+|/.*|-[a-z])$")
-COMMON = {"--data", "--json", "--as", "--passphrase-file", "--key-file", "--version", "--help"}
+COMMON = {"--data", "--json", "--as", "--version", "--help", *(option for option, _, _ in SECRETS.values())}
 WITH_A_WORD = COMMON - {"--json", "--version", "--help"}
 TO_TYPE = [page for page in pages() if page.parent.name != "formats"]
 """Pages about formats quote what is hashed and signed, which looks like commands and is none."""
@@ -37,9 +37,10 @@ def problem_of(words: list[str]) -> str:
     asked = _without_common(words)
     if not asked:
         return ""
-    command = tuple(asked[:2]) if asked[0] in GROUPS else (asked[0],)
-    if asked[0] in GROUPS and len(asked) == 1:
+    if " ".join(asked) in GROUPS:
         return ""
+    longest = [tuple(asked[:count]) for count in (3, 2, 1)]
+    command = next((words for words in longest if words in KNOWN), longest[0])
     if command not in KNOWN:
         return f"no command {' '.join(command)}"
     odd = [word for word in asked if word.startswith("--") and word not in KNOWN[command] | COMMON]
