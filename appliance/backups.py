@@ -94,7 +94,7 @@ class Backups:
 
     def ages(self) -> list[TargetAge]:
         """Of every target in the settings, as remembered here. The targets themselves are not asked."""
-        return [self._age(told) for told in self._appliance.settings.backup.target]
+        return [self.age(told) for told in self._appliance.settings.backup.target]
 
     def opened(self, told: BackupTargetSettings) -> tuple[BackupTarget, Catalogue]:
         """A target to read, with its listings. ``RefusedError`` when it is nobody's or another practice's."""
@@ -166,7 +166,8 @@ class Backups:
         audit_public = audit_public_key(self._appliance.ring.audit_seed)
         return Catalogue(target, target_id=target_id, audit_public=audit_public)
 
-    def _age(self, told: BackupTargetSettings) -> TargetAge:
+    def age(self, told: BackupTargetSettings) -> TargetAge:
+        """Of one target, as remembered here."""
         url = backup_wiring.target(self._appliance.data, told).url
         data: list[datetime] = []
         keys: list[datetime] = []

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from appliance import (
     archive_wiring,
+    backup_health,
     check_wiring,
     database_health,
     object_store_wiring,
@@ -26,6 +27,7 @@ from appliance import (
     store_wiring,
     tls_certificates,
 )
+from appliance.backup_health import BackupReport
 from appliance.data_directory import DataDirectory
 from appliance.database_health import PlaceReport
 from appliance.outbox_worker import FAULT
@@ -102,6 +104,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield _guarded("object store", lambda: _object_store(appliance))
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
+    yield from map(_backup, backup_health.reports(appliance))
     if appliance.settings.object_store.url:
         yield _guarded("object lock", lambda: _object_lock(appliance))
 
@@ -235,6 +238,11 @@ def _place(found: PlaceReport) -> tuple[State, str, str]:
     if found.cautions:
         return State.WARN, f"{found.place}; {'; '.join(found.cautions)}", fix
     return State.OK, found.place, ""
+
+
+def _backup(found: BackupReport) -> Finding:
+    state = State.FAIL if found.failings else State.WARN if found.cautions else State.OK
+    return Finding(found.name, state, "; ".join([found.told, *found.failings, *found.cautions]), found.fix)
 
 
 def _stores(appliance: Appliance, *, reads_objects: bool) -> Iterator[Finding]:

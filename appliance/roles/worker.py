@@ -23,9 +23,12 @@ from appliance import (
     wiring,
     workplace_wiring,
 )
+from appliance.backup_schedule import BackupSchedule
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
+from appliance.role_charge import RoleName, place_name
 from appliance.role_life import Station
+from appliance.settings import Settings
 from appliance.wiring import Appliance
 from appliance.workplace import Claim
 from archive.index_care import IndexCare
@@ -94,29 +97,45 @@ DOOR_LIST_EVERY = timedelta(minutes=1)
 UNSEAL_REPORT_EVERY = timedelta(minutes=1)
 """How soon tries at unsealing an open appliance are told of; those at a sealed one are at its opening."""
 
+BACKUP_LOOK_EVERY = timedelta(seconds=30)
+"""How soon a backup that is due is begun; how often one is due, the settings say."""
+
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
 
 def work(station: Station) -> None:
     """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
-    os.nice(NICENESS)
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    step_back()
     with wiring.in_role(station) as appliance, appliance.front_door() as front:
         asyncio.run(_run(appliance, front, station.when_ready))
+
+
+def step_back() -> None:
+    """Have the processor after those who are waited for."""
+    os.nice(NICENESS)
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def names(settings: Settings) -> frozenset[str]:
+    """What the workers of this appliance are called, in their leases too."""
+    return frozenset(place_name(RoleName.WORKER, number) for number in range(1, 1 + settings.worker.processes))
 
 
 async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:
     promotion = store_wiring.promotion(appliance)
     intake = archive_wiring.intake(appliance)
     guarding = archive_wiring.desk(appliance).guarding
-    kinds = {**_kinds(promotion, intake, guarding), **delivery_wiring.outbound(appliance, front).work()}
-    worker = Worker(appliance.database, kinds, clock=appliance.clock)
+    kinds = {**kinds_of(promotion, intake, guarding), **delivery_wiring.outbound(appliance, front).work()}
+    others = names(appliance.settings) - {place_name(RoleName.WORKER, 1)}
+    worker = Worker(appliance.database, kinds, clock=appliance.clock, others=others)
     stopping = threading.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(_stop, worker, stopping))
     care = archive_wiring.index_care(appliance, intake)
     training = store_wiring.dictionary_training(appliance)
+    schedule = BackupSchedule(appliance, should_stop=stopping.is_set)
     await asyncio.to_thread(_mend, appliance)
+    await asyncio.to_thread(schedule.clear)
     duties = [
         asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
         asyncio.create_task(_every(TIME_KEPT_EVERY, partial(_keep_time, appliance))),
@@ -130,6 +149,8 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
         asyncio.create_task(_every(DOOR_LIST_EVERY, partial(_list_the_door, appliance))),
         asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
+        asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
+        asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.data)),
     ]
     duties += _watches(appliance)
     when_ready()
@@ -160,7 +181,7 @@ def _list_the_door(appliance: Appliance) -> None:
             file.bring_up_to_date(connection)
 
 
-def _kinds(promotion: Promotion, intake: Intake, guarding: ObjectGuarding) -> Mapping[Kind, BatchWork | ErrandWork]:
+def kinds_of(promotion: Promotion, intake: Intake, guarding: ObjectGuarding) -> Mapping[Kind, BatchWork | ErrandWork]:
     """Which work is done by whom."""
     return {
         Kind.PROMOTE: BatchWork(promotion.promote_all, size=64, gather_seconds=PROMOTE_EVERY_SECONDS),

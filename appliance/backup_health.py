@@ -1,0 +1,95 @@
+"""How the backups do: their age in every target, who removes old keys, and whether a fire leaves a way to open them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from appliance import backup_wiring
+from appliance.backup_settings import BackupTargetSettings
+from appliance.backups import KEYS_KEPT, Backups, TargetAge
+from appliance.wiring import Appliance
+from mailstore import key_custody, key_files
+from mailstore.errors import StrongroomError
+from mailstore.key_file_form import SLOTS
+
+SEE = "see docs/operations/backups.md"
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """One target, or the backups as a whole. ``failings`` are an alarm, ``cautions`` are to be known."""
+
+    name: str
+    told: str
+    failings: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+    fix: str = ""
+
+
+def reports(appliance: Appliance) -> Iterator[BackupReport]:
+    """Every target of the settings, and the way in."""
+    targets = appliance.settings.backup.target
+    if not targets:
+        caution = "nothing is backed up by itself: a fire takes the mail"
+        yield BackupReport("backups", "no target", cautions=(caution,), fix=f"name two [[backup.target]]; {SEE}")
+        return
+    if appliance.data.unlock_key.exists() and _is_only_way_in(appliance):
+        caution = "the only key that opens them lies in the data directory: after a fire nothing does"
+        fix = "make another way in that is kept elsewhere: strongroom key shares make"
+        yield BackupReport("backups", f"{len(targets)} targets", cautions=(caution,), fix=fix)
+    for told in targets:
+        try:
+            yield _of_target(appliance, told, Backups(appliance).age(told))
+        except StrongroomError as error:
+            yield BackupReport(f"backup {told.name}", "not looked at", (error.message,), fix=error.fix)
+
+
+def _of_target(appliance: Appliance, told: BackupTargetSettings, age: TargetAge) -> BackupReport:
+    settings, now = appliance.settings.backup, appliance.clock.now()
+    looks = (
+        ("data", age.data_as_of, timedelta(hours=settings.data_alarm_hours)),
+        ("keys", age.keys_looked_at, timedelta(minutes=settings.keys_alarm_minutes)),
+    )
+    failings = tuple(
+        f"the newest backup of the {what} is {_age_in_words(at, now)}"
+        for what, at, most in looks
+        if _is_old(at, now, most)
+    )
+    told_ages = ", ".join(f"{what} {_age_in_words(at, now)}" for what, at, _ in looks)
+    fix = f"see log/worker.log, and run: strongroom backup create --to {told.name}" if failings else ""
+    cautions = _who_removes_keys(appliance, told)
+    return BackupReport(f"backup {told.name}", told_ages, failings, cautions, fix or (SEE if cautions else ""))
+
+
+def _who_removes_keys(appliance: Appliance, told: BackupTargetSettings) -> tuple[str, ...]:
+    """Where we do not remove old keys ourselves, the place must: else no certificate of disposal keeps its word."""
+    try:
+        target = backup_wiring.target(appliance.data, told)
+        if target.may_remove:
+            return ()
+        days = target.days_until_removed("keys/")
+    except StrongroomError as error:
+        return (error.message,)
+    if days is None:
+        return (f"the bucket does not say that it removes keys/ after {KEYS_KEPT.days} days",)
+    if days > KEYS_KEPT.days:
+        return (f"the bucket keeps keys/ for {days} days, and certificates of disposal promise {KEYS_KEPT.days}",)
+    return ()
+
+
+def _is_only_way_in(appliance: Appliance) -> bool:
+    return len(key_custody.listed(key_files.read_state(appliance.data.keys)[SLOTS])) == 1
+
+
+def _is_old(at: datetime | None, now: datetime, most: timedelta) -> bool:
+    return at is None or now - at > most
+
+
+def _age_in_words(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "not made yet"
+    minutes = max(0, int((now - at).total_seconds() // 60))
+    hours = minutes // 60
+    return f"{minutes} minutes old" if hours < 2 else f"{hours} hours old"  # noqa: PLR2004 -- as people say it
