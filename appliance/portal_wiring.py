@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from appliance import account_wiring, archive_wiring
+from appliance import account_wiring, archive_wiring, drain_progress
 from appliance.account_wiring import portal_settings
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive.archive_listing import ArchiveListing
+from portal import unsealing
 from portal.archive_room import ArchiveRoom, HealthReport
 from portal.conversations import Conversations
 from portal.front_door import FrontDoor, RoutePreview
@@ -14,6 +15,7 @@ from portal.parts import Parts, accounts_of
 from portal.people import People
 from portal.reading import Reading
 from portal.sign_in import Desk, SignIn
+from portal.unsealing import Opening
 
 
 def desk(appliance: Appliance) -> Desk:
@@ -52,9 +54,20 @@ def parts(
         archive=archive,
         health=health,
         announce=account_wiring.door_list_file(appliance).bring_up_to_date,
+        opening=_opening(appliance),
         clock=appliance.clock,
         randomness=RANDOMNESS,
     )
+
+
+def _opening(appliance: Appliance) -> Opening:
+    def percent() -> int | None:
+        drained = drain_progress.read(appliance.data.drain_progress)
+        if drained is None:
+            return 0
+        return None if drained.is_over else drained.percent
+
+    return Opening(unsealing.networks_of(appliance.settings.portal.unseal_from), percent)
 
 
 def conversations(appliance: Appliance) -> Conversations:

@@ -30,6 +30,7 @@ from portal.pages import (
     sent,
     sign_in,
     start,
+    unseal,
     write,
 )
 from portal.parts import Parts, open_portal
@@ -60,6 +61,7 @@ PAGES: tuple[Sequence[ControllerRouterHandler], ...] = (
     schedule.ROUTES,
     audit.ROUTES,
     health.ROUTES,
+    unseal.ROUTES,
 )
 """One line a page module. The authorisation matrix in the tests is made from what stands here."""
 

@@ -26,6 +26,7 @@ from portal.settings import PortalSettings
 from portal.sign_in import Desk, SignIn
 from portal.throttles import Throttles
 from portal.tracking import Tracking
+from portal.unsealing import Opening
 from portal.writing import Writing
 
 
@@ -42,6 +43,7 @@ class Parts:
     archive: ArchiveRoom
     health: HealthReport
     announce: Announce
+    opening: Opening
     clock: Clock
     randomness: Randomness
 

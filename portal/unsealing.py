@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -53,12 +54,16 @@ class Unsealer(Protocol):
         ...
 
 
-class Drain(Protocol):
-    """How far the mail that came while sealed has been taken in."""
+@dataclass(frozen=True)
+class Opening:
+    """What an open portal tells those who may unseal of how far it is.
 
-    def percent(self) -> int | None:
-        """From 0 to 99; None when nothing waits any more."""
-        ...
+    ``percent``: how much of the mail that came while sealed has been taken in, from 0 to 99; None when nothing waits
+    any more. Never how many messages that were: nobody has signed in there.
+    """
+
+    near: tuple[Network, ...]
+    percent: Callable[[], int | None]
 
 
 def networks_of(text: str) -> tuple[Network, ...]:

@@ -48,6 +48,7 @@ from portal.front_door import PreviewedRoute
 from portal.parts import Parts, Portal, open_portal
 from portal.sessions import Session
 from portal.settings import PasswordCost, PortalSettings
+from portal.unsealing import Opening, networks_of
 from tests.archive_room import NO_COOLING_OFF, VaultArchive
 from tests.vault_room import RING, Vault
 
@@ -180,6 +181,7 @@ class PortalRoom:
             archive=self.archive.room,
             health=self.health,
             announce=lambda _connection: None,
+            opening=Opening(networks_of("127.0.0.1/32"), lambda: None),
             clock=self.clock,
             randomness=os.urandom,
         )

@@ -38,6 +38,7 @@ WITH_NEW_PASSWORD = frozenset({Step.PASSWORD_CHOSEN})
 MATRIX: dict[tuple[str, str], tuple[frozenset[Step], frozenset[Role]]] = {
     ("GET", "/static/{name}"): (ANY_STEP, EVERY_ROLE),
     ("GET", "/"): (ANY_STEP, EVERY_ROLE),
+    ("GET", "/unseal"): (ANY_STEP, EVERY_ROLE),
     ("POST", "/session/longer"): (SIGNED_IN, EVERY_ROLE),
     ("GET", "/sign-in"): (ANY_STEP, EVERY_ROLE),
     ("POST", "/sign-in"): (FRESH, NOBODY),
