@@ -41,8 +41,10 @@ def place_name(role: RoleName, number: int) -> str:
     return str(role) if number == 1 else f"{role}-{number}"
 
 
-def module_of(role: RoleName, phase: Phase) -> str:
-    """The module below ``appliance.roles`` that a role runs in a phase."""
+def module_of(role: RoleName, phase: Phase, number: int) -> str:
+    """The module below ``appliance.roles`` that a role runs in a phase. Of several workers one has the duties."""
+    if role is RoleName.WORKER and number > 1:
+        return "fellow_worker"
     return str(role) if phase is Phase.OPEN else f"sealed_{role}"
 
 

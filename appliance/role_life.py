@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Station:
-    """Where a role works: its directory, its listening sockets, the key agent, and how it says that it works."""
+    """Where a role works: its name, its directory, its sockets, the key agent, and how it says that it works."""
 
+    name: str
     data: DataDirectory
     sockets: Mapping[str, socket.socket]
     agent: KeyAgentClient
@@ -49,7 +50,7 @@ def live(name: str, module: str, descriptor: int, agent: int, parent: int) -> in
     sockets = {word: socket.socket(fileno=number) for word, number in charge.sockets.items()}
     client = KeyAgentClient(socket.socket(fileno=agent))
     try:
-        role.work(Station(data, sockets, client, lambda: pipe.sendall(frame({"ready": True}))))
+        role.work(Station(name, data, sockets, client, lambda: pipe.sendall(frame({"ready": True}))))
     except StrongroomError as error:
         logger.exception("role refused")
         pipe.sendall(frame({"refused": [error.code, error.message, error.fix]}))

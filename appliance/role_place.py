@@ -46,7 +46,7 @@ class Place:
         """Start its process, with a connection to the key agent, which is told who it is that asks there."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            module = module_of(self.role, self.phase)
+            module = module_of(self.role, self.phase, self.number)
             self.process = RoleProcess.role(self.name, module, self.sockets.values(), theirs, is_afresh=is_afresh)
             if agent is not None:
                 agent.tell(frame({"asker": self.asker}), connection=ours)

@@ -339,6 +339,17 @@ class DisposalSettings:
 
 
 @dataclass(frozen=True)
+class WorkerSettings:
+    """What follows a message after it was promised."""
+
+    processes: int = setting(
+        1,
+        "Processes that move mail into the object store, deliver and notify; the first of them alone writes the index.",
+        between(1, 8),
+    )
+
+
+@dataclass(frozen=True)
 class CheckSettings:
     """How mail that nobody reads is kept whole."""
 
@@ -380,6 +391,7 @@ class Settings:
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)
     disposal: DisposalSettings = field(default_factory=DisposalSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
     check: CheckSettings = field(default_factory=CheckSettings)
     key_agent: KeyAgentSettings = field(default_factory=KeyAgentSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)

@@ -102,7 +102,7 @@ class Supervisor:
     """Starts the key agent and the roles of its phase, keeps them running, and ends them.
 
     ``secret`` opens the keys at the start; without one the appliance is sealed until a person comes. ``listener`` is
-    the key agent's socket, ``rates`` what everybody gets of it.
+    the key agent's socket, ``rates`` what everybody gets of it, ``processes`` how many a role has, if not one.
     """
 
     data: DataDirectory
@@ -110,7 +110,7 @@ class Supervisor:
     listener: socket.socket
     secret: SecretPlace | None
     rates: Mapping[str, tuple[int, int]]
-    smtp_processes: int = 1
+    processes: Mapping[RoleName, int] = field(default_factory=dict)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _agent: RoleProcess | None = None
     _agent_failures: int = 0
@@ -209,7 +209,7 @@ class Supervisor:
         """Fork the roles of a phase; they load, and wait for their charge."""
         for role in ROLES_OF[phase]:
             sockets = {word: self.sockets[word] for word in SOCKETS_OF[role]}
-            for number in range(1, 1 + (self.smtp_processes if role is RoleName.SMTP else 1)):
+            for number in range(1, 1 + self.processes.get(role, 1)):
                 self._places.append(Place(role, phase, number, sockets))
                 self._start(self._places[-1], is_afresh=False)
 

@@ -16,7 +16,7 @@ from appliance import (
 )
 from appliance.command_call import Call, Outcome
 from appliance.key_agent_policy import Asker
-from appliance.role_charge import Phase
+from appliance.role_charge import Phase, RoleName
 from appliance.settings import KeyAgentSettings
 
 
@@ -34,9 +34,8 @@ def run(call: Call) -> Outcome:
         key_agent_socket.listening(data.key_agent_socket) as listener,
     ):
         log_setup.to_directory(data.log, "supervisor")
-        tree = supervisor.Supervisor(
-            data, sockets, listener, secret, _rates(settings.key_agent), settings.smtp.processes
-        )
+        processes = {RoleName.SMTP: settings.smtp.processes, RoleName.WORKER: settings.worker.processes}
+        tree = supervisor.Supervisor(data, sockets, listener, secret, _rates(settings.key_agent), processes)
         try:
             tree.start()
             tree.run(when_ready=lambda phase: _say_ready(phase, settings.ports))

@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from mailstore import outbox
+from appliance import archive_wiring
+from appliance.data_directory import DataDirectory
+from appliance.wiring import Appliance
+from mailstore import message_records, outbox
 from mailstore.outbox import Kind
+from tests import running_practice
+from tests.running_practice import RunningPractice, children_of
 from tests.vault_room import NOW, Vault, a_deposit
 
 WORKERS = 3
@@ -123,3 +128,38 @@ def test_items_of_a_dead_worker_come_back_by_themselves_when_their_lease_ends(va
     with vault.database.write() as connection:
         assert outbox.finish_many(connection, items) == 0, "the dead one came back and is too late"
         assert outbox.finish_many(connection, again) == ITEMS
+
+
+LETTERS = 30
+ANN = "ann@clinic.example"
+
+
+@pytest.mark.slow
+def test_served_by_several_workers_of_which_some_are_killed(tmp_path: Path) -> None:
+    practice = running_practice.made(tmp_path)
+    practice.add_user(ANN, "clinician")
+    settings = practice.data / "strongroom.toml"
+    text = settings.read_text("utf-8")
+    assert text.count("\nprocesses = 1\n") == 1
+    settings.write_text(text.replace("\nprocesses = 1\n", "\nprocesses = 3\n"), "utf-8")
+    with practice.serving() as serve:
+        for number in range(LETTERS):
+            practice.deliver(f"Subject: {number}\r\n\r\nhello\r\n".encode(), sender="a@example.net", recipients=[ANN])
+            if number in {LETTERS // 3, LETTERS // 2}:
+                name = "worker-2" if number == LETTERS // 3 else "worker"
+                os.kill(children_of(serve.pid)[name], signal.SIGKILL)
+        practice.until(lambda: {"worker", "worker-2", "worker-3"} <= children_of(serve.pid).keys())
+        practice.until(lambda: not left_to_do(practice))
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        with appliance.database.read() as connection:
+            stored = list(message_records.all_messages(connection))
+        assert len(stored) == LETTERS
+        assert all(each.object_name for each in stored)
+        assert len(list(appliance.objects.names())) == LETTERS
+        assert archive_wiring.index(appliance).document_count() == LETTERS
+
+
+def left_to_do(practice: RunningPractice) -> int:
+    """How much follow-up work waits, seen through a connection of our own."""
+    with Appliance.opened(DataDirectory(practice.data)) as appliance, appliance.database.read() as connection:
+        return outbox.waiting(connection).total()

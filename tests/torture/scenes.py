@@ -139,7 +139,10 @@ def _worked(appliance: Appliance, only: Sequence[str] | None = None, workers: Se
     with appliance.front_door() as front:
         promotion, intake = store_wiring.promotion(appliance), archive_wiring.intake(appliance)
         guarding = archive_wiring.desk(appliance).guarding
-        kinds = {**worker_role._kinds(promotion, intake, guarding), **delivery_wiring.outbound(appliance, front).work()}
+        kinds = {
+            **worker_role.kinds_of(promotion, intake, guarding),
+            **delivery_wiring.outbound(appliance, front).work(),
+        }
         wanted = {kind: _at_once(work) for kind, work in kinds.items() if only is None or kind in only}
         rules = WorkerRules(poll_seconds=0.02, first_pause=timedelta(milliseconds=50))
         worker = Worker(
