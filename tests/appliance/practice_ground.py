@@ -81,11 +81,11 @@ def deliver(machine: Guest, recipient: str, *, subject: str, text: str) -> None:
         client.send_message(letter)
 
 
-def found(machine: Guest, query: str, *, at_least: int = 1) -> list[str]:
-    """Subjects of what the archive finds, once the worker has got there."""
+def found(machine: Guest, query: str, *, asked_by: str, at_least: int = 1) -> list[str]:
+    """Subjects of what the archive finds for somebody who is signed in, once the worker has got there."""
     end = time.monotonic() + 90
     while True:
-        answer = json.loads(machine.said(f"strongroom archive search {query} --json"))
+        answer = json.loads(machine.said(f"strongroom archive search {query} --as {asked_by} --json"))
         subjects = [str(item["subject"]) for item in answer["items"]]
         if len(subjects) >= at_least or time.monotonic() > end:
             return subjects

@@ -32,6 +32,7 @@ from tests.appliance.practice_ground import (
 WORST_EXPOSURE = 2.0
 SUBJECT = "Blood pressure diary"
 TEXT = "This morning it was 128 over 84."
+ADA, RITA = f"ada@{DOMAIN}", f"rita@{DOMAIN}"
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(900)]
 
@@ -43,7 +44,7 @@ def told() -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def machine(told: dict[str, object]) -> Iterator[Guest]:
-    with guest.booted("strongroom") as booted:
+    with guest.booted("practice") as booted:
         guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told)
         yield booted
 
@@ -76,15 +77,15 @@ def test_only_the_ports_of_mail_and_pages_come_through_the_firewall(machine: Gue
 
 
 def test_mail_over_tls_is_read_in_a_browser_and_found_in_the_archive(machine: Guest) -> None:
-    clinician = added(machine, f"ada@{DOMAIN}", "clinician")
-    records = added(machine, f"rita@{DOMAIN}", "records")
-    deliver(machine, f"ada@{DOMAIN}", subject=SUBJECT, text=TEXT)
+    clinician = added(machine, ADA, "clinician")
+    records = added(machine, RITA, "records")
+    deliver(machine, ADA, subject=SUBJECT, text=TEXT)
     with browser_page(machine) as page:
-        sign_in(page, f"ada@{DOMAIN}", clinician["totp_secret"])
+        sign_in(page, ADA, clinician["totp_secret"])
         page.get_by_role("link", name=SUBJECT).first.click()
         assert shows(page, TEXT)
-    signed_in(machine, f"rita@{DOMAIN}", records["totp_secret"])
-    assert found(machine, "diary") == [SUBJECT]
+    signed_in(machine, RITA, records["totp_secret"])
+    assert found(machine, "diary", asked_by=RITA) == [SUBJECT]
 
 
 def test_looking_and_a_second_run_change_nothing(machine: Guest, told: dict[str, object]) -> None:
@@ -97,7 +98,7 @@ def test_looking_and_a_second_run_change_nothing(machine: Guest, told: dict[str,
 def test_after_a_start_of_the_machine_mail_comes_in_again(machine: Guest) -> None:
     machine.reboot()
     machine.run("for i in $(seq 300); do ss -ltn | grep -q :25 && exit 0; sleep 0.1; done; exit 1")
-    deliver(machine, f"ada@{DOMAIN}", subject=SUBJECT, text=TEXT)
+    deliver(machine, ADA, subject=SUBJECT, text=TEXT)
     assert machine.said("systemctl is-active strongroom nftables").split() == ["active", "active"]
 
 

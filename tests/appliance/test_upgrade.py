@@ -37,20 +37,21 @@ down_revision = "{head}"
 def upgrade() -> None:
     op.execute("CREATE TABLE of_the_broken_release (number INTEGER)")
 '''
+ADA, RITA = f"ada@{DOMAIN}", f"rita@{DOMAIN}"
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Guest]:
-    with guest.booted("strongroom-upgrade") as booted:
+    with guest.booted("practice-upgrade") as booted:
         told = variables(strongroom_revision=head(name=BEFORE))
         guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told)
-        records = added(booted, f"rita@{DOMAIN}", "records")
-        added(booted, f"ada@{DOMAIN}", "clinician")
-        signed_in(booted, f"rita@{DOMAIN}", records["totp_secret"])
-        deliver(booted, f"ada@{DOMAIN}", subject="Before", text="Sent before the upgrade, word canteloupe.")
-        assert found(booted, "canteloupe") == ["Before"]
+        records = added(booted, RITA, "records")
+        added(booted, ADA, "clinician")
+        signed_in(booted, RITA, records["totp_secret"])
+        deliver(booted, ADA, subject="Before", text="Sent before the upgrade, word canteloupe.")
+        assert found(booted, "canteloupe", asked_by=RITA) == ["Before"]
         yield booted
 
 
@@ -81,15 +82,15 @@ def test_upgrade_from_the_commit_before_keeps_the_mail(machine: Guest) -> None:
     _backed_up(machine)
     guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=variables())
     assert machine.said("readlink /opt/strongroom/current").endswith(head())
-    assert found(machine, "canteloupe") == ["Before"]
+    assert found(machine, "canteloupe", asked_by=RITA) == ["Before"]
 
 
 def test_release_that_does_not_work_comes_back_by_itself(machine: Guest, broken: Path) -> None:
     with pytest.raises(AssertionError, match="the old one runs again"):
         guest.playbook(machine, broken, program=PLAYBOOK, told=variables(strongroom_revision=head(broken)))
     assert machine.said("readlink /opt/strongroom/current").endswith(head())
-    deliver(machine, f"ada@{DOMAIN}", subject="After", text="Sent after the way back, word canteloupe.")
-    assert sorted(found(machine, "canteloupe", at_least=2)) == ["After", "Before"]
+    deliver(machine, ADA, subject="After", text="Sent after the way back, word canteloupe.")
+    assert sorted(found(machine, "canteloupe", asked_by=RITA, at_least=2)) == ["After", "Before"]
     assert "strongroom_upgrade" not in machine.said("nft list tables")
 
 
