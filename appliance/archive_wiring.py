@@ -10,13 +10,16 @@ from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.certificates import Certificates
 from archive.certification import Issuer, StaffMember
+from archive.chosen_index import ChosenIndex, EngineFiles
 from archive.document_reading import DocumentReader
+from archive.engine_change import EngineChange
+from archive.engine_records import Engine
 from archive.index_care import IndexCare, RebuildMark
 from archive.index_secret import IndexSecrets
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk
 from archive.sealed_index_storage import SealedIndexStorage
-from archive.search_index import SearchIndex
+from archive.search_index_sqlite import LIST_FOLDER, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
 from archive.words import DEFINITION
@@ -26,15 +29,37 @@ KEY_BACKUP_DAYS = 30
 """Backups of keys are kept this long at most; certificates say so (docs/operations)."""
 
 
-def index(appliance: Appliance) -> SearchIndex:
-    """The sealed search index."""
-    return WhooshIndex(index_storage(appliance))
+def index(appliance: Appliance) -> ChosenIndex:
+    """The sealed search index, of whichever engine is in use."""
+    files = {
+        Engine.WHOOSH: EngineFiles(lambda: WhooshIndex(index_storage(appliance)), appliance.data.index),
+        Engine.SQLITE: EngineFiles(lambda: sqlite_index(appliance), appliance.data.sqlite_index),
+    }
+    return ChosenIndex(appliance.database, files, turn=appliance.data.engine_turn)
 
 
 def index_storage(appliance: Appliance) -> SealedIndexStorage:
-    """Where the index keeps its files, and the secret that lists them."""
+    """Where the engine ``whoosh`` keeps its files, and the secret that lists them."""
     secrets_of_index = IndexSecrets(appliance.data.index_secrets, appliance.ring.index_key)
     return SealedIndexStorage(appliance.data.index, secrets_of_index, words=DEFINITION)
+
+
+def sqlite_index(appliance: Appliance) -> SqliteIndex:
+    """The index of the engine ``sqlite``, and the secret that lists its parts."""
+    directory = appliance.data.sqlite_index
+    secrets_of_index = IndexSecrets(appliance.data.sqlite_index_secrets, appliance.ring.index_key)
+    return SqliteIndex(directory, SealedIndexStorage(directory / LIST_FOLDER, secrets_of_index, words=DEFINITION))
+
+
+def engine_change(appliance: Appliance) -> EngineChange:
+    """What builds the index of the other engine beside the one in use, and swaps."""
+    return EngineChange(
+        database=appliance.database,
+        index=index(appliance),
+        documents=documents(appliance),
+        clock=appliance.clock,
+        mark=RebuildMark(appliance.data.engine_mark),
+    )
 
 
 def documents(appliance: Appliance) -> DocumentReader:
@@ -114,7 +139,7 @@ def index_care(appliance: Appliance, taking_in: Intake) -> IndexCare:
         database=appliance.database,
         intake=taking_in,
         opened=lambda: index(appliance),
-        directory=appliance.data.index,
+        directory=index(appliance).directory,
         mark=RebuildMark(appliance.data.rebuild_mark),
     )
 

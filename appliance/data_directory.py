@@ -103,6 +103,16 @@ class DataDirectory:
         return self.path / "index"
 
     @property
+    def engine_turn(self) -> Path:
+        """Held locked by those who write to the search index, together, and alone by who changes its engine."""
+        return self.run / "index-engine"
+
+    @property
+    def engine_mark(self) -> Path:
+        """Held locked while the index of another engine is built; says how far that is."""
+        return self.run / "index-engine-build"
+
+    @property
     def sqlite_index(self) -> Path:
         """The parts of the search index of the engine ``sqlite``; there while that engine is in use or being built."""
         return self.path / "index.sqlite"

@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_sealed_series"
+HEAD = "20261122_search_engines"
 """The newest step in ``migrations/versions``."""
 
 

@@ -149,7 +149,10 @@ def _surplus(stores: ArchiveStores, index: SearchIndex, held: int, tell: Callabl
 
 def _found(index: SearchIndex, messages: Sequence[MessageId]) -> set[MessageId]:
     asked = AnyOf(tuple(IdIs(message) for message in messages))
-    return {hit.id for hit in index.search(asked, limit=len(messages)).items}
+    found = index.search(asked, limit=len(messages))
+    if not found.is_complete:
+        raise StorageUnavailableError("the search index is too slow now to be looked at")
+    return {hit.id for hit in found.items}
 
 
 def _holds(stores: ArchiveStores, *, opens_messages: bool, tell: Callable[[int], None]) -> Iterator[Finding]:

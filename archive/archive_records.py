@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, false, func, or_, select
+from sqlalchemy import Connection, false, func, or_, select, true
 
 from archive.tables import archive_entries as table
 from mailstore.message import MessageId
@@ -116,6 +116,17 @@ def indexed_page(connection: Connection, *, after: str, limit: int) -> list[Mess
     """The next messages beyond an id that the index should hold, in the order of their ids, not verified."""
     asked = select(table.c.message).where((table.c.message > after) & table.c.indexed_at.is_not(None))
     return [MessageId(each) for each in connection.execute(asked.order_by(table.c.message).limit(limit)).scalars()]
+
+
+def indexed_in_order(
+    connection: Connection, *, after: tuple[datetime, str] | None, limit: int
+) -> list[tuple[datetime, MessageId]]:
+    """The next messages that the index should hold, in the order in which they were received, not verified."""
+    received, message = table.c.received_at, table.c.message
+    beyond = true() if after is None else (received > after[0]) | ((received == after[0]) & (message > after[1]))
+    asked = select(received, message).where(table.c.indexed_at.is_not(None) & beyond)
+    found = connection.execute(asked.order_by(received, message).limit(limit))
+    return [(received_at, MessageId(each)) for received_at, each in found]
 
 
 def not_indexed(connection: Connection, limit: int) -> list[ArchiveEntry]:

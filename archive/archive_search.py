@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from archive import archive_records, search_query
 from archive.evidence import DocumentSource
@@ -16,7 +16,8 @@ from archive.search_index import Hit, SearchIndex
 from archive.two_persons import KEEPERS, require_role
 from mailstore import audit_trail, message_records
 from mailstore.actor import Actor
-from mailstore.audit_entry import AuditFact
+from mailstore.audit_entry import AuditFact, Detail
+from mailstore.audit_trail import Wanted
 from mailstore.database import Database
 from mailstore.errors import StrongroomError
 from mailstore.message import MessageId, MessageSummary, StoredMessage
@@ -25,6 +26,7 @@ from mailstore.wall_clock import Clock
 
 SEARCHED = "archive.searched"
 MOST_ITEMS = 1_000
+_MOST_TIMED = 1_000
 HIGHLIGHT_SECONDS = 5.0
 """Time for opening what is shown; results found later come without highlights."""
 
@@ -46,6 +48,7 @@ class SearchAnswer:
 
     ``index_age_seconds`` is how long the message that waits longest for the index has waited, 0 when none does.
     ``not_indexed`` messages were accepted and could not be looked at. ``rebuild``: the index is being made anew.
+    Unless it ``is_complete``, the time for it was over: then more, older messages may match.
     """
 
     total: int
@@ -53,6 +56,7 @@ class SearchAnswer:
     index_age_seconds: float
     not_indexed: int
     rebuild: RebuildProgress | None = None
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,12 @@ class ArchiveSearch:
         require_role(actor, KEEPERS)
         query = search_query.parse(text)
         last = max(0, min(offset + limit, MOST_ITEMS))
+        begun = time.monotonic()
         hits = self._index.search(query, limit=last)
+        tenths = round((time.monotonic() - begun) * 10_000)
         now = self._clock.now()
-        fact = AuditFact(SEARCHED, actor.account, detail={"characters": len(text), "total": hits.total})
+        detail: Detail = {"characters": len(text), "total": hits.total, "tenths_of_ms": tenths}
+        fact = AuditFact(SEARCHED, actor.account, detail=detail)
         with self._database.write() as connection:
             audit_trail.append(connection, [fact], now=now)
         status = self.status()
@@ -109,6 +116,7 @@ class ArchiveSearch:
             index_age_seconds=self._index_age_seconds(now),
             not_indexed=status.backlog + status.damaged,
             rebuild=self._rebuild_mark.progress() if self._rebuild_mark else None,
+            is_complete=hits.is_complete,
         )
 
     def status(self) -> ArchiveStatus:
@@ -124,6 +132,10 @@ class ArchiveSearch:
             backlog=max(0, accepted - indexed - counts.not_indexed),
             damaged=counts.not_indexed,
         )
+
+    def query_p95_ms(self) -> float | None:
+        """How long 95 of 100 searches of the last day took at most; None when nobody searched."""
+        return query_p95_ms(self._database, now=self._clock.now())
 
     def _index_age_seconds(self, now: datetime) -> float:
         with self._database.read() as connection:
@@ -156,3 +168,12 @@ class ArchiveSearch:
             return highlights(query, self._documents.read(stored).document)
         except StrongroomError:
             return ()
+
+
+def query_p95_ms(database: Database, *, now: datetime) -> float | None:
+    """How long 95 of 100 searches of the last day took at most, by the audit log; None when nobody searched."""
+    with database.read() as connection:
+        newest = audit_trail.newest(connection, Wanted(event=SEARCHED), limit=_MOST_TIMED)
+    today = [entry for entry in newest if entry.at > now - timedelta(days=1)]
+    times = sorted(int(entry.detail["tenths_of_ms"]) for entry in today if "tenths_of_ms" in entry.detail)
+    return times[int(len(times) * 0.95)] / 10 if times else None

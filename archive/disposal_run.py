@@ -199,7 +199,7 @@ class DisposalRun:
         reached("disposal_run.after_keys")
         self._destruction.destroy(doomed, certificate=str(record.certificate), forget=self._forgetting(actor, record))
         reached("disposal_run.after_rows")
-        self._index.remove(doomed)
+        self._index.remove(doomed, more_follow=True)
         reached("disposal_run.after_index")
         return locked
 
@@ -325,7 +325,8 @@ class DisposalRun:
         if not dead:
             return
         self._index.remove(dead)
-        if self._index.search(AnyOf(tuple(IdIs(message) for message in dead)), limit=1).total:
+        found = self._index.search(AnyOf(tuple(IdIs(message) for message in dead)), limit=1)
+        if found.total or not found.is_complete:
             raise StorageUnavailableError("the search index still holds what was destroyed", fix="Run it again.")
         for message in dead:
             problems = self._destruction.prove_absent(message)

@@ -15,10 +15,11 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-from archive import archive_records
+from archive import archive_records, sqlite_part
 from archive.intake import Intake, Progress
 from archive.sealed_index_storage import TOUCHED_BY_COMMITS
 from archive.search_index import IndexOutdatedError, SearchIndex
+from archive.search_index_sqlite import LIST_FOLDER
 from mailstore import durable_file
 from mailstore.database import Database
 from mailstore.errors import RefusedError, StorageUnavailableError, StrongroomError, TamperedError
@@ -109,11 +110,18 @@ def _write(descriptor: int, done: int, total: int) -> None:
     os.pwrite(descriptor, f"{done:>20} {total:>20}\n".encode(), 0)
 
 
-def problem_of(database: Database, index: SearchIndex) -> str:
-    """Why the index must be made anew, or nothing. Only an index that was just opened is read from the disk whole."""
+def _is_touched_by_commits(name: str) -> bool:
+    """True for a file that changes where it lies: what comes with a commit, and the parts that SQLite keeps."""
+    return name in TOUCHED_BY_COMMITS or name == LIST_FOLDER or sqlite_part.ENDING in name
+
+
+def problem_of(database: Database, index: SearchIndex, *, reads_all: bool = False) -> str:
+    """Why the index must be made anew, or nothing. With ``reads_all`` every byte of it is verified."""
     with database.read() as connection:
         indexed = archive_records.counts(connection).indexed
     try:
+        if reads_all:
+            index.verify()
         held = index.document_count()
     except (TamperedError, IndexOutdatedError, StorageUnavailableError) as error:
         return error.message
@@ -124,7 +132,7 @@ class IndexCare:
     """Looks after the index of one data directory.
 
     ``opened`` opens the index as a stranger would: an index that is open already knows nothing of what has
-    happened to its files since. ``directory`` is where those files lie.
+    happened to its files since. ``directory`` says where those files lie now.
     """
 
     def __init__(
@@ -133,7 +141,7 @@ class IndexCare:
         database: Database,
         intake: Intake,
         opened: Callable[[], SearchIndex],
-        directory: Path,
+        directory: Callable[[], Path],
         mark: RebuildMark,
     ) -> None:
         self._database = database
@@ -175,16 +183,17 @@ class IndexCare:
 
     def _problem(self, files: frozenset[_Seen]) -> str:
         """As ``problem_of``. Of an index that was whole, only files that came since are read."""
-        index = self._index if self._index is not None and not self._is_changed(files) else self._opened()
-        problem = problem_of(self._database, index)
+        is_known = self._index is not None and not self._is_changed(files)
+        index = self._index if is_known and self._index else self._opened()
+        problem = problem_of(self._database, index, reads_all=not is_known)
         self._index = None if problem else index
         return problem
 
     def _is_changed(self, files: frozenset[_Seen]) -> bool:
         """True when a file that is written once is another than it was, or files come and go without a commit."""
         before = self._whole or frozenset()
-        known = {each.name for each in before} - TOUCHED_BY_COMMITS
-        is_committed = any(each.name in TOUCHED_BY_COMMITS for each in files - before)
+        known = {each.name for each in before if not _is_touched_by_commits(each.name)}
+        is_committed = any(_is_touched_by_commits(each.name) for each in files - before)
         return not is_committed or any(each.name in known for each in files - before)
 
     def _finish(self) -> None:
@@ -204,7 +213,7 @@ class IndexCare:
 
     def _files(self) -> frozenset[_Seen]:
         try:
-            found = [(path.name, path.stat()) for path in self._directory.iterdir()]
+            found = [(path.name, path.stat()) for path in self._directory().iterdir()]
         except OSError as error:
             raise StorageUnavailableError("the index directory changes or cannot be read") from error
         return frozenset(_Seen(name, told.st_size, told.st_ctime_ns) for name, told in found)

@@ -23,7 +23,7 @@ from archive.index_document import IndexDocument
 from archive.query_conditions import Query
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import Hit, Hits, IndexOutdatedError
-from archive.sqlite_part import Part
+from archive.sqlite_part import ENDING, Part
 from archive.sqlite_question import Question, question_of
 from archive.sqlite_schema import FORMAT
 from archive.words import DEFINITION
@@ -48,7 +48,6 @@ _LIST = "parts"
 LIST_FOLDER = "list"
 """Where in the directory of the index the sealed list of its parts lies."""
 
-_ENDING = ".part"
 DAMAGED = "damaged"
 """Left by whoever met damage; the index is to be made anew then."""
 
@@ -179,7 +178,7 @@ class SqliteIndex:
             _require_definition(storage)
             self._refresh()
             belongs = {each.name for each in self._parts}
-            for path in self._directory.glob(f"*{_ENDING}"):
+            for path in self._directory.glob(f"*{ENDING}"):
                 if path.name not in belongs:
                     sqlite_part.unlink(path)
             yield storage
@@ -203,7 +202,7 @@ class SqliteIndex:
             return newest, room
         if newest is not None:
             newest.settle()
-        listed = _Listed(secrets.token_hex(16) + _ENDING, secrets.token_bytes(KEY_BYTES))
+        listed = _Listed(secrets.token_hex(16) + ENDING, secrets.token_bytes(KEY_BYTES))
         part = Part.made(self._directory / listed.name, listed.key, cache_bytes=_MOST_PART_CACHE)
         self._publish(storage, {**self._parts, listed: part})
         return part, self._most
@@ -217,7 +216,7 @@ class SqliteIndex:
                 continue
             part.settle()
             if part.count():
-                fresh = _Listed(secrets.token_hex(16) + _ENDING, secrets.token_bytes(KEY_BYTES))
+                fresh = _Listed(secrets.token_hex(16) + ENDING, secrets.token_bytes(KEY_BYTES))
                 part.copy_to(self._directory / fresh.name, fresh.key)
                 anew[fresh] = self._open(fresh)
         reached("sqlite_index.after_copies")

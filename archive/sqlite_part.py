@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
 import apsw
 
@@ -22,6 +23,9 @@ from archive.sqlite_schema import INSERT_FACTS, INSERT_WORDS, PAGE_BYTES, SCHEMA
 from mailstore import durable_file
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.message import MessageId
+
+ENDING = ".part"
+"""How the name of a part ends."""
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database under its name."""
@@ -123,7 +127,8 @@ class Part:
 
     def copy_to(self, path: Path, key: bytes) -> None:
         """Write what is in use, and nothing else, to a new file under another key, durably."""
-        words = f"file:{path.as_posix()}?cipher=sqlcipher&legacy={_SQLCIPHER}&legacy_page_size={PAGE_BYTES}&hexkey={_passphrase(key)}"
+        form = f"cipher=sqlcipher&legacy={_SQLCIPHER}&legacy_page_size={PAGE_BYTES}"
+        words = f"file:{quote(path.as_posix())}?{form}&hexkey={_passphrase(key)}"
         with _as_ours(self._path):
             self._connection.execute("VACUUM INTO ?", (words,))
         path.chmod(0o600)

@@ -123,3 +123,12 @@ certificates = Table(
     Column("document", LargeBinary, nullable=False),
     seal_column(),
 )
+
+search_engines = Table(
+    "search_engines",
+    METADATA,
+    Column("purpose", String(STATE_LENGTH), primary_key=True),
+    Column("engine", String(STATE_LENGTH), nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    seal_column(),
+)

@@ -25,11 +25,13 @@ def search(call: Call) -> Outcome:
         "index_age_seconds": answer.index_age_seconds,
         "not_indexed": answer.not_indexed,
         "is_rebuilding": answer.rebuild is not None,
+        "is_complete": answer.is_complete,
     }
     found = "\n\n".join(_told(item) for item in items) or "Nothing matches."
     missing = f"\n{answer.not_indexed} messages are not in the index yet." if answer.not_indexed else ""
     rebuilding = "\nThe index is being rebuilt: what is not in it yet is not found." if answer.rebuild else ""
-    return Outcome(fields, f"{answer.total} found\n\n{found}{missing}{rebuilding}")
+    cut = "" if answer.is_complete else "\nThe search took too long: more, older messages may match."
+    return Outcome(fields, f"{answer.total} found\n\n{found}{missing}{rebuilding}{cut}")
 
 
 def rebuild(call: Call) -> Outcome:
@@ -45,13 +47,19 @@ def rebuild(call: Call) -> Outcome:
 def status(call: Call) -> Outcome:
     """How many messages were accepted, archived and indexed."""
     with command_access.opened(call) as appliance:
-        found = archive_wiring.search(appliance).status()
+        search = archive_wiring.search(appliance)
+        found, p95 = search.status(), search.query_p95_ms()
+        index = archive_wiring.index(appliance)
+        engine, size = index.engines().living, index.size_bytes()
     fields = {
         "accepted": found.accepted,
         "archived": found.archived,
         "indexed": found.indexed,
         "backlog": found.backlog,
         "damaged": found.damaged,
+        "engine": engine.value,
+        "index_bytes": size,
+        "query_p95_ms": p95,
     }
     return Outcome(fields, facts(fields))
 

@@ -57,7 +57,7 @@ class CheckedRoom:
             database=self.room.vault.database,
             intake=intake,
             opened=self.opened,
-            directory=self.room.directory / "index",
+            directory=lambda: self.room.directory / "index",
             mark=self.mark,
         )
         mend = ArchiveRepair(self.stores, self.room.desk.holds, care, self.room.clock)

@@ -43,7 +43,7 @@ class Archive:
             database=self.room.vault.database,
             intake=self.intake,
             opened=self.opened,
-            directory=self.files,
+            directory=lambda: self.files,
             mark=self.mark,
         )
 
@@ -148,7 +148,7 @@ def test_files_that_were_found_whole_are_not_read_again_after_a_commit(archive: 
         database=archive.room.vault.database,
         intake=archive.intake,
         opened=opening,
-        directory=archive.files,
+        directory=lambda: archive.files,
         mark=archive.mark,
     )
     assert care.tend() == ""
