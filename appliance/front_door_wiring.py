@@ -18,8 +18,10 @@ from appliance.settings import Settings
 from appliance.smtp_acceptance import AcceptanceLimits
 from mailstore.database import Database
 from mailstore.deposit import Depositor
+from mailstore.group_commit import GroupCommit
 from mailstore.key_hierarchy import DepositKeys
 from mailstore.keystore import Keystore
+from mailstore.sealed_deposit import Committing
 from mailstore.spool import SpoolWriter
 from mailstore.spool_gauge import SpoolGauge
 from mailstore.wall_clock import Clock, SystemClock
@@ -42,26 +44,36 @@ class FrontDoorParts:
 
 
 @contextmanager
-def opened(data: DataDirectory, keys: DepositKeys) -> Iterator[FrontDoorParts]:
+def opened(data: DataDirectory, keys: DepositKeys, committing: Committing) -> Iterator[FrontDoorParts]:
     """Open a data directory for depositing; what is waiting is stored before everything is closed."""
     birth_record.verify(data.birth_record, row_key=keys.row_key)
     settings = settings_of(data)
     with (
-        database_wiring.opened(data, settings, keys.row_key) as (database, keystore),
-        depositing(data, settings, keys, database, keystore) as parts,
+        database_wiring.rows(data, settings, keys.row_key) as database,
+        depositing(data, settings, keys, database, committing) as parts,
     ):
         yield parts
 
 
+def group_commit(data: DataDirectory, keys: DepositKeys, database: Database, keystore: Keystore) -> GroupCommit:
+    """What makes mail durable, over databases that are open already."""
+    return GroupCommit(
+        SpoolWriter(data.spool, RANDOMNESS),
+        keystore,
+        database,
+        capture_public=keys.capture_public,
+        clock=SystemClock(),
+        randomness=RANDOMNESS,
+    )
+
+
 @contextmanager
 def depositing(
-    data: DataDirectory, settings: Settings, keys: DepositKeys, database: Database, keystore: Keystore
+    data: DataDirectory, settings: Settings, keys: DepositKeys, database: Database, committing: Committing
 ) -> Iterator[FrontDoorParts]:
-    """The front door over databases that are open already."""
+    """The front door over a database that is open already."""
     clock = SystemClock()
-    depositor = Depositor(
-        SpoolWriter(data.spool, RANDOMNESS), keystore, database, keys=keys, clock=clock, randomness=RANDOMNESS
-    )
+    depositor = Depositor(committing, lookup_key=keys.lookup_key, randomness=RANDOMNESS)
     directory = Directory(
         database,
         lookup_key=keys.lookup_key,

@@ -8,6 +8,7 @@ import resource
 import signal
 from pathlib import Path
 
+_COMM = Path("/proc/self/comm")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
@@ -78,6 +79,11 @@ def lock_memory() -> bool:
     if hard != resource.RLIM_INFINITY and hard < ENOUGH_LOCKED_BYTES:
         return False
     return bool(ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0)
+
+
+def called() -> str:
+    """What lists of processes call us."""
+    return _COMM.read_text("ascii", "replace").strip()
 
 
 def _prctl(option: int, value: int | bytes) -> None:

@@ -139,7 +139,12 @@ class SmtpSettings:
     listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - a public mail server listens everywhere
     port: int = setting(25, "The port to listen on (RFC 5321 section 4.5.4.2).", _port)
     host_name: str = setting("", "Our name in the greeting; empty means mx.DOMAIN.", host_name_or_empty)
-    processes: int = setting(2, "Processes that take mail in, on ports 25, 587 and 465 alike.", between(1, 16))
+    processes: int = setting(
+        1,
+        "Processes that take mail in, on ports 25, 587 and 465 alike; beside each is one that stores it."
+        " More than one pays where there are more than two processors.",
+        between(1, 16),
+    )
     connections: int = setting(
         500, "Connections of one process at a time, from all peers together.", between(1, 10_000)
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance import birth_record, database_wiring, object_store_wiring, process_file, schema, workplace_wiring
 from appliance.data_directory import DataDirectory
-from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, settings_of
+from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, group_commit, settings_of
 from appliance.key_agent_client import AgentOpener, KeyAgentClient
 from appliance.role_charge import SecretPlace
 from appliance.role_life import Station
@@ -86,7 +86,8 @@ class Appliance:
     def front_door(self) -> Iterator[FrontDoorParts]:
         """The front door in this process; what is waiting is stored before it closes."""
         keys = self.ring.deposit_keys()
-        with depositing(self.data, self.settings, keys, self.database, self.keystore) as parts:
+        commit = group_commit(self.data, keys, self.database, self.keystore)
+        with depositing(self.data, self.settings, keys, self.database, commit) as parts:
             yield parts
 
     @classmethod

@@ -195,8 +195,8 @@ def free_base() -> int:
     return port_base.reserve([*bases[start:], *bases[:start]])
 
 
-def children_of(process: int) -> dict[str, int]:
-    """The processes under ``serve`` by their role's name."""
+def children_of(process: int, suffix: str = ROLE_SUFFIX) -> dict[str, int]:
+    """The processes under ``serve`` by their role's name; or those under another, called with this suffix."""
     found: dict[str, int] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -206,6 +206,6 @@ def children_of(process: int) -> dict[str, int]:
             called = (entry / "comm").read_text("utf-8").strip()
         except OSError:
             continue
-        if int(status.rsplit(")", 1)[1].split()[1]) == process and called.endswith(ROLE_SUFFIX):
-            found[called.removesuffix(ROLE_SUFFIX)] = int(entry.name)
+        if int(status.rsplit(")", 1)[1].split()[1]) == process and called.endswith(suffix):
+            found[called.removesuffix(suffix)] = int(entry.name)
     return found

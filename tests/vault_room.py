@@ -17,6 +17,7 @@ from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.deposit import Deposit, Depositor, FollowUp
 from mailstore.destruction import Destruction
+from mailstore.group_commit import GroupCommit
 from mailstore.key_hierarchy import KeyRing, address_index
 from mailstore.key_opener import CaptureOpener
 from mailstore.message import (
@@ -72,11 +73,15 @@ class Vault:
         self.trusted_clock = TrustedClock(self.database, self.machine)
 
     def depositor(self, *, segment_bytes: int = 1 << 26) -> Depositor:
-        return Depositor(
+        commit = self.group_commit(segment_bytes=segment_bytes)
+        return Depositor(commit, lookup_key=self.ring.lookup_key, randomness=os.urandom)
+
+    def group_commit(self, *, segment_bytes: int = 1 << 26) -> GroupCommit:
+        return GroupCommit(
             SpoolWriter(self.spool, os.urandom, segment_bytes=segment_bytes),
             self.keystore,
             self.database,
-            keys=self.ring.deposit_keys(),
+            capture_public=self.ring.capture.public,
             clock=self.clock,
             randomness=os.urandom,
         )

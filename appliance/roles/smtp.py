@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from appliance import certificate_renewal, front_door_wiring, smtp_inbound
+from appliance import certificate_renewal, commit_process, front_door_wiring, process_hardening, smtp_inbound
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.role_life import Station
 from appliance.smtp_authentication import Submitter
@@ -38,11 +38,12 @@ class AppPasswords:
 def work(station: Station) -> None:
     """Take mail until SIGTERM; what was received whole is stored and answered first."""
     deposit_keys = station.agent.deposit_keys()
-    tls = certificate_renewal.renewed_context(station.data.tls)
     with (
-        front_door_wiring.opened(station.data, deposit_keys) as parts,
+        commit_process.beside(process_hardening.called(), station.data, deposit_keys) as committing,
+        front_door_wiring.opened(station.data, deposit_keys, committing) as parts,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
+        tls = certificate_renewal.renewed_context(station.data.tls)
         passwords = AppPasswords(parts.database, deposit_keys.lookup_key)
         service = SmtpService(
             mx=_door(parts, tls, DoorKind.MX, None),

@@ -30,6 +30,7 @@ from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
 from mailstore.database import Database
 from mailstore.deposit import Depositor
+from mailstore.group_commit import GroupCommit
 from mailstore.key_hierarchy import KeyRing, address_index
 from mailstore.key_opener import CaptureOpener
 from mailstore.mailboxes import Folder
@@ -183,14 +184,15 @@ def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> It
         _create(database, ring)
     clock = SetClock(at)
     spool = folder / "spool"
-    depositor = Depositor(
+    commit = GroupCommit(
         SpoolWriter(spool, os.urandom),
         keystore,
         database,
-        keys=ring.deposit_keys(),
+        capture_public=ring.capture.public,
         clock=clock,
         randomness=os.urandom,
     )
+    depositor = Depositor(commit, lookup_key=ring.lookup_key, randomness=os.urandom)
     directory = Directory(database, lookup_key=ring.lookup_key, domains=["clinic.example"], caretaker=doctor)
     front_door = Acceptance(
         depositor,

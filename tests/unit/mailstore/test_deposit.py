@@ -117,7 +117,7 @@ def test_row_that_cannot_be_written_harms_its_own_message_only(vault: Vault) -> 
 def test_full_disk_is_an_error_for_the_sender_and_leaves_no_row(vault: Vault) -> None:
     depositor = vault.depositor()
     kept = depositor.deposit(a_deposit(b"kept"))
-    writer = depositor._spool
+    writer = depositor._commit._spool
     os.close(writer._descriptor)
     writer._descriptor = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(StorageUnavailableError):
