@@ -19,7 +19,7 @@ from appliance import backup_wiring
 from appliance.backup_settings import BackupTargetSettings
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
-from mailstore import audit_trail, backup_claim, backup_making, durable_file
+from mailstore import audit_trail, backup_claim, backup_making, durable_file, key_copies
 from mailstore.audit_entry import AuditFact
 from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue
@@ -32,6 +32,7 @@ from mailstore.backup_target import BackupTarget
 from mailstore.data_backup import DataBackup
 from mailstore.errors import RefusedError, StorageUnavailableError
 from mailstore.instants import instant_of, microseconds
+from mailstore.key_copy import KeyCopy
 from mailstore.keys_backup import KeysBackup
 from mailstore.trusted_time import Trusted
 
@@ -90,7 +91,18 @@ class Backups:
             newest = self._catalogue(place.target, place.target_id).newest(GenerationKind.KEYS)
             if newest is not None:
                 self._expire(place, newest.listing, KEYS_KEPT)
+                self._register(place, told, shipped_at=newest.listing.made_at, now=now)
         return made
+
+    def _register(self, place: BackupPlace, told: BackupTargetSettings, *, shipped_at: datetime, now: datetime) -> None:
+        """Put down that keys lie there and until when: certificates of disposal tell it."""
+        copy = KeyCopy(place.target_id, told.name or told.url, shipped_at, shipped_at + KEYS_KEPT, now)
+        with self._appliance.database.read() as connection:
+            found = key_copies.of_place(connection, copy.place)
+        if found and found.shipped_at >= shipped_at and now < found.reached_at + key_copies.NOTED_AGAIN_AFTER:
+            return
+        with self._appliance.database.write() as connection:
+            key_copies.note(connection, copy)
 
     def ages(self) -> list[TargetAge]:
         """Of every target in the settings, as remembered here. The targets themselves are not asked."""
@@ -125,8 +137,7 @@ class Backups:
                 fix=f"mount the disk of the target; if it was emptied for good, remove {known[0]}",
             )
         practice = backup_claim.practice_of(self._appliance.ring.row_key)
-        now = self._appliance.clock.now()
-        record = backup_claim.claimed(target, practice, now=now, randomness=RANDOMNESS)
+        record = backup_claim.claimed(target, practice, randomness=RANDOMNESS)
         path = self._folder / f"{record.target}{_ENDING}"
         with self._alone(path, kind, target.url), closing(self._memory(path)) as memory:
             memory.note(place={"url": target.url})

@@ -28,7 +28,7 @@ from archive.disposal_certificate import (
 from archive.disposal_records import CertificateRecord, DisposalItem, DisposalRecord, ItemState
 from archive.schedules import Schedules
 from archive.verify_certificate import COMPLETED
-from mailstore import audit_trail
+from mailstore import audit_trail, key_copies
 from mailstore.audit_entry import AuditEntry
 from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
@@ -124,6 +124,7 @@ class Certification:
     def _statement(self, record: DisposalRecord) -> Disposal:
         with self._database.read() as connection:
             items = disposal_records.items(connection, record.id)
+            copies = tuple(key_copies.known(connection))
         kept = Counter(str(item.why) for item in items if item.state is ItemState.KEPT)
         return Disposal(
             certificate=str(record.certificate),
@@ -140,6 +141,7 @@ class Certification:
             kept=kept,
             records=destroyed_records(items),
             key_backup_days=self._issuer.key_backup_days,
+            key_copies=copies,
         )
 
     def _authority(self, schedule: str) -> Authority:

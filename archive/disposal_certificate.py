@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +22,7 @@ from archive.retention_schedule import Category, period_text
 from mailstore.audit_entry import AuditEntry
 from mailstore.audit_tree import Checkpoint
 from mailstore.instants import microseconds
+from mailstore.key_copy import KeyCopy, gone_after
 from mailstore.message import MessageId
 
 SALT_BYTES = 16
@@ -129,6 +130,7 @@ class Disposal:
     kept: Mapping[str, int]
     records: tuple[Destroyed, ...]
     key_backup_days: int
+    key_copies: tuple[KeyCopy, ...] = ()
 
 
 def merkle_root(records: Sequence[Destroyed]) -> bytes:
@@ -155,14 +157,49 @@ def public_key_pem(seed: bytes) -> bytes:
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def residual_risks(key_backup_days: int) -> tuple[str, ...]:
-    """What a reader should know that destruction here cannot reach, in plain words."""
-    return tuple(risk.format(days=key_backup_days) for risk in _RISKS)
+def residual_risks(key_backup_days: int, copies: Sequence[KeyCopy], destroyed_at: datetime) -> tuple[str, ...]:
+    """What a reader should know that destruction here cannot reach, in plain words.
 
+    ``copies``: where copies of keys were shipped to. ``destroyed_at``: when the last key died.
+    """
+    kept = timedelta(days=key_backup_days)
+    told = [_told_copy(copy, copy.holds_until(destroyed_at, kept=kept)) for copy in copies]
+    gone = day_text(gone_after(copies, destroyed_at, kept=kept))
+    known = _KNOWN.format(places="; ".join(told), gone=gone) if told else _NONE_KNOWN
+    return (known, *(risk.format(days=key_backup_days) for risk in _RISKS))
+
+
+def day_text(instant: datetime) -> str:
+    """The first whole day by which an instant is past, as a date in UTC."""
+    return f"{(instant.astimezone(UTC) + timedelta(days=1)).date():%Y-%m-%d}"
+
+
+def _told_copy(copy: KeyCopy, until: datetime) -> str:
+    return f"{copy.name} until {day_text(until)} (last within reach on {copy.reached_at.astimezone(UTC):%Y-%m-%d})"
+
+
+_KNOWN = """Backups of the key database that the appliance made may hold the keys: {places}. The appliance removes \
+them by itself where the place is within reach then. After {gone} no copy of the keys exists that it knows of."""
+_NONE_KNOWN
+    return (known, *(risk.format(days=key_backup_days) for risk in _RISKS))
+
+
+def day_text(instant: datetime) -> str:
+    """The first whole day by which an instant is past, as a date in UTC."""
+    return f"{(instant.astimezone(UTC) + timedelta(days=1)).date():%Y-%m-%d}"
+
+
+def _told_copy(copy: KeyCopy, until: datetime) -> str:
+    return f"{copy.name} until {day_text(until)} (last within reach on {copy.reached_at.astimezone(UTC):%Y-%m-%d})"
+
+
+_KNOWN = """Backups of the key database that the appliance made may hold the keys: {places}. The appliance removes them by itself where the place is within reach then. After {gone} no copy of the keys exists that the appliance knows of."""
+_NONE_KNOWN = """The appliance never made a backup of its key database: it knows of no other copy of the keys."""
 
 _RISKS = (
-    """Backups of the key database made before the destruction may hold the keys for at most {days} days after it. \
-Until the last of them is deleted, such a backup together with a backup of the data could open the records.""",
+    """Backups of the key database that others made before the destruction may hold the keys for at most {days} days \
+after it, as the practice promised. Until the last of them is deleted, such a backup together with a backup of the \
+data could open the records.""",
     """Copies that had left the appliance before (delivered to other mail servers, downloaded, printed or exported) \
 are not in its reach.""",
     """Storage media may keep overwritten blocks until they are used again. What is left in them is encrypted, and its \
@@ -200,7 +237,7 @@ def _statement(disposal: Disposal) -> dict[str, Any]:
         "merkle_root": merkle_root(records).hex(),
         "leaves": [record.leaf().hex() for record in records],
         "method": {"standard": STANDARD, "steps": [{"place": place, "done": done} for place, done in STEPS]},
-        "residual_risks": list(residual_risks(disposal.key_backup_days)),
+        "residual_risks": list(residual_risks(disposal.key_backup_days, disposal.key_copies, times[-1])),
     }
 
 

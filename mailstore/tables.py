@@ -286,3 +286,14 @@ sealed_series = Table(
     seal_column(),
     sqlite_with_rowid=False,
 )
+
+key_copies = Table(
+    "key_copies",
+    METADATA,
+    Column("place", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("shipped_at", Instant, nullable=False),
+    Column("kept_until", Instant, nullable=False),
+    Column("reached_at", Instant, nullable=False),
+    seal_column(),
+)
