@@ -1,6 +1,6 @@
 """Key copies.
 
-Follows: 20261122_search_engines. Written on 2026-11-22.
+Follows: 20261122_sealed_series. Written on 2026-11-22.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261122_key_copies"
-down_revision = "20261122_search_engines"
+down_revision = "20261122_sealed_series"
 branch_labels = None
 depends_on = None
 
