@@ -180,20 +180,6 @@ def _told_copy(copy: KeyCopy, until: datetime) -> str:
 
 _KNOWN = """Backups of the key database that the appliance made may hold the keys: {places}. The appliance removes \
 them by itself where the place is within reach then. After {gone} no copy of the keys exists that it knows of."""
-_NONE_KNOWN
-    return (known, *(risk.format(days=key_backup_days) for risk in _RISKS))
-
-
-def day_text(instant: datetime) -> str:
-    """The first whole day by which an instant is past, as a date in UTC."""
-    return f"{(instant.astimezone(UTC) + timedelta(days=1)).date():%Y-%m-%d}"
-
-
-def _told_copy(copy: KeyCopy, until: datetime) -> str:
-    return f"{copy.name} until {day_text(until)} (last within reach on {copy.reached_at.astimezone(UTC):%Y-%m-%d})"
-
-
-_KNOWN = """Backups of the key database that the appliance made may hold the keys: {places}. The appliance removes them by itself where the place is within reach then. After {gone} no copy of the keys exists that the appliance knows of."""
 _NONE_KNOWN = """The appliance never made a backup of its key database: it knows of no other copy of the keys."""
 
 _RISKS = (
