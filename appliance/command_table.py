@@ -167,7 +167,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("archive", "engine", "set"),
         "change the engine of the search index: build the other one beside it, compare, and swap",
         "engine:change",
-        (_option("engine", "whoosh, or sqlite for more than some ten thousand messages", choices=("whoosh", "sqlite")),),
+        (_option("engine", "whoosh, or sqlite for more than 50,000 messages", choices=("whoosh", "sqlite")),),
     ),
     Entry(
         ("schedule", "show"),
@@ -333,6 +333,16 @@ ENTRIES: tuple[Entry, ...] = (
             _option("--ca-file", "the authority that signed the bucket's certificate", metavar="FILE"),
         ),
     ),
+    Entry(
+        ("backup", "drill"),
+        "rehearse a restore: a sample is put together in scratch, compared and opened, and a signed report written",
+        "drill:run",
+        (
+            _BACKUP_SOURCE,
+            _BUCKET_CREDENTIALS,
+            _option("--sample", "how many messages", type=int, default=25, metavar="N"),
+        ),
+    ),
     Entry(("clock", "show"), "whether the time is trusted, and by whom", "clock:show"),
     Entry(
         ("clock", "confirm"),
@@ -396,6 +406,11 @@ ENTRIES: tuple[Entry, ...] = (
             _option("--into", "a new directory for the pages", required=True, metavar="DIR"),
         ),
     ),
+    Entry(
+        ("key", "agent", "status"),
+        "what the process that has the keys opened for whom, its alarms, and whether its account is whole",
+        "key_agent:status",
+    ),
     Entry(("store", "status"), "how the object store does, and how much mail waits for it", "store:status"),
     Entry(
         ("store", "take-over"),
@@ -418,6 +433,7 @@ ENTRIES: tuple[Entry, ...] = (
 GROUPS: Mapping[str, str] = {
     "key": "the keys of the practice, and who can open it",
     "key slot": "the ways in: each is one secret that opens the practice",
+    "key agent": "the process that has the keys while the appliance runs",
     "key shares": "recovery shares: several people together open the practice",
     "database": "where rows and keys are kept",
     "user": "people who work at the practice",

@@ -57,17 +57,27 @@ def opened_piece(piece: bytes, *, kind: PieceKind, pairs: Iterable[CaptureKeyPai
     Raises ``WrongKeyError`` when it was sealed for none of them, ``TamperedError`` for a piece that was changed or is
     of another kind.
     """
-    told, sealed_for_bytes, piece_id, wrapped = _head(piece)
-    if told != kind:
-        raise TamperedError("a piece of the backup is of another kind than its place says")
+    return opened_with_key(piece, kind=kind, key=piece_key(piece[:HEAD_BYTES], pairs=pairs))
+
+
+def piece_key(head: bytes, *, pairs: Iterable[CaptureKeyPair]) -> bytes:
+    """The key of one piece, from its first ``HEAD_BYTES``. Raises as ``opened_piece``."""
+    kind, sealed_for_bytes, piece_id, wrapped = _head(head)
     pair = next((each for each in pairs if fingerprint(each.public) == sealed_for_bytes), None)
     if pair is None:
         raise WrongKeyError("a piece of the backup was sealed for another recovery key")
     private = X25519PrivateKey.from_private_bytes(pair.private)
     try:
-        key = _SUITE.decrypt(wrapped, private, info=_info(kind, piece_id))
+        return _SUITE.decrypt(wrapped, private, info=_info(kind, piece_id))
     except (InvalidTag, ValueError):
         raise TamperedError("a piece of the backup was changed") from None
+
+
+def opened_with_key(piece: bytes, *, kind: PieceKind, key: bytes) -> bytes:
+    """What was sealed, with the key of this very piece. ``TamperedError`` for a changed one, or one of another kind."""
+    told, _, piece_id, _ = _head(piece)
+    if told != kind:
+        raise TamperedError("a piece of the backup is of another kind than its place says")
     return open_sealed(piece[HEAD_BYTES:], key=key, context=_context(kind, piece_id))
 
 

@@ -65,6 +65,14 @@ def newest_number(connection: Connection) -> int | None:
     return None if number is None else int(number)
 
 
+def id_of(connection: Connection, number: int) -> MessageId:
+    """Under which id the key of a dictionary is kept. ``TamperedError`` when it is not here: some message needs it."""
+    row = rows_of(connection).one(connection, mail_dictionaries, mail_dictionaries.c.number == number)
+    if row is None:
+        raise TamperedError(f"dictionary {number} of the mail is missing")
+    return MessageId(row["id"])
+
+
 def is_known(connection: Connection, number: int) -> bool:
     """True while the dictionary is here: whoever packed with it asks so in the transaction of the message's row."""
     return rows_of(connection).one(connection, mail_dictionaries, mail_dictionaries.c.number == number) is not None

@@ -6,10 +6,19 @@ what is missing, changed, or in another's place is refused by its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
-from mailstore import backup_catalogue, backup_claim, backup_key_records, backup_pack, backup_ways_in, key_custody
+from mailstore import (
+    backup_catalogue,
+    backup_claim,
+    backup_key_records,
+    backup_listing,
+    backup_pack,
+    backup_ways_in,
+    key_custody,
+)
 from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue, Generation
 from mailstore.backup_claim import TargetRecord
@@ -17,25 +26,50 @@ from mailstore.backup_contents import DataContents, KeysContents
 from mailstore.backup_key_records import KeyRecord
 from mailstore.backup_listing import GenerationKind
 from mailstore.backup_pack import ChunkPlace
-from mailstore.backup_piece import PieceKind, opened_piece
+from mailstore.backup_piece import HEAD_BYTES, PieceKind, opened_with_key, piece_key
 from mailstore.backup_target import BackupTarget
 from mailstore.backup_ways_in import RecoveryKeys
 from mailstore.errors import NotFoundError, RefusedError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import KeyRing
 from mailstore.slot_secret import SlotSecret
+from mailstore.working_keys import WorkingKeys
 
 ELSEWHERE: Final = "restore from another target, or an older generation of this one: --generation NUMBER"
 _LEDGER: Final = "ledger/"
 
 
-class RestoreSource:
-    """One target, with the keys that open it. ``keys``: no key of a message is among them."""
+class PieceOpener(Protocol):
+    """Opens the keys of single pieces: with the recovery keys, or by asking whoever has them."""
 
-    def __init__(self, target: BackupTarget, record: TargetRecord, keys: RecoveryKeys) -> None:
+    def piece_key(self, head: bytes, kind: GenerationKind) -> bytes:
+        """The key of a piece of one kind of generation, from the first ``HEAD_BYTES`` of it."""
+
+
+@dataclass(frozen=True)
+class RecoveryOpener:
+    """Opens with the recovery keys themselves."""
+
+    keys: RecoveryKeys = field(repr=False)
+
+    @classmethod
+    def of(cls, ring: KeyRing) -> RecoveryOpener:
+        """What a whole ring opens."""
+        return cls(RecoveryKeys(ring.versions("data_recovery"), ring.versions("keys_recovery"), ring.audit_seed))
+
+    def piece_key(self, head: bytes, kind: GenerationKind) -> bytes:
+        """As ``PieceOpener``."""
+        return piece_key(head, pairs=self.keys.data if kind is GenerationKind.DATA else self.keys.keys)
+
+
+class RestoreSource:
+    """One target, with what opens its pieces and proves who made them. No key of a message is needed for it."""
+
+    def __init__(self, target: BackupTarget, record: TargetRecord, opener: PieceOpener, *, audit_public: bytes) -> None:
         self._target = target
-        self._keys = keys
+        self._opener = opener
+        self.audit_public = audit_public
         self.record = record
-        self.catalogue = Catalogue(target, target_id=record.target, audit_public=audit_public_key(keys.audit_seed))
+        self.catalogue = Catalogue(target, target_id=record.target, audit_public=audit_public)
 
     @classmethod
     def opened(cls, target: BackupTarget, secret: SlotSecret) -> RestoreSource:
@@ -56,26 +90,32 @@ class RestoreSource:
                 continue
             if ways_in.practice != record.practice:
                 raise TamperedError(f"the ways in of {target.url} are those of another practice")
-            return cls(target, record, keys)
+            return cls(target, record, RecoveryOpener(keys), audit_public=audit_public_key(keys.audit_seed))
         raise problems[0] if problems else NotFoundError(f"there is no backup in {target.url}")
 
     @classmethod
-    def of_ring(cls, target: BackupTarget, ring: KeyRing) -> RestoreSource:
-        """A target of a living appliance, opened with its own ring. ``RefusedError`` for another practice's."""
+    def of_practice(cls, target: BackupTarget, keys: WorkingKeys, opener: PieceOpener) -> RestoreSource:
+        """A target of a living appliance. ``RefusedError`` for another practice's, ``NotFoundError`` for none."""
         record = _record(target)
-        backup_claim.require(record, backup_claim.practice_of(ring.row_key), url=target.url)
-        keys = RecoveryKeys(ring.versions("data_recovery"), ring.versions("keys_recovery"), ring.audit_seed)
-        return cls(target, record, keys)
+        backup_claim.require(record, backup_claim.practice_of(keys.row_key), url=target.url)
+        return cls(target, record, opener, audit_public=audit_public_key(keys.audit_seed))
+
+    def missing_pieces(self, generations: Iterable[Generation]) -> list[str]:
+        """What these generations need and the target does not hold, or not as long as it was written."""
+        wanted = {
+            backup_listing.piece_name(each.listing.kind, digest): length
+            for each in generations
+            for digest, length in each.listing.pieces
+        }
+        held: dict[str, int] = {}
+        for kind in GenerationKind:
+            held.update(self._target.held(backup_listing.pieces(kind)))
+        return sorted(name for name, length in wanted.items() if held.get(name) != length)
 
     @property
     def url(self) -> str:
         """Where it is, as people name it."""
         return self._target.url
-
-    @property
-    def audit_public(self) -> bytes:
-        """What proves the practice's signatures."""
-        return audit_public_key(self._keys.audit_seed)
 
     def generation(self, kind: GenerationKind, sequence: int | None) -> Generation | None:
         """The newest generation of a kind, or the one of a number. ``TamperedError``, ``NotFoundError``."""
@@ -119,9 +159,9 @@ class RestoreSource:
         return contents
 
     def _piece(self, kind: GenerationKind, digest: str, piece: PieceKind) -> bytes:
-        pairs = self._keys.data if kind is GenerationKind.DATA else self._keys.keys
         sealed = backup_catalogue.piece_of(self._target, kind, digest)
-        return opened_piece(sealed, kind=piece, pairs=pairs)
+        key = self._opener.piece_key(sealed[:HEAD_BYTES], kind)
+        return opened_with_key(sealed, kind=piece, key=key)
 
 
 def ledger_pages(contents: KeysContents) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ def create(call: Call) -> Outcome:
     """Back up data, then keys: the keys that come last open all of the data that came before."""
     work = LongWork()
     with command_access.opened(call) as appliance:
-        told = _target(call.arguments.to, call.arguments.credentials, appliance.settings)
+        told = told_target(call.arguments.to, call.arguments.credentials, appliance.settings)
         pace = BackupPace(call.arguments.bytes_per_second)
         backups = Backups(appliance, pace=pace, tell=work.things_done)
         made = [] if call.arguments.only == GenerationKind.KEYS else [backups.make_data(told)]
@@ -94,7 +94,7 @@ def verify(call: Call) -> Outcome:
     return Outcome(fields, text, exit_code=1 if problems else 0)
 
 
-def _target(named: str | None, credentials: str | None, settings: Settings) -> BackupTargetSettings:
+def told_target(named: str | None, credentials: str | None, settings: Settings) -> BackupTargetSettings:
     """The target of that name in the settings, or the place that was named on the line."""
     known = {each.name: each for each in settings.backup.target}
     by_place = {each.url: each for each in settings.backup.target}
@@ -113,7 +113,7 @@ def _targets(call: Call, settings: Settings) -> list[BackupTargetSettings]:
     named = call.arguments.source
     if named is None and settings.backup.target:
         return list(settings.backup.target)
-    return [_target(named, call.arguments.credentials, settings)]
+    return [told_target(named, call.arguments.credentials, settings)]
 
 
 def _recovery(appliance: Appliance) -> RecoveryKeys | None:
