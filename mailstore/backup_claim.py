@@ -5,13 +5,11 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from mailstore.backup_listing import TARGET, canonical
 from mailstore.backup_target import BackupTarget
 from mailstore.errors import NotFoundError, RefusedError, TamperedError
-from mailstore.instants import microseconds
 from mailstore.sealed_format import Randomness
 
 FORMAT: Final = "strongroom/backup-target/v1"
@@ -26,13 +24,17 @@ class TargetRecord:
     practice: str
     target: str
 
+    def to_bytes(self) -> bytes:
+        """As it is written."""
+        return canonical({"format": FORMAT, "practice": self.practice, "target": self.target}) + b"\n"
+
 
 def practice_of(row_key: bytes) -> str:
     """What a practice calls itself in its backups: the same for as long as its keys are, and says nothing of them."""
     return hmac.digest(row_key, _PRACTICE_LABEL, "sha256")[:_ID_BYTES].hex()
 
 
-def claimed(target: BackupTarget, practice: str, *, now: datetime, randomness: Randomness) -> TargetRecord:
+def claimed(target: BackupTarget, practice: str, *, randomness: Randomness) -> TargetRecord:
     """The target as this practice's own, made so when it is nobody's yet.
 
     ``RefusedError`` when it is another practice's, or holds what is no backup and no record of one.
@@ -44,10 +46,8 @@ def claimed(target: BackupTarget, practice: str, *, now: datetime, randomness: R
                 f"{target.url} holds files of a backup, and no {TARGET} that says whose",
                 fix="restore target.json if it was lost, or name an empty target",
             )
-        told = {"practice": practice, "target": randomness(_ID_BYTES).hex()}
-        body = canonical({"format": FORMAT, "made_at": microseconds(now), **told})
-        target.put(TARGET, body + b"\n")
-        record = TargetRecord(**told)
+        record = TargetRecord(practice, randomness(_ID_BYTES).hex())
+        target.put(TARGET, record.to_bytes())
     require(record, practice, url=target.url)
     return record
 
@@ -55,17 +55,25 @@ def claimed(target: BackupTarget, practice: str, *, now: datetime, randomness: R
 def found(target: BackupTarget) -> TargetRecord | None:
     """Whose it says it is; None when nobody has claimed it. ``TamperedError`` for a record that is none."""
     try:
-        told = json.loads(target.get(TARGET))
-        if told["format"] != FORMAT:
-            raise TamperedError(f"{TARGET} in {target.url} is of a form that this release does not know")
-        return TargetRecord(str(told["practice"]), str(told["target"]))
+        data = target.get(TARGET)
     except NotFoundError:
         return None
-    except (ValueError, LookupError, TypeError):
-        raise TamperedError(f"{TARGET} in {target.url} is not what was written") from None
+    record = _understood(data)
+    if record is None:
+        raise TamperedError(f"{TARGET} in {target.url} is not what was written")
+    return record
 
 
 def require(record: TargetRecord, practice: str, *, url: str) -> None:
     """``RefusedError`` when a target belongs to another practice."""
     if record.practice != practice:
         raise RefusedError(f"{url} holds the backups of another practice", fix="name another target, or ?prefix=")
+
+
+def _understood(data: bytes) -> TargetRecord | None:
+    try:
+        told = json.loads(data)
+        record = TargetRecord(str(told["practice"]), str(told["target"]))
+    except (ValueError, LookupError, TypeError):
+        return None
+    return record if record.to_bytes() == data else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mailstore import backup_catalogue, backup_claim, backup_key_records, backup_pack, tables
+from mailstore import backup_catalogue, backup_claim, backup_key_records, backup_pack, backup_ways_in, tables
 from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue, Generation
 from mailstore.backup_contents import BackedFile, DataContents, KeysContents
@@ -29,7 +30,17 @@ from mailstore.keystore import BatchOfKeys, Destroyed, KeptKey
 from tests.vault_room import Vault
 
 DATA, KEYS = GenerationKind.DATA, GenerationKind.KEYS
-WAYS_IN = b'{"a test": "has no slots"}\n'
+KEY_FILES = {
+    "keyring.json": json.dumps(
+        {
+            "version": 2,
+            "members": dict.fromkeys(("data_recovery", "keys_recovery", "audit_seed"), "AAAA"),
+            "retired": [],
+        }
+    ).encode(),
+    "slots.json": b"{}",
+}
+"""What the ways in are made from here: nothing opens with them."""
 
 
 @dataclass
@@ -59,18 +70,22 @@ class Backups:
     @property
     def seals(self) -> BackupSeals:
         ring = self.vault.ring
+        practice = backup_claim.practice_of(ring.row_key)
+        publics = {"data_recovery": ring.data_recovery_public, "keys_recovery": ring.keys_recovery_public}
         return BackupSeals(
-            practice=backup_claim.practice_of(ring.row_key),
+            practice=practice,
             audit_seed=ring.audit_seed,
             mark_key=backup_pack.mark_key(ring.row_key),
-            data_recovery_public=CaptureKeyPair.of(ring.data_recovery).public,
-            keys_recovery_public=CaptureKeyPair.of(ring.keys_recovery).public,
-            ways_in=WAYS_IN,
+            data_recovery_public=ring.data_recovery_public,
+            keys_recovery_public=ring.keys_recovery_public,
+            ways_in=backup_ways_in.made(
+                KEY_FILES, practice=practice, audit_public=audit_public_key(ring.audit_seed), publics=publics
+            ),
         )
 
     @contextmanager
     def place(self) -> Iterator[BackupPlace]:
-        record = backup_claim.claimed(self.into, self.seals.practice, now=self.vault.clock.now(), randomness=os.urandom)
+        record = backup_claim.claimed(self.into, self.seals.practice, randomness=os.urandom)
         with closing(BackupMemory(self.folder / f"{record.target}.sqlite3", self.vault.ring.row_key)) as memory:
             yield BackupPlace(self.into, record.target, memory, {})
 
