@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from archive.disposal_certificate import instant_text, merkle_root, residual_risks
 from archive.verify_certificate import canonical, problems_of, signed_bytes
 from mailstore.audit_tree import root_of
+from mailstore.key_copy import KeyCopy
 from tests.unit.archive.certificate_samples import PEM, SEED, at, certificate, disposal, record, without_kept
 
 
@@ -61,8 +63,21 @@ def test_disposal_in_which_nothing_was_kept_is_valid() -> None:
 
 
 def test_residual_risks_name_the_days_of_key_backups() -> None:
-    assert "30 days" in residual_risks(30)[0]
-    assert "{" not in "".join(residual_risks(30))
+    died = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    known, others, *_ = residual_risks(30, [], died)
+    assert "never made a backup" in known
+    assert "30 days" in others
+
+
+def test_the_certificate_names_the_day_after_which_no_copy_of_the_keys_is_left() -> None:
+    died = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    shipped = died - timedelta(days=3)
+    nas = KeyCopy("a" * 32, "nas", shipped, shipped + timedelta(days=30), died)
+    far = KeyCopy("b" * 32, "far away", died, died + timedelta(days=30), shipped)
+    known = residual_risks(30, [nas, far], died)[0]
+    assert "nas until 2026-04-01 (last within reach on 2026-03-04)" in known
+    assert "far away until 2026-04-04 (last within reach on 2026-03-01)" in known
+    assert "After 2026-04-04 no copy of the keys exists" in known
 
 
 def test_times_sort_as_they_are_spelled() -> None:
