@@ -138,5 +138,4 @@ def test_a_listing_longer_than_a_page_is_whole(tmp_path: Path) -> None:
 
 
 def test_s3_and_directory_are_the_two_adapters() -> None:
-    adapters: tuple[type[BackupTarget], ...] = (DirectoryTarget, S3Target)
-    assert [adapter.may_remove for adapter in adapters] == [True, False]
+    assert (DirectoryTarget.may_remove, S3Target.may_remove) == (True, False)
