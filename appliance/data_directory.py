@@ -148,6 +148,11 @@ class DataDirectory:
         return self.path / "audit" / "checkpoints.jsonl"
 
     @property
+    def key_use(self) -> Path:
+        """What the key agent opened for whom, one line a minute in a chain that it signs."""
+        return self.path / "audit" / "key-use.jsonl"
+
+    @property
     def tls(self) -> Path:
         """Certificates of the servers."""
         return self.path / "tls"

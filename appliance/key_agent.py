@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from appliance import key_agent_protocol, key_agent_socket
+from appliance import key_agent_pieces, key_agent_protocol, key_agent_socket, key_use
 from appliance.data_directory import DataDirectory
 from appliance.key_agent_connection import Connection
 from appliance.key_agent_lock import Lock
@@ -23,6 +23,7 @@ from appliance.key_agent_orders import Orders
 from appliance.key_agent_policy import Allowance, Ask, Asker, Rate, may
 from appliance.key_agent_protocol import MalformedError
 from appliance.key_agent_secret import given, secret_of
+from appliance.key_use_record import Alarm, KeyUseRecord
 from appliance.role_charge import AgentCharge, Phase, SecretPlace
 from appliance.unseal_tries import TooSoonError, UnsealTries
 from mailstore.errors import RefusedError, StrongroomError, WrongKeyError
@@ -34,6 +35,7 @@ MOST_COMMANDS: Final = 64
 """Connections of commands at a time. One more, and the one that has been quiet longest ends; it may come again."""
 
 STACK_BYTES: Final = 512 * 1024
+ACCOUNT_SECONDS: Final = 60.0
 
 Told = Mapping[str, Any]
 
@@ -41,13 +43,16 @@ Told = Mapping[str, Any]
 class KeyAgent:
     """Answers whoever the supervisor gave a connection to and whoever comes to the socket, each in a thread."""
 
-    def __init__(self, charge: AgentCharge, orders: Orders) -> None:
+    def __init__(self, charge: AgentCharge, orders: Orders, protections: Mapping[str, bool]) -> None:
+        """``protections``: what the kernel granted of what was asked of it, for ``status``."""
+        self._protections = protections
         self._orders = orders
         self._supervisor = os.getppid()
         self._listener = socket.socket(fileno=charge.listener)
         data = DataDirectory(Path(charge.data))
         self._tries = UnsealTries(data.unseal_tries, SystemClock())
         self._lock = Lock(data.keys, self._tries)
+        self._use = KeyUseRecord(data.key_use, SystemClock())
         self._rates = {Asker(asker): Rate(*rate) for asker, rate in charge.rates.items()}
         self._allowances = {asker: Allowance.full(rate, now=time.monotonic()) for asker, rate in self._rates.items()}
         self._allowance_lock = threading.Lock()
@@ -58,6 +63,7 @@ class KeyAgent:
         threading.stack_size(STACK_BYTES)
         threading.Thread(target=self._begin, args=(secret,), daemon=True).start()
         threading.Thread(target=self._welcome, daemon=True).start()
+        threading.Thread(target=self._account, daemon=True).start()
         while (told := self._orders.next()) is not None:
             self._serve(Connection(self._orders.connection(), Asker(str(told["asker"]))))
 
@@ -73,16 +79,23 @@ class KeyAgent:
         else:
             self._orders.answer({"phase": Phase.OPEN})
 
+    def _account(self) -> None:
+        while True:
+            time.sleep(ACCOUNT_SECONDS)
+            self._use.write(self._lock.seed)
+
     def _welcome(self) -> None:
         while True:
             peer, _address = self._listener.accept()
             who = key_agent_socket.asker(peer, supervisor=self._supervisor)
             if who is None:
-                logger.error("stranger at the key agent")
+                self._use.alarm(Alarm.STRANGER)
                 peer.close()
                 continue
             if len(self._commands) >= MOST_COMMANDS:
-                min(self._commands, key=lambda each: each.heard_at).hang_up()
+                quietest = min(self._commands, key=lambda each: each.heard_at)
+                self._commands.remove(quietest)
+                quietest.hang_up()
             connection = Connection(peer, who)
             self._commands.append(connection)
             self._serve(connection)
@@ -110,7 +123,7 @@ class KeyAgent:
             raise MalformedError("an unknown question") from None
         try:
             if not may(asker, ask):
-                logger.critical("refused", extra={"asker": asker, "ask": ask})
+                self._use.refused(asker)
                 raise RefusedError("not for you")
             return self._done(connection, ask, question)
         except StrongroomError as error:
@@ -120,6 +133,8 @@ class KeyAgent:
         match ask:
             case Ask.OPEN:
                 return self._opened(connection.asker, question)
+            case Ask.OPEN_PIECE:
+                return self._piece_opened(connection.asker, question)
             case Ask.STATUS:
                 return self._status()
             case Ask.DEPOSIT_KEYS:
@@ -134,8 +149,17 @@ class KeyAgent:
     def _opened(self, asker: Asker, question: Told) -> Told:
         wrapped = key_agent_protocol.wrapped_of(question)
         keys = self._lock.keys()
-        time.sleep(self._wait(asker, len(wrapped)))
+        if wait := self._wait(asker, len(wrapped)):
+            self._use.slowed(asker, wait)
+            time.sleep(wait)
+        self._use.opened(asker, len(wrapped))
         return key_agent_protocol.opened_answer(keys.opener.opened(wrapped))
+
+    def _piece_opened(self, asker: Asker, question: Told) -> Told:
+        keys = self._lock.keys()
+        time.sleep(self._wait(asker, key_agent_pieces.COST_IN_KEYS))
+        self._use.opened(asker, key_agent_pieces.COST_IN_KEYS)
+        return key_agent_pieces.answer(keys.pieces, question)
 
     def _wait(self, asker: Asker, count: int) -> float:
         rate = self._rates[asker]
@@ -145,7 +169,12 @@ class KeyAgent:
         return wait
 
     def _status(self) -> Told:
-        return {"sealed": not self._lock.is_open, "opening": self._lock.is_opening}
+        """While sealed nothing of what was done before."""
+        told = {"sealed": not self._lock.is_open, "opening": self._lock.is_opening, **self._protections}
+        if not self._lock.is_open:
+            return told
+        seeds = self._lock.keys().seeds
+        return {**told, "use": self._use.told(), "publics": [key_use.public_of(seed).hex() for seed in seeds]}
 
     def _unsealed(self, asker: Asker, question: Told) -> Told:
         kind, content = question.get("kind"), question.get("secret")
@@ -161,16 +190,19 @@ class KeyAgent:
         except TooSoonError as error:
             return {"wait_seconds": error.seconds}
         except WrongKeyError:
-            logger.critical("wrong secret", extra={"asker": asker})
+            self._use.alarm(Alarm.WRONG_SECRET, asker)
             raise
         if is_new:
             logger.warning("unsealed")
+            self._use.event(f"unsealed:{asker}")
             self._orders.answer({"phase": Phase.OPEN})
         return self._status()
 
     def _sealed(self, connection: Connection) -> Told:
         """Say so to both sides and end: nothing of a process that has ended can be read."""
         logger.warning("sealed")
+        self._use.event(f"sealed:{connection.asker}")
+        self._use.write(self._lock.seed)
         self._orders.answer({"phase": Phase.SEALED, "by_hand": True})
         self._tries.note_sealing(connection.asker)
         connection.answer({"sealed": True})

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from appliance import key_agent_protocol, key_agent_socket
+from appliance import key_agent_pieces, key_agent_protocol, key_agent_socket
 from appliance.key_agent_policy import Ask
 from appliance.role_charge import frame, opened
 from appliance.unseal_tries import TooSoonError
+from mailstore.backup_listing import GenerationKind
 from mailstore.errors import SealedError
 from mailstore.key_hierarchy import DepositKeys
 from mailstore.key_opener import OpenedKey
@@ -31,7 +32,7 @@ class KeyAgentClient:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._socket.settimeout(ANSWER_SECONDS)
+        key_agent_socket.set_patience(connection, ANSWER_SECONDS)
         self._lock = threading.Lock()
 
     @classmethod
@@ -80,6 +81,10 @@ class KeyAgentClient:
             found += key_agent_protocol.opened_of(self._ask(key_agent_protocol.open_request(asked)))
         return found
 
+    def piece_key(self, head: bytes, kind: GenerationKind) -> bytes:
+        """The key of one file of a backup, as ``PieceOpener``."""
+        return key_agent_pieces.key_in(self._ask({"ask": Ask.OPEN_PIECE, **key_agent_pieces.request(head, kind)}))
+
     def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
             try:
@@ -114,6 +119,10 @@ class AgentOpener:
     def capture_public(self) -> bytes:
         """As ``MessageKeyOpener``."""
         return self._capture_public
+
+    def piece_key(self, head: bytes, kind: GenerationKind) -> bytes:
+        """As ``PieceOpener``."""
+        return self._agent.piece_key(head, kind)
 
     def opened(self, wrapped: Sequence[WrappedKey]) -> list[OpenedKey]:
         """As ``MessageKeyOpener``. A row that is longer than any we write was changed, and is not sent."""

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from appliance import key_agent_socket
 from appliance.key_agent_policy import Asker
 from appliance.key_agent_protocol import MalformedError
 from appliance.role_charge import frame, opened
 
 READ_BYTES: Final = 65_536
-QUESTION_SECONDS: Final = 10.0
+QUESTION_SECONDS: Final = 5.0
 """How long a question may take to come once it has begun, and an answer to be taken."""
 
 
@@ -26,6 +27,9 @@ class Connection:
     heard_at: float = field(default_factory=time.monotonic)
     _heard: bytes = field(default=b"", repr=False)
 
+    def __post_init__(self) -> None:
+        key_agent_socket.set_patience(self.socket, QUESTION_SECONDS)
+
     def question(self) -> dict[str, Any] | None:
         """The next question; None when the other side has hung up. ``MalformedError`` for what is none."""
         deadline: float | None = None
@@ -34,9 +38,12 @@ class Connection:
                 if (told := self._whole()) is not None:
                     return told
                 deadline = deadline or time.monotonic() + QUESTION_SECONDS
+                if time.monotonic() > deadline:
+                    return None
             try:
-                self.socket.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
                 data = self.socket.recv(READ_BYTES)
+            except BlockingIOError:
+                continue
             except OSError:
                 return None
             if not data:
@@ -56,7 +63,6 @@ class Connection:
     def answer(self, told: Mapping[str, Any]) -> bool:
         """Answer. False when the other side does not take it."""
         try:
-            self.socket.settimeout(QUESTION_SECONDS)
             self.socket.sendall(frame(told))
         except OSError:
             return False

@@ -17,8 +17,10 @@ logger = logging.getLogger(__name__)
 
 def live(descriptor: int, parent: int) -> int:
     """Take the charge, answer until told to end; gives the exit code."""
-    network = process_hardening.leave_the_network()
-    memory = process_hardening.lock_memory()
+    protections = {
+        "has_no_network": process_hardening.leave_the_network(),
+        "is_memory_locked": process_hardening.lock_memory(),
+    }
     role_life.begin(AGENT, parent)
     orders = Orders(socket.socket(fileno=descriptor))
     told = orders.next()
@@ -26,6 +28,6 @@ def live(descriptor: int, parent: int) -> int:
         return 1
     charge = AgentCharge.of(told)
     log_setup.to_directory(DataDirectory(Path(charge.data)).log, AGENT)
-    logger.info("key agent", extra={"has_no_network": network, "is_memory_locked": memory})
-    KeyAgent(charge, orders).run(charge.secret)
+    logger.info("key agent", extra=protections)
+    KeyAgent(charge, orders, protections).run(charge.secret)
     return 0

@@ -6,26 +6,31 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance import key_use
 from appliance.unseal_tries import UnsealTries
 from mailstore import key_custody
 from mailstore.errors import RefusedError, SealedError
 from mailstore.key_hierarchy import KeyRing
 from mailstore.key_opener import CaptureOpener
+from mailstore.restore_source import RecoveryOpener
 from mailstore.slot_secret import SlotSecret
 from mailstore.working_keys import HandedKeys
 
 
 @dataclass(frozen=True)
 class OpenKeys:
-    """What the agent has while it is open."""
+    """What the agent has while it is open. ``seeds`` sign the account of key use, the present one first."""
 
     handed: HandedKeys
     opener: CaptureOpener = field(repr=False)
+    pieces: RecoveryOpener = field(repr=False)
+    seeds: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
     def of(cls, ring: KeyRing) -> OpenKeys:
         """From a ring. What nobody asks the agent for is forgotten here."""
-        return cls(HandedKeys.of(ring), CaptureOpener.of(ring))
+        seeds = tuple(key_use.seed_of(capture.private) for capture in ring.captures)
+        return cls(HandedKeys.of(ring), CaptureOpener.of(ring), RecoveryOpener.of(ring), seeds)
 
 
 class Lock:
@@ -46,6 +51,11 @@ class Lock:
     def is_opening(self) -> bool:
         """True while a secret is tried."""
         return self._attempt.locked()
+
+    @property
+    def seed(self) -> bytes | None:
+        """What signs the account of key use; None while sealed."""
+        return self._open.seeds[0] if self._open else None
 
     def keys(self) -> OpenKeys:
         """``SealedError`` while there are none."""
