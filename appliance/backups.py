@@ -32,7 +32,7 @@ from mailstore.backup_target import BackupTarget
 from mailstore.data_backup import DataBackup
 from mailstore.errors import RefusedError, StorageUnavailableError
 from mailstore.instants import instant_of, microseconds
-from mailstore.key_copy import KeyCopy
+from mailstore.key_copy import FOREVER, KeyCopy
 from mailstore.keys_backup import KeysBackup
 from mailstore.trusted_time import Trusted
 
@@ -96,11 +96,12 @@ class Backups:
 
     def _register(self, place: BackupPlace, told: BackupTargetSettings, *, shipped_at: datetime, now: datetime) -> None:
         """Put down that keys lie there and until when: certificates of disposal tell it."""
-        copy = KeyCopy(place.target_id, told.name or told.url, shipped_at, shipped_at + KEYS_KEPT, now)
         with self._appliance.database.read() as connection:
-            found = key_copies.of_place(connection, copy.place)
+            found = key_copies.of_place(connection, place.target_id)
         if found and found.shipped_at >= shipped_at and now < found.reached_at + key_copies.NOTED_AGAIN_AFTER:
             return
+        until = shipped_at + KEYS_KEPT if _removes_old_keys(place.target) else FOREVER
+        copy = KeyCopy(place.target_id, told.name or told.url, shipped_at, until, now)
         with self._appliance.database.write() as connection:
             key_copies.note(connection, copy)
 
@@ -214,6 +215,14 @@ class Backups:
             yield
         finally:
             os.close(descriptor)
+
+
+def _removes_old_keys(target: BackupTarget) -> bool:
+    """True where we remove them, or the place itself says that it does."""
+    if target.may_remove:
+        return True
+    days = target.days_until_removed("keys/")
+    return days is not None and days <= KEYS_KEPT.days
 
 
 def _lock(descriptor: int, sentence: str) -> None:

@@ -163,10 +163,13 @@ def residual_risks(key_backup_days: int, copies: Sequence[KeyCopy], destroyed_at
     ``copies``: where copies of keys were shipped to. ``destroyed_at``: when the last key died.
     """
     kept = timedelta(days=key_backup_days)
-    told = [_told_copy(copy, copy.holds_until(destroyed_at, kept=kept)) for copy in copies]
-    gone = day_text(gone_after(copies, destroyed_at, kept=kept))
-    known = _KNOWN.format(places="; ".join(told), gone=gone) if told else _NONE_KNOWN
-    return (known, *(risk.format(days=key_backup_days) for risk in _RISKS))
+    ending = [copy for copy in copies if not copy.is_kept_for_ever]
+    endless = [copy.name for copy in copies if copy.is_kept_for_ever]
+    told = [_told_copy(copy, copy.holds_until(destroyed_at, kept=kept)) for copy in ending]
+    gone = day_text(gone_after(ending, destroyed_at, kept=kept))
+    known = [_KNOWN.format(places="; ".join(told), gone=gone)] if told else []
+    known += [_ENDLESS.format(places="; ".join(endless))] if endless else []
+    return (*(known or [_NONE_KNOWN]), *(risk.format(days=key_backup_days) for risk in _RISKS))
 
 
 def day_text(instant: datetime) -> str:
@@ -179,7 +182,9 @@ def _told_copy(copy: KeyCopy, until: datetime) -> str:
 
 
 _KNOWN = """Backups of the key database that the appliance made may hold the keys: {places}. The appliance removes \
-them by itself where the place is within reach then. After {gone} no copy of the keys exists that it knows of."""
+them by itself where the place is within reach then. After {gone} no copy of the keys exists there that it knows of."""
+_ENDLESS = """Backups of the key database lie in {places}, where the appliance may not remove them and the place is \
+not known to: they may hold the keys until the practice removes them."""
 _NONE_KNOWN = """The appliance never made a backup of its key database: it knows of no other copy of the keys."""
 
 _RISKS = (

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from mailstore.key_copy import KeyCopy
+from mailstore.key_copy import FOREVER, KeyCopy
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import key_copies
 
@@ -19,7 +19,10 @@ NOTED_AGAIN_AFTER = timedelta(hours=12)
 
 
 def note(connection: Connection, copy: KeyCopy) -> None:
-    """Put down a shipment, or that a place was within reach. Never fewer than was shipped before."""
+    """Put down a shipment, or that a place was within reach. Never fewer than was shipped before.
+
+    Whether the place is known to remove old copies is as it was seen last.
+    """
     rows, where = rows_of(connection), key_copies.c.place == copy.place
     found = rows.one(connection, key_copies, where)
     values = {
@@ -32,6 +35,8 @@ def note(connection: Connection, copy: KeyCopy) -> None:
         rows.insert(connection, key_copies, {"place": copy.place, **values})
         return
     latest = {name: max(values[name], found[name]) for name in ("shipped_at", "kept_until", "reached_at")}
+    if FOREVER in (found["kept_until"], values["kept_until"]):
+        latest["kept_until"] = values["kept_until"]
     rows.update(connection, key_copies, where, {**values, **latest})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mailstore import key_copies
 from mailstore.errors import TamperedError
-from mailstore.key_copy import KeyCopy, gone_after
+from mailstore.key_copy import FOREVER, KeyCopy, gone_after
 from tests import database_room
 from tests.vault_room import Vault
 
@@ -37,6 +37,19 @@ def test_the_register_never_forgets_a_shipment(tmp_path: Path) -> None:
     with vault.database.read() as connection:
         assert key_copies.known(connection) == [replace(later, name="nas")]
         assert key_copies.of_place(connection, "c" * 32) is None
+    vault.close()
+
+
+def test_a_place_that_nobody_removes_from_holds_keys_without_an_end(tmp_path: Path) -> None:
+    vault = Vault(tmp_path / "data")
+    endless = replace(NAS, kept_until=FOREVER)
+    assert gone_after([endless], NOW, kept=KEPT) == FOREVER
+    for seen, known in ((NAS, False), (endless, True), (NAS, False)):
+        with vault.database.write() as connection:
+            key_copies.note(connection, seen)
+        with vault.database.read() as connection:
+            (found,) = key_copies.known(connection)
+        assert found.is_kept_for_ever is known
     vault.close()
 
 
