@@ -98,8 +98,8 @@ check: ## Format, lint, types and architecture only
 N ?= 100
 SEED ?= 7
 .PHONY: torture
-torture: $(VENV)/.test-installed ## Disturb every durable step N times, as root: nothing promised lost, doubled or back. SEED= KIND= AT= JSON=1
-	@$(BIN)/python -m tests.torture.rehearsal --cycles $(N) --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(AT),--at $(AT)) $(if $(JSON),--json)
+torture: $(VENV)/.test-installed ## Disturb every durable step N times, as root: nothing promised lost, doubled or back. SEED= KIND= AT= JSON=1 REPORT=FILE
+	@$(BIN)/python -m tests.torture.rehearsal --cycles $(N) --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(AT),--at $(AT)) $(if $(REPORT),--report $(REPORT)) $(if $(JSON),--json)
 
 PAIRS ?= 5
 MESSAGES ?= 3000

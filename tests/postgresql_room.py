@@ -167,8 +167,8 @@ def shared() -> PostgresqlServer:
 def start(**changes: str) -> PostgresqlServer:
     """Make a cluster and start its server; both are gone when this process ends."""
     programs = _programs()
-    _sweep(_place())
-    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_place()))
+    _sweep(roomy_place())
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=roomy_place()))
     directory.chmod(0o711)
     user = _unprivileged(directory)
     password = secrets.token_urlsafe(18)
@@ -219,7 +219,8 @@ def _programs() -> Path:
     return found[-1].parent
 
 
-def _place() -> str | None:
+def roomy_place() -> str | None:
+    """A directory in memory, when there is enough of it; None: the usual one for temporary files."""
     try:
         free = os.statvfs(ROOMY)
     except OSError:

@@ -5,31 +5,43 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.postgresql_room import roomy_place
 from tests.torture import world
 from tests.torture.programme import FAULTS, turn_of
 from tests.torture.report import Report
 from tests.torture.trial import Trial
 from tests.torture.world import World
 
-Told = Callable[[str], None]
+Told = Callable[[Report], None]
 
 
 def rehearse(place: Path, *, cycles: int, seed: int, kind: str = "", at: str = "", tell: Told | None = None) -> Report:
-    """Play ``cycles`` cycles. The number of the first is the seed: a cycle is the same whenever it is played."""
-    report, begun = Report(seed), time.monotonic()
+    """Play ``cycles`` cycles. The number of the first is the seed: a cycle is the same whenever it is played.
+
+    ``tell`` is told after every cycle how far it is.
+    """
+    report, begun, used = Report(seed), time.monotonic(), _processor_seconds()
     with world.opened(place) as theatre:
         for number in range(seed, seed + cycles):
             _cycle(theatre, report, number, kind=kind, at=at)
+            report.seconds = time.monotonic() - begun
             if tell:
-                tell(f"{report.cycles} cycles, {len(report.failures)} failed, {time.monotonic() - begun:.0f} s")
-    report.seconds = time.monotonic() - begun
+                tell(report)
+    report.processor_seconds = _processor_seconds() - used
     return report
+
+
+def _processor_seconds() -> float:
+    """What this process has used, and those of its children, and of theirs, that have ended."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, who))
 
 
 def _cycle(theatre: World, report: Report, number: int, *, kind: str, at: str) -> None:
@@ -46,8 +58,25 @@ def _cycle(theatre: World, report: Report, number: int, *, kind: str, at: str) -
         theatre.forget(turn.scenario.home, directory)
 
 
-def _tell(line: str) -> None:
-    sys.stderr.write(f"\r{line}")
+def _tell(report: Report) -> None:
+    sys.stderr.write(f"\r{report.cycles} cycles, {len(report.failures)} failed, {report.seconds:.0f} s")
+
+
+def _kept_in(path: Path, report: Report) -> None:
+    """What is known so far, whole at any moment: whoever ends a long rehearsal early has what was played."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(report.told(), indent=1) + "\n", "utf-8")
+    beside.replace(path)
+
+
+def _teller(asked: argparse.Namespace) -> Told:
+    def tell(report: Report) -> None:
+        if asked.report:
+            _kept_in(asked.report, report)
+        if not asked.json:
+            _tell(report)
+
+    return tell
 
 
 def main() -> int:
@@ -58,9 +87,10 @@ def main() -> int:
     parser.add_argument("--kind", default="", help="a scenario, a fault, or both: dispose, kill, dispose/kill")
     parser.add_argument("--at", default="", help="the failpoint, as STRONGROOM_FAILPOINT names it")
     parser.add_argument("--place", type=Path, help="a new directory to play in, which is kept")
+    parser.add_argument("--report", type=Path, help="a file that says after every cycle, as JSON, how far it is")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    with TemporaryDirectory(prefix="strongroom-torture-") as own:
+    with TemporaryDirectory(prefix="strongroom-torture-", dir=roomy_place()) as own:
         place = asked.place or Path(own)
         place.mkdir(parents=True, exist_ok=True)
         report = rehearse(
@@ -69,7 +99,7 @@ def main() -> int:
             seed=asked.seed,
             kind=asked.kind,
             at=asked.at,
-            tell=None if asked.json else _tell,
+            tell=_teller(asked),
         )
     sys.stdout.write(json.dumps(report.told()) + "\n" if asked.json else "\n" + "\n".join(report.lines()) + "\n")
     return 0 if report.is_good else 1

@@ -26,6 +26,7 @@ class Report:
     seed: int
     cycles: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     scenarios: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     failpoints: Counter[str] = field(default_factory=Counter)
@@ -63,6 +64,7 @@ class Report:
             "acknowledged": self.acknowledged,
             **{breach.value: self.breaches[breach] for breach in Breach},
             "seconds": round(self.seconds, 1),
+            "processor_seconds": round(self.processor_seconds, 1),
             "good": self.is_good,
             "failures": [vars(failure) for failure in self.failures],
         }

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90.0
@@ -89,7 +89,7 @@ class Played:
 class Stage:
     """One such process, by its pipes: what it is told, and what it tells."""
 
-    def __init__(self, told: BinaryIO, tells: BinaryIO) -> None:
+    def __init__(self, told: IO[bytes], tells: IO[bytes]) -> None:
         self._told, self._tells = told, tells
         self._rest = b""
 
