@@ -18,7 +18,7 @@ FOREVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 class KeyCopy:
     """One place with copies of keys. ``place``: its id, 32 characters at most; ``name``: as people call it.
 
-    ``kept_until``: when the newest copy there is removed, ``FOREVER`` when nobody is known to remove it; ``reached_at``:
+    ``kept_until``: when the newest copy there is removed, ``FOREVER`` when nobody is known to do that; ``reached_at``:
     when older ones were last removed there.
     """
 
