@@ -156,6 +156,12 @@ ANSWERS: Mapping[str, Fields] = {
         **_items({**_MESSAGE, "is_new": "true until it was opened", "folder": "inbox or sent", **_DAMAGED}),
         **_TOTAL,
     },
+    "message export": {
+        "id": "the message's id",
+        "sealed": "the file with what is sealed",
+        "key": "the file with the keys: whoever has both reads the message",
+        "reader": "the program that opens them, which needs nothing of ours",
+    },
     "message show": {
         **_MESSAGE,
         "cc": "the Cc field",

@@ -149,6 +149,13 @@ ENTRIES: tuple[Entry, ...] = (
         (_ID, _option("--raw", "the very bytes that came after DATA", action="store_true")),
         is_in_name_of_person=True,
     ),
+    Entry(
+        ("message", "export"),
+        "one message as it lies sealed, with its key beside it: read without us by read_sealed_message.py",
+        "message:export",
+        (_ID, _option("--into", "a directory for the two files", required=True, metavar="DIR")),
+        is_in_name_of_person=True,
+    ),
     Entry(("message", "trace"), "which way a message went, and why", "message:trace", (_ID,)),
     Entry(
         ("archive", "search"),

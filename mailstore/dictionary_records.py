@@ -48,6 +48,14 @@ class MailDictionaries:
         with self._lock:
             return self._opened.setdefault(number, dictionary)
 
+    def sealed(self, number: int) -> tuple[MessageId, bytes]:
+        """The id under which the dictionary's key is kept, and the dictionary sealed. ``TamperedError`` as above."""
+        with self._database.read() as connection:
+            row = rows_of(connection).one(connection, mail_dictionaries, mail_dictionaries.c.number == number)
+        if row is None:
+            raise TamperedError(f"dictionary {number} of the mail is missing")
+        return MessageId(row["id"]), row["sealed_dictionary"]
+
     def newest(self) -> Dictionary | None:
         """The one to pack with; None before there is any."""
         with self._database.read() as connection:

@@ -39,6 +39,7 @@ _WORDS = {
     "message.body_shown": "Saw the designed text of a message",
     "message.captured": "Took a message into the archive",
     "message.destroyed": "Destroyed a message",
+    "message.exported": "Took a message out, sealed, with its key",
     "message.opened": "Opened a message",
     "schedule.approved": "Put a schedule in force",
     "schedule.proposed": "Proposed a schedule",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from appliance import archive_wiring, command_access, portal_wiring
@@ -11,11 +12,14 @@ from appliance.command_call import Call, Outcome, facts, listed, shown, table
 from appliance.message_trace import MessageTrace, Trace
 from appliance.wiring import Appliance
 from archive.two_persons import KEEPERS
+from mailstore import audit_trail, durable_file, read_sealed_message
 from mailstore.actor import Actor
-from mailstore.errors import NotFoundError, RefusedError
+from mailstore.audit_entry import AuditFact
+from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError, TamperedError
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId
 from mailstore.message_parts import parse
+from mailstore.sealed_export import SealedExports
 from portal.account_records import canonical_login
 from portal.conversations import Conversations, ListedMessage
 from portal.reading import OpenedMessage
@@ -53,6 +57,40 @@ def show(call: Call) -> Outcome:
         raw = base64.b64encode(opened.content).decode("ascii")
         return Outcome({**_fields(opened), "raw_base64": raw}, raw=opened.content)
     return Outcome(_fields(opened), _text(opened))
+
+
+def export(call: Call) -> Outcome:
+    """Write one message as it lies sealed, and its keys beside it, after two entries in the audit trail."""
+    directory, message = Path(call.arguments.into).absolute(), MessageId(call.arguments.id)
+    with command_access.opened(call) as appliance:
+        actor = command_access.person(call, appliance)
+        content = _opened(appliance, actor, message).content
+        fact = AuditFact("message.exported", actor.account, message, {"role": actor.role.value})
+        with appliance.database.write() as connection:
+            audit_trail.append(connection, [fact], now=appliance.clock.now())
+        keys, objects = appliance.message_keys, appliance.objects
+        exported = SealedExports(appliance.database, keys, appliance.data.spool, objects).of(message)
+    if exported.content() != content:
+        raise TamperedError(f"the export of message {message} gives something else than the message")
+    files = {directory / f"{message}.sealed": exported.sealed, directory / f"{message}.key": exported.keys}
+    _write(files)
+    sealed, key = files
+    fields = {"id": message, "sealed": str(sealed), "key": str(key), "reader": read_sealed_message.__file__}
+    return Outcome(
+        fields,
+        facts(fields) + "\n\nWhoever has both files reads the message. python3 -I READER SEALED KEY > message.eml",
+    )
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    try:
+        for directory in {path.parent for path in files}:
+            durable_file.make_directory(directory)
+        durable_file.write_all_new(files)
+    except FileExistsError as error:
+        raise RefusedError("this message was exported to there before", fix="name another directory") from error
+    except OSError as error:
+        raise StorageUnavailableError(f"the export cannot be written: {error.strerror}") from error
 
 
 def _opened(appliance: Appliance, actor: Actor, message: MessageId) -> OpenedMessage:
