@@ -69,12 +69,18 @@ class SqliteIndex:
     """
 
     def __init__(
-        self, directory: Path, storage: SealedIndexStorage, *, most_part_messages: int = MOST_PART_MESSAGES
+        self,
+        directory: Path,
+        storage: SealedIndexStorage,
+        *,
+        most_part_messages: int = MOST_PART_MESSAGES,
+        query_seconds: float = QUERY_SECONDS,
     ) -> None:
         self._directory = directory
         self._reading = storage
         self._writing = storage.writing_view()
         self._most = most_part_messages
+        self._query_seconds = query_seconds
         self._lock = threading.RLock()
         self._opened: object = None
         self._parts: dict[_Listed, Part] = {}
@@ -106,10 +112,10 @@ class SqliteIndex:
 
         After ``QUERY_SECONDS`` it answers with the newest that it found so far and says that they are not all.
         """
-        ends = time.monotonic() + QUERY_SECONDS
+        ends = time.monotonic() + self._query_seconds
         question = question_of(query, among=among)
         with self._current() as parts:
-            return _hits(parts, question, limit, is_over=lambda: time.monotonic() > ends)
+            return _hits(parts, question, limit, is_over=lambda: time.monotonic() >= ends)
 
     def document_count(self) -> int:
         """How many messages the index holds."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
-from archive.search_index_sqlite import LIST_FOLDER, MOST_PART_MESSAGES, SqliteIndex
+from archive.search_index_sqlite import LIST_FOLDER, MOST_PART_MESSAGES, QUERY_SECONDS, SqliteIndex
 from archive.words import DEFINITION
 
 
@@ -21,9 +21,14 @@ def storage_in(directory: Path, key: bytes, *, words: str = DEFINITION) -> Seale
 
 
 def sqlite_in(
-    directory: Path, key: bytes, *, words: str = DEFINITION, most_part_messages: int = MOST_PART_MESSAGES
+    directory: Path,
+    key: bytes,
+    *,
+    words: str = DEFINITION,
+    most_part_messages: int = MOST_PART_MESSAGES,
+    query_seconds: float = QUERY_SECONDS,
 ) -> SqliteIndex:
     """The index of the engine ``sqlite`` in a directory, as any process opens it."""
     secrets_of_index = IndexSecrets(secrets_path(directory), key)
     storage = SealedIndexStorage(directory / LIST_FOLDER, secrets_of_index, words=words)
-    return SqliteIndex(directory, storage, most_part_messages=most_part_messages)
+    return SqliteIndex(directory, storage, most_part_messages=most_part_messages, query_seconds=query_seconds)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from archive.document_reading import read_document
 from archive.index_document import Field, IndexDocument, document_of
-from archive.query_conditions import Query, matches
+from archive.query_conditions import AllOf, AnyOf, Not, Prefix, Query, ReceivedBefore, Words, matches
 from archive.search_index import QueryTooWideError, SearchIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
+from archive.text_extraction import TextExtractor
 from mailstore.addresses import parse_mailbox
 from mailstore.message import Envelope, MessageId, identifier_from
 from tests import index_files
 
 KEY = bytes(range(32))
 START = datetime(2024, 1, 1, tzinfo=UTC)
+REAL_MAIL_EVERY = 4
+"""Which of the real messages a test reads, so that it takes seconds."""
 
 
 def whoosh(directory: Path) -> SearchIndex:
@@ -243,3 +248,53 @@ def test_the_index_answers_as_the_messages_themselves_do(
         query: Query = parse(text)
         expected = {each.id for each in some if matches(query, each)}
         assert {hit.id for hit in index.search(query, limit=100).items} == expected, text
+
+
+def real_mail() -> list[IndexDocument]:
+    """A part of the folder of real mail, in many charsets and forms, broken ones too."""
+    folder = Path(__file__).parents[1] / "data" / "mail"
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()][::REAL_MAIL_EVERY]
+    envelope = Envelope(parse_mailbox("dr@clinic.example"), (parse_mailbox("päd@müller.example"),))
+    with TextExtractor() as extractor:
+        return [
+            read_document(
+                path.read_bytes(),
+                message=message_id(number),
+                received_at=START + timedelta(hours=number),
+                envelope=envelope,
+                extractor=extractor,
+            ).document
+            for number, path in enumerate(paths)
+        ]
+
+
+def questions_about(documents: list[IndexDocument], chance: Random) -> Iterator[Query]:
+    """Words, phrases and beginnings that stand in the documents, in a field or anywhere, joined in every way."""
+    while True:
+        texts = chance.choice(documents).words
+        name = chance.choice([name for name in Field if any(texts[name])])
+        words = chance.choice([words for words in texts[name] if words])
+        at, where = chance.randrange(len(words)), chance.choice([name, None])
+        phrase = Words(where, tuple(words[at : at + chance.randint(1, 4)]))
+        other = Words(None, (words[chance.randrange(len(words))],))
+        early = ReceivedBefore(START + timedelta(hours=chance.randrange(len(documents))))
+        yield phrase
+        yield AllOf((phrase, Not(other)))
+        yield AnyOf((AllOf((phrase, early)), Not(AnyOf((other, early)))))
+        if len(words[at]) > 2:
+            yield AllOf((Prefix(where, words[at][: chance.randint(2, 6)]), early))
+
+
+def test_all_engines_answer_alike_about_real_mail(tmp_path: Path) -> None:
+    documents = real_mail()
+    indexes = {
+        "whoosh": whoosh(tmp_path / "whoosh"),
+        "sqlite": index_files.sqlite_in(tmp_path / "sqlite", KEY, most_part_messages=30),
+    }
+    for index in indexes.values():
+        index.add(documents)
+    chance = Random(7)  # noqa: S311 - the same questions at every run
+    for query in islice(questions_about(documents, chance), 120):
+        expected = {each.id for each in documents if matches(query, each)}
+        for name, index in indexes.items():
+            assert {hit.id for hit in index.search(query, limit=1_000).items} == expected, (name, query)
