@@ -73,4 +73,12 @@ class BackupSettings:
     bytes_per_second: int = _setting(
         20_000_000, "Backups made by themselves send no more in a second; 0 means no bound.", _between(0, 10**12)
     )
+    drill_days: int = _setting(
+        30,
+        "A restore from each target is rehearsed after this time, in days; 0 means never by itself.",
+        _between(0, 365),
+    )
+    drill_alarm_days: int = _setting(
+        45, "A newest drill of a target that is older, or failed, is an alarm, in days.", _between(1, 730)
+    )
     target: tuple[BackupTargetSettings, ...] = _setting((), "Where backups go; two are a second site.", _anything)

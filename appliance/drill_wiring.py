@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance import backup_wiring
 from appliance.backup_settings import BackupTargetSettings
 from appliance.drill import Drill
+from appliance.key_agent_client import AgentOpener
 from appliance.long_work import LongWork
 from appliance.wiring import Appliance
 from mailstore.errors import RefusedError
@@ -28,6 +29,8 @@ def piece_opener(appliance: Appliance) -> PieceOpener:
     """What opens pieces of backups without a person. ``RefusedError`` where this process was handed no such key."""
     if isinstance(appliance.ring, KeyRing):
         return RecoveryOpener.of(appliance.ring)
+    if isinstance(appliance.opener, AgentOpener):
+        return appliance.opener
     raise RefusedError(
         "this process cannot open backups", fix="name a secret: --shares FILE, --passphrase-file FILE or another"
     )

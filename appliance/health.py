@@ -22,6 +22,7 @@ from appliance import (
     backup_health,
     check_wiring,
     database_health,
+    drill_health,
     object_store_wiring,
     process_file,
     store_wiring,
@@ -105,6 +106,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
     yield from map(_backup, backup_health.reports(appliance))
+    yield from map(_backup, drill_health.reports(appliance))
     if appliance.settings.object_store.url:
         yield _guarded("object lock", lambda: _object_lock(appliance))
 

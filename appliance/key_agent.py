@@ -137,10 +137,10 @@ class KeyAgent:
                 return self._piece_opened(connection.asker, question)
             case Ask.STATUS:
                 return self._status()
-            case Ask.DEPOSIT_KEYS:
-                return {"keys": self._lock.keys().handed.deposit_keys().to_bytes().hex()}
-            case Ask.WORKING_KEYS:
-                return {"keys": self._lock.keys().handed.to_bytes().hex()}
+            case Ask.DEPOSIT_KEYS | Ask.WORKING_KEYS:
+                handed = self._lock.keys().handed
+                keys = handed.deposit_keys() if ask is Ask.DEPOSIT_KEYS else handed
+                return {"keys": keys.to_bytes().hex()}
             case Ask.UNSEAL:
                 return self._unsealed(connection.asker, question)
             case Ask.SEAL:

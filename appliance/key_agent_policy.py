@@ -45,15 +45,18 @@ class Ask(StrEnum):
     OPEN = "open"
     """The keys of messages."""
 
+    OPEN_PIECE = "open-piece"
+    """The key of one file of a backup, for restore drills."""
+
 
 _MAY: Final[Mapping[Asker, frozenset[Ask]]] = {
     Asker.SMTP: frozenset({Ask.DEPOSIT_KEYS}),
     Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN}),
-    Asker.WORKER: frozenset({Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN}),
+    Asker.WORKER: frozenset({Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE}),
     Asker.OPENING: frozenset({Ask.WORKING_KEYS}),
     Asker.SEALED_SMTP: frozenset(),
     Asker.SEALED_MAIL: frozenset({Ask.STATUS, Ask.UNSEAL}),
-    Asker.COMMAND: frozenset({Ask.STATUS, Ask.UNSEAL, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN}),
+    Asker.COMMAND: frozenset({Ask.STATUS, Ask.UNSEAL, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE}),
 }
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from appliance import (
     account_wiring,
     archive_wiring,
+    backup_wiring,
     check_wiring,
     delivery_wiring,
     drain_wiring,
@@ -24,6 +25,7 @@ from appliance import (
     workplace_wiring,
 )
 from appliance.backup_schedule import BackupSchedule
+from appliance.drill_schedule import DrillSchedule
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.role_charge import RoleName, place_name
@@ -100,6 +102,12 @@ UNSEAL_REPORT_EVERY = timedelta(minutes=1)
 BACKUP_LOOK_EVERY = timedelta(seconds=30)
 """How soon a backup that is due is begun; how often one is due, the settings say."""
 
+DRILL_LOOK_EVERY = timedelta(minutes=10)
+"""How soon a restore drill that is due is begun; how often one is due, the settings say."""
+
+LEDGER_LOOK_EVERY = timedelta(minutes=5)
+"""How soon the ledger of disposals and holds says what a crash kept it from saying."""
+
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
@@ -134,6 +142,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     care = archive_wiring.index_care(appliance, intake)
     training = store_wiring.dictionary_training(appliance)
     schedule = BackupSchedule(appliance, should_stop=stopping.is_set)
+    drills = DrillSchedule(appliance, should_stop=stopping.is_set)
     await asyncio.to_thread(_mend, appliance)
     await asyncio.to_thread(schedule.clear)
     duties = [
@@ -151,6 +160,8 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.data)),
+        asyncio.create_task(_every(DRILL_LOOK_EVERY, drills.run)),
+        asyncio.create_task(_every(LEDGER_LOOK_EVERY, partial(backup_wiring.keep_ledger, appliance))),
     ]
     duties += _watches(appliance)
     when_ready()
