@@ -6,12 +6,18 @@ any more, and takes nothing away that cannot be given back. It is noted, and tol
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from typing import Final
 
 from appliance import process_file
 from appliance.command_call import Call, Outcome
+from appliance.data_directory import DataDirectory
 from appliance.key_agent_client import KeyAgentClient
-from mailstore.errors import RefusedError
+from mailstore.errors import RefusedError, SealedError
+
+PATIENCE_SECONDS: Final = 20.0
+LOOK_SECONDS: Final = 0.1
 
 
 def run(call: Call) -> Outcome:
@@ -23,6 +29,18 @@ def run(call: Call) -> Outcome:
         was_open = not agent.status()["sealed"]
         if was_open:
             agent.seal()
-    with closing(KeyAgentClient.connected(data.key_agent_socket)) as successor:
-        successor.status()  # answered once the process that had the keys has ended
+    _until_the_keys_are_gone(data)
     return Outcome({"sealed": True, "was_open": was_open}, "Sealed." if was_open else "It was sealed already.")
+
+
+def _until_the_keys_are_gone(data: DataDirectory) -> None:
+    """The process that had them has ended when its successor answers. It may take a connection along when it ends."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        try:
+            with closing(KeyAgentClient.connected(data.key_agent_socket)) as successor:
+                successor.status()
+        except SealedError:
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
