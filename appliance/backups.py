@@ -173,6 +173,7 @@ class Backups:
         if newest.kind is GenerationKind.DATA:
             retention.sweep(newest.kind, known=[digest for digest, _ in place.memory.pieces()])
             retention.sweep_ways_in(known={newest.ways_in})
+            place.target.tidy(before=(judgement.now - timedelta(days=1)).timestamp())
 
     def _catalogue(self, target: BackupTarget, target_id: str) -> Catalogue:
         audit_public = audit_public_key(self._appliance.ring.audit_seed)

@@ -46,8 +46,7 @@ def claimed(target: BackupTarget, practice: str, *, randomness: Randomness) -> T
                 f"{target.url} holds files of a backup, and no {TARGET} that says whose",
                 fix="restore target.json if it was lost, or name an empty target",
             )
-        record = TargetRecord(practice, randomness(_ID_BYTES).hex())
-        target.put(TARGET, record.to_bytes())
+        record = _made(target, TargetRecord(practice, randomness(_ID_BYTES).hex()))
     require(record, practice, url=target.url)
     return record
 
@@ -68,6 +67,15 @@ def require(record: TargetRecord, practice: str, *, url: str) -> None:
     """``RefusedError`` when a target belongs to another practice."""
     if record.practice != practice:
         raise RefusedError(f"{url} holds the backups of another practice", fix="name another target, or ?prefix=")
+
+
+def _made(target: BackupTarget, record: TargetRecord) -> TargetRecord:
+    """The record, or the one of whoever was quicker: backups of data and of keys begin at one moment."""
+    try:
+        target.put(TARGET, record.to_bytes())
+    except RefusedError:
+        return found(target) or record
+    return record
 
 
 def _understood(data: bytes) -> TargetRecord | None:

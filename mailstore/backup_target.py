@@ -39,5 +39,8 @@ class BackupTarget(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file, durably. Nothing there: nothing to do. ``RefusedError`` where ``may_remove`` is not so."""
 
+    def tidy(self, *, before: float) -> None:
+        """Clear away what was begun before that time (seconds since 1970) and never finished."""
+
     def days_until_removed(self, beginning: str) -> int | None:
         """After how many days the place itself removes files whose names begin so; None when it does not say."""

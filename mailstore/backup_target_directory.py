@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from mailstore import durable_file
 from mailstore.backup_listing import checked_name, is_name
 from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class DirectoryTarget:
@@ -28,9 +31,7 @@ class DirectoryTarget:
         try:
             if not path.exists():
                 durable_file.make_directory(path.parent)
-                durable_file.write_new(path, data)
-        except FileExistsError:
-            pass
+                _write_new(path, data)
         except OSError as error:
             raise self._unavailable(name, error) from error
         if self._read_from_disk(path, name) != data:
@@ -68,7 +69,6 @@ class DirectoryTarget:
         self._require_directory()
         try:
             path.unlink(missing_ok=True)
-            path.with_name(path.name + durable_file.ASIDE).unlink(missing_ok=True)
             if path.parent.is_dir():
                 durable_file.sync_directory(path.parent)
         except OSError as error:
@@ -78,6 +78,16 @@ class DirectoryTarget:
         """None: a directory removes nothing by itself."""
         del beginning
         return None
+
+    def tidy(self, *, before: float) -> None:
+        """As the port says."""
+        self._require_directory()
+        try:
+            for path in self._files_below(self._directory):
+                if path.name.endswith(durable_file.ASIDE) and path.stat().st_mtime < before:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unavailable("", error) from error
 
     def _files_below(self, directory: Path) -> Iterator[Path]:
         if not directory.is_dir():
@@ -115,3 +125,31 @@ class DirectoryTarget:
         fixes = {errno.ENOSPC: "make room in the target", errno.EROFS: "mount the target so that it can be written"}
         fix = fixes.get(error.errno or 0, "look after the disk of the target, its owner and its modes")
         return StorageUnavailableError(f"the target {self.url} failed at {name or 'all'}: {error.strerror}", fix=fix)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Whole and durable, or not there. Data and keys are backed up side by side, so each writer has a name aside.
+
+    A file system without links (a stick) renames: it may put the same bytes in the place of the same bytes.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{durable_file.ASIDE}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        durable_file.write_all(descriptor, data)
+        os.fsync(descriptor)
+        _named(aside, path)
+    finally:
+        os.close(descriptor)
+        aside.unlink(missing_ok=True)
+    durable_file.sync_directory(path.parent)
+
+
+def _named(aside: Path, path: Path) -> None:
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        aside.rename(path)

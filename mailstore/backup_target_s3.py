@@ -64,6 +64,10 @@ class S3Target:
             f"{name} is removed by the bucket's own rules", fix="let a lifecycle rule of the bucket do it"
         )
 
+    def tidy(self, *, before: float) -> None:
+        """Nothing: a PUT is there whole, or not."""
+        del before
+
     def days_until_removed(self, beginning: str) -> int | None:
         """What the bucket's lifecycle says of these names, where we may read it."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,24 @@ def test_removing_is_done_or_refused_as_the_target_says(target: BackupTarget) ->
         with pytest.raises(RefusedError):
             target.remove(name_of(b"old"))
         assert target.get(name_of(b"old")) == b"old"
+
+
+def test_what_was_never_finished_is_cleared_away(tmp_path: Path) -> None:
+    target = DirectoryTarget(tmp_path)
+    target.put("target.json", b"kept")
+    left = tmp_path / "target.json.12-34.aside"
+    left.write_bytes(b"half")
+    target.tidy(before=left.stat().st_mtime - 1)
+    assert left.exists()
+    target.tidy(before=left.stat().st_mtime + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["target.json"]
+
+
+def test_many_writers_of_one_name_leave_one_whole_file(target: BackupTarget) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: target.put("target.json", b"the same" * 1000), range(16)))
+    assert target.get("target.json") == b"the same" * 1000
+    assert list(target.held("")) == [("target.json", 8000)]
 
 
 def test_the_credentials_of_a_bucket_really_cannot_delete(tmp_path: Path) -> None:
