@@ -190,13 +190,25 @@ def test_item_survives_the_kill_of_its_worker(database: Database, tmp_path: Path
     assert [item.id for item in claimed(database, now=NOW + MINUTE)] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.sqlite_files(reason="a measure of SQLite; the tests' server gathers no statistics for its plans")
-def test_claiming_is_quick_with_a_hundred_thousand_waiting(database: Database) -> None:
-    put(database, 100_000)
-    began = time.perf_counter()
-    for _ in range(20):
+def test_claiming_is_quick_however_many_wait(database: Database) -> None:
+    """By what many cost beside few in the same process, so that a busy machine does not fail it."""
+    put(database, 500)
+    few = claiming_seconds(database)
+    put(database, 30_000)
+    many = claiming_seconds(database)
+    assert many < 4 * few + 0.05
+
+
+def claiming_seconds(database: Database) -> float:
+    """The quickest of several looks and claims."""
+    taken = []
+    for _ in range(8):
+        began = time.perf_counter()
+        with database.read() as connection:
+            assert outbox.next_due(connection, tuple(Kind)) is not None
         assert len(claimed(database, limit=5)) == 5
-    assert time.perf_counter() - began < 2
+        taken.append(time.perf_counter() - began)
+    return min(taken)
 
 
 def test_work_written_while_the_clock_stood_ahead_is_done_when_it_is_right_again(database: Database) -> None:
