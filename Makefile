@@ -118,6 +118,11 @@ bench: install ## Race Postfix + Dovecot and notmuch on this machine, which rewr
 	$(SAY) "Stored bytes: Strongroom beside Dovecot mail_crypt with zlib"
 	@$(BIN)/python -m tests.bench.stored_bytes
 
+.PHONY: bench-search
+bench-search: install ## How search grows, streamed documents, all engines, beside notmuch: N=1000000
+	$(call ensure_packages,$(BENCH_PACKAGES))
+	@$(BIN)/python -m tests.bench.search_growth --messages $(or $(N),1000000)
+
 .PHONY: bench-hour
 bench-hour: install ## Memory of every role over an hour of 20 messages a second
 	@$(BIN)/python -m tests.bench.steady_load
