@@ -62,7 +62,9 @@ class RestoreRoom:
         return RestoreSource.opened(DirectoryTarget(self.target), self.secret)
 
     def restore(self, name: str = "new", wish: Wish = NEWEST) -> RestoreOutcome:
-        source = self.source()
+        return self.restore_from(self.source(), name, wish)
+
+    def restore_from(self, source: RestoreSource, name: str, wish: Wish) -> RestoreOutcome:
         into = DataDirectory(self.folder / name)
         work = LongWork(lambda _line: None)
         return Restore(source, source, self.secret, into, SystemClock(), work).run(wish)
