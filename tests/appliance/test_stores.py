@@ -1,0 +1,73 @@
+"""A practice on PostgreSQL and MinIO, both set up by the playbook on the machine.
+
+Run by ``make test-appliance``. One guest for all; the tests build on one another and stand in their order. The MinIO
+that was built for the tests is handed over; ``STRONGROOM_BUILD_MINIO=1`` has it built in the guest, as for a practice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.appliance import guest
+from tests.appliance.guest import Guest
+from tests.appliance.practice_ground import DOMAIN, PLAYBOOK, REPOSITORY, added, changed, variables
+from tests.build_minio import MINIO
+
+pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, object]:
+    binary = "" if os.environ.get("STRONGROOM_BUILD_MINIO") else str(MINIO)
+    return variables(strongroom_object_store="minio", object_store_binary=binary, strongroom_database="postgresql")
+
+
+@pytest.fixture(scope="module")
+def machine(told: dict[str, object]) -> Iterator[Guest]:
+    with guest.booted("practice-stores") as booted:
+        guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told)
+        added(booted, f"ida@{DOMAIN}", "admin")
+        yield booted
+
+
+def test_one_message_goes_the_whole_path(machine: Guest) -> None:
+    assert json.loads(machine.said("strongroom self-test --json"))["passed"]
+
+
+def test_the_store_enforces_what_it_claims(machine: Guest) -> None:
+    status = json.loads(machine.said("strongroom store status --json"))
+    assert status["store"] == "ok"
+    assert {"versions", "retention", "legal_hold", "lock_only_grows"} <= set(status["enforces"])
+
+
+def test_rows_and_keys_lie_in_databases_of_their_own(machine: Guest) -> None:
+    asked = "runuser -u postgres -- psql -XAtc 'SELECT count(*) FROM {}' {}"
+    assert int(machine.said(asked.format("messages", "strongroom_rows"))) == 1
+    assert int(machine.said(asked.format("message_keys", "strongroom_keys"))) >= 1
+    assert machine.said("ls /var/lib/strongroom/*.sqlite3 2>/dev/null || true") == ""
+
+
+def test_the_appliance_may_use_its_bucket_and_nothing_else(machine: Guest) -> None:
+    """With the appliance's own key: its bucket is there, making another one and lifting a lock is not allowed."""
+    asked = (
+        "import sys; from minio import Minio; from minio.error import S3Error\n"
+        "key, secret = open('/etc/strongroom/object-store.credentials').read().split()\n"
+        "client = Minio(endpoint='127.0.0.1:9000', access_key=key, secret_key=secret, secure=False)\n"
+        "assert any(True for _ in client.list_objects(bucket_name='strongroom', recursive=True))\n"
+        "try:\n    client.make_bucket(bucket_name='another')\n"
+        "except S3Error as error:\n    print(error.code)\n"
+    )
+    assert machine.run("/opt/strongroom/current/.venv/bin/python -", given=asked).stdout.strip() == "AccessDenied"
+
+
+def test_the_store_answers_this_machine_alone(machine: Guest) -> None:
+    assert machine.said("ss -Hltn 'sport = :9000' | awk '{print $4}'") == "127.0.0.1:9000"
+
+
+def test_a_second_run_changes_nothing(machine: Guest, told: dict[str, object]) -> None:
+    again = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
+    assert changed(again.stdout) == 0, again.stdout
