@@ -33,8 +33,18 @@ class _Server(uvicorn.Server):
             self._when_ready()
 
 
-def serve(app: Any, data: DataDirectory, listening: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serve an ASGI application on a socket; requests under way are answered before this returns."""
+def serve(
+    app: Any,
+    data: DataDirectory,
+    listening: socket.socket,
+    when_ready: Callable[[], None],
+    *,
+    grace_seconds: int = GRACE_SECONDS,
+) -> None:
+    """Serve an ASGI application on a socket; requests under way are answered before this returns.
+
+    ``grace_seconds``: for how long browsers that keep a connection are waited for at the end.
+    """
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -47,7 +57,7 @@ def serve(app: Any, data: DataDirectory, listening: socket.socket, when_ready: C
         server_header=False,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=grace_seconds,
         ssl_context_factory=lambda _config, _default: _tls(data),
     )
     _Server(config, when_ready).run(sockets=[listening])

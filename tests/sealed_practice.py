@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import email
 import http.client
 import json
 import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailstore import ways_in
+from appliance.data_directory import DataDirectory
+from appliance.wiring import Appliance
+from mailstore import audit_trail, mailboxes, message_records, ways_in
+from mailstore.addresses import parse_mailbox
+from mailstore.key_hierarchy import address_index
+from mailstore.mailboxes import Folder
 from mailstore.slot_key_file import KeyFile
 from mailstore.slot_passphrase import Argon2Cost, PassphraseFile
 from mailstore.wall_clock import SystemClock
 from tests import running_practice
-from tests.running_practice import DOMAIN, Answer, RunningPractice
+from tests.running_practice import DOMAIN, RunningPractice
 
 ALICE, ADMIN = f"alice@{DOMAIN}", f"admin@{DOMAIN}"
 PASSPHRASE = "four quiet herons wade"
@@ -91,15 +95,27 @@ class SealedPractice:
         connection.close()
         return found
 
-    def subjects(self, person: str = ALICE) -> list[str]:
-        """What lies in a mailbox, oldest first, opened in that person's name."""
-        self.running.sign_in(person)
-        listed = self.running.told("message", "list", person, "--as", person)["items"]
-        return [each["subject"] for each in reversed(listed)]
+    @contextmanager
+    def opened(self) -> Iterator[Appliance]:
+        """As a command of the same system user has it, with what the key agent gives out."""
+        with Appliance.opened(DataDirectory(self.data)) as appliance:
+            yield appliance
 
-    def raw(self, identifier: str, person: str = ALICE) -> email.message.Message:
-        answer = self.running.run("message", "show", identifier, "--raw", "--as", person, json=False)
-        return email.message_from_bytes(answer.stdout)
+    def subjects(self, person: str = ALICE) -> list[str]:
+        """What lies in a mailbox, oldest first."""
+        with self.opened() as appliance, appliance.database.read() as connection:
+            index = address_index(appliance.ring.lookup_key, parse_mailbox(person))
+            box = mailboxes.by_address(connection, index)
+            assert box is not None
+            entries = mailboxes.entries(connection, box.id, Folder.INBOX, 100_000)[::-1]
+            rows = message_records.stored_many(connection, [each.message for each in entries])
+            summaries = appliance.retrieval.summaries(rows)
+            return [summaries[each.message].subject for each in entries]
+
+    def audited(self) -> dict[str, Mapping[str, str | int]]:
+        """The newest details of every event."""
+        with self.opened() as appliance, appliance.database.read() as connection:
+            return {each.event: each.detail for each in audit_trail.tail(connection, 100_000)}
 
     def is_sealed(self) -> bool:
         """As every page says."""
@@ -123,9 +139,6 @@ class SealedPractice:
         except (OSError, http.client.HTTPException):
             return False
         return True
-
-    def refusal(self, *words: str) -> Answer:
-        return self.running.run(*words)
 
     @contextmanager
     def submission(self) -> Iterator[socket.socket]:

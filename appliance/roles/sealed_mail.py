@@ -5,12 +5,18 @@ It has no key and opens no database. What a person types goes to the key agent a
 
 from __future__ import annotations
 
+from typing import Final
+
 from appliance import drain_progress, portal_server, sealed_pages
 from appliance.role_life import Station
+
+GRACE_SECONDS: Final = 2
+"""Every answer is short and ready, and whoever unsealed waits for the pages that come after."""
 
 
 def work(station: Station) -> None:
     """Serve pages until SIGTERM; requests under way are answered first."""
     drain_progress.forget(station.data.drain_progress)
     portal_server.outlive_the_server()
-    portal_server.serve(sealed_pages.portal(station), station.data, station.sockets["portal"], station.when_ready)
+    app, listening = sealed_pages.portal(station), station.sockets["portal"]
+    portal_server.serve(app, station.data, listening, station.when_ready, grace_seconds=GRACE_SECONDS)

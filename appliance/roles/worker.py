@@ -156,7 +156,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
-        asyncio.create_task(_every(DOOR_LIST_EVERY, partial(_list_the_door, appliance))),
+        asyncio.create_task(_every(DOOR_LIST_EVERY, partial(list_the_door, appliance))),
         asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.data)),
@@ -182,7 +182,7 @@ def _stop(worker: Worker, stopping: threading.Event) -> None:
     worker.stop()
 
 
-def _list_the_door(appliance: Appliance) -> None:
+def list_the_door(appliance: Appliance) -> None:
     """Keep the list of addresses that mail is taken for while nothing can be opened."""
     file = account_wiring.door_list_file(appliance)
     with appliance.database.read() as connection:
