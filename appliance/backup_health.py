@@ -13,6 +13,7 @@ from appliance.wiring import Appliance
 from mailstore import key_custody, key_files
 from mailstore.errors import StrongroomError
 from mailstore.key_file_form import SLOTS
+from mailstore.keys_backup import BASE_EVERY
 
 SEE = "see docs/operations/backups.md"
 
@@ -74,6 +75,8 @@ def _who_removes_keys(appliance: Appliance, told: BackupTargetSettings) -> tuple
         return (error.message,)
     if days is None:
         return (f"the bucket does not say that it removes keys/ after {KEYS_KEPT.days} days",)
+    if days <= BASE_EVERY.days:
+        return (f"the bucket removes keys/ after {days} days, before a whole backup of them is made again",)
     if days > KEYS_KEPT.days:
         return (f"the bucket keeps keys/ for {days} days, and certificates of disposal promise {KEYS_KEPT.days}",)
     return ()

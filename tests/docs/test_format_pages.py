@@ -30,6 +30,12 @@ from archive.schedules import TEXT
 from mailstore import (
     audit_entry,
     audit_tree,
+    backup_claim,
+    backup_contents,
+    backup_listing,
+    backup_pack,
+    backup_piece,
+    backup_ways_in,
     first_key_files,
     key_hierarchy,
     key_ring_file,
@@ -81,6 +87,25 @@ def test_sealed_object() -> None:
     assert (sealed_format._CHUNK_LOG2_RANGE.start, sealed_format._CHUNK_LOG2_RANGE.stop - 1) == (12, 24)
     assert f"| {sealed_format.HEADER_BYTES} | .. | chunks |" in page("sealed-object")
     assert f"we write {sealed_format._CHUNK_LOG2}" in page("sealed-object")
+
+
+def test_backup() -> None:
+    told = (
+        backup_piece.MAGIC.decode(),
+        backup_piece.INFO.decode(),
+        backup_piece.CONTEXT_KIND,
+        backup_pack._MARKS_INFO.decode(),
+        backup_listing.FORMAT,
+        backup_listing.HEADING.decode().strip(),
+        backup_contents.FORMAT,
+        backup_ways_in.FORMAT,
+        backup_claim.FORMAT,
+        backup_claim._PRACTICE_LABEL.decode(),
+    )
+    assert missing("backup", *told) == []
+    assert f"| {backup_piece.HEAD_BYTES} | .. | sealed object" in page("backup")
+    fields = [field.name for field in dataclasses.fields(backup_listing.Listing)]
+    assert missing("backup", *(f"`{name}`" for name in fields)) == []
 
 
 def test_offsets_of_the_sealed_object() -> None:
