@@ -23,6 +23,7 @@ from appliance import (
     check_wiring,
     database_health,
     drill_health,
+    index_health,
     object_store_wiring,
     process_file,
     store_wiring,
@@ -34,8 +35,6 @@ from appliance.database_health import PlaceReport
 from appliance.outbox_worker import FAULT
 from appliance.settings import Settings
 from appliance.wiring import Appliance
-from archive import archive_records, index_care
-from archive.index_care import RebuildMark
 from mailstore import audit_trail, consistency_check, consistency_problem, outbox, scrub
 from mailstore.consistency_check import Depth
 from mailstore.consistency_problem import Weight
@@ -50,7 +49,6 @@ MEBIBYTE = 1024 * 1024
 LEAST_FREE_MEBIBYTES = 512
 LOW_FREE_MEBIBYTES = 5 * 1024
 LATE_WORK = timedelta(minutes=15)
-LATE_INDEX = timedelta(minutes=15)
 LATE_CHECKPOINT = timedelta(minutes=30)
 MOST_OF_ONE_CHECK = 20
 _ROW_OF_TABLE = re.compile(r"the row (\w+)\(")
@@ -383,25 +381,5 @@ def _queue(appliance: Appliance) -> tuple[State, str, str]:
 
 
 def _index(appliance: Appliance) -> tuple[State, str, str]:
-    with appliance.database.read() as connection:
-        counts = archive_records.counts(connection)
-        oldest = archive_records.oldest_unindexed_at(connection)
-    told = f"{counts.indexed} of {counts.archived} messages can be found"
-    rebuild = RebuildMark(appliance.data.rebuild_mark).progress()
-    if rebuild is not None:
-        back = f": {rebuild.done} of {rebuild.total} messages are back" if rebuild.total else ""
-        return State.WARN, f"it is being rebuilt{back}", "wait; searches find what is back already"
-    problem = index_care.problem_of(appliance.database, archive_wiring.index(appliance))
-    if problem:
-        return (
-            State.WARN,
-            f"it must be rebuilt: {problem}",
-            "serve does that by itself within a minute; or run: strongroom archive rebuild",
-        )
-    if oldest is not None and appliance.clock.now() - oldest > LATE_INDEX:
-        return (
-            State.WARN,
-            f"{told}; one waits since {oldest:%Y-%m-%d %H:%MZ}",
-            "is serve running? look into log/worker.log",
-        )
-    return State.OK, told, ""
+    report = index_health.of_index(appliance)
+    return (State.WARN if report.fix else State.OK), report.told, report.fix

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from archive import archive_records, engine_records
+from archive import archive_records, engine_records, engine_trial
 from archive.chosen_index import ChosenIndex, EngineFiles
 from archive.engine_change import Comparison, EngineChange, EnginesDifferError
 from archive.engine_records import Engine
 from archive.index_care import IndexBusyError, RebuildMark
 from archive.search_query import parse
+from mailstore import failpoint
 from mailstore.message import AccountId, MessageId
 from tests import index_files
 from tests.contracts.test_search_index import document
@@ -177,3 +180,31 @@ def test_search_and_capture_go_on_meanwhile(archive: Change) -> None:
     done.set()
     searcher.join()
     assert set(seen) == {MESSAGES}
+
+
+def test_other_engine_is_tried_on_a_sample_and_leaves_nothing(archive: Change) -> None:
+    room = archive.room.directory / "run"
+    tried = engine_trial.trial(archive.room.vault.database, archive.index, archive.room.documents, room=room)
+    assert tried is not None
+    assert tried.living_p95_ms > 0
+    assert tried.sqlite_p95_ms > 0
+    assert [path for path in room.iterdir() if path.is_dir()] == []
+
+
+STEPS = ["engine_change.after_begin", "engine_change.after_batch", "engine_change.after_swap"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_change_cut_off_at_any_step_is_completed_by_the_next(archive: Change, step: str) -> None:
+    """The child is this process, forked: it dies at the failpoint as by a power cut, and the parent goes on."""
+    child = os.fork()
+    if child == 0:
+        failpoint.rehearse(f"{step}:kill")
+        archive.run()
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert archive.found("results") == MESSAGES
+    archive.run()
+    assert archive.index.engines().living is Engine.SQLITE
+    assert archive.found("results") == MESSAGES
+    assert archive.files_of(Engine.WHOOSH) == []
