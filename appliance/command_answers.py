@@ -98,6 +98,7 @@ ANSWERS: Mapping[str, Fields] = {
         "sealed": "true when nothing can be read until somebody unseals",
         "ports": "as init gives them",
     },
+    "database accept": {"accepted": "true when older rows were accepted; false when these are the newest seen"},
     "database move": {
         "moved": "how many rows lie in the new database",
         "verified": "how many of them were read again on both sides, their seals proved",
@@ -114,6 +115,18 @@ ANSWERS: Mapping[str, Fields] = {
     "key slot add": _SLOT,
     "key slot remove": {"removed": "the id of the way in that is gone", **_ROTATION},
     "key slot test": _SLOT,
+    "key copies": {
+        **_items(
+            {
+                "place": "the id of the place",
+                "name": "what people call it",
+                "shipped_at": "when keys were last shipped there",
+                "kept_until": "when the newest of them are removed",
+                "reached_at": "when it was last within reach",
+            }
+        ),
+        **_TOTAL,
+    },
     "key rotate": _ROTATION,
     "key agent status": {
         "sealed": "true while nothing can be read; then what follows the protections is left out or empty",

@@ -102,6 +102,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(("seal",), "close the appliance at once; it goes on taking mail in", "seal:run"),
     Entry(
+        ("database", "accept"),
+        "go on with rows that were put back to an older state: what has no row is swept away from now on",
+        "database:accept",
+        is_in_name_of_person=True,
+    ),
+    Entry(
         ("database", "move"),
         "move the rows to PostgreSQL, and the keys if asked, while serve does not run",
         "database:move",
@@ -391,6 +397,9 @@ ENTRIES: tuple[Entry, ...] = (
         (_ID,),
     ),
     Entry(("key", "slot", "test"), "open everything with the secret given, and note that it worked", "key:slot_test"),
+    Entry(
+        ("key", "copies"), "every place outside this machine that holds copies of keys, and until when", "key:copies"
+    ),
     Entry(
         ("key", "rotate"),
         "renew the root key and the pair that mail is sealed to, or finish what was cut off",

@@ -99,7 +99,7 @@ MEANINGS: Mapping[Kind, Meaning] = {
         "audit",
         Weight.FAIL,
         "The keystore has seen newer rows than these: the row database was put back to an older state.",
-        person="restore the newest row database; until then nothing is swept away",
+        person="restore the newest rows, or accept these: strongroom database accept; until then nothing is swept",
     ),
     Kind.MESSAGE_GONE: Meaning(
         "messages", Weight.FAIL, "The log says that it was accepted, it was not disposed of, and its row is gone.",

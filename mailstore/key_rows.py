@@ -223,6 +223,15 @@ class KeyRows(ABC):
                 marks=_marks_since(rows, from_then),
             )
 
+    def take_high_water(self, seen: HighWater) -> None:
+        """As the port says."""
+        with self._writing() as transaction:
+            transaction.run_each(
+                "INSERT INTO high_water (id, entries, leaf) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE"
+                " SET entries = excluded.entries, leaf = excluded.leaf",
+                [(seen.entries, seen.leaf)],
+            )
+
     def adopt(
         self,
         *,

@@ -140,6 +140,9 @@ class Keystore(Protocol):
     def set_high_water(self, seen: HighWater) -> None:
         """Note how far the rows have come. A mark that is further stays."""
 
+    def take_high_water(self, seen: HighWater) -> None:
+        """Note how far the rows have come, also where a mark is further: for older rows that a person accepted."""
+
     def remnants(self, wrapped: Iterable[bytes]) -> bool:
         """True when any of these wrapped keys can still be found, in rows or in files that we may read."""
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 
 from appliance import (
+    command_access,
     database_move,
     database_wiring,
     front_door_wiring,
     migration_rehearsal,
     process_file,
+    store_wiring,
     wiring,
 )
 from appliance.command_call import Call, Outcome, facts
 from appliance.settings import DatabaseSettings, KeystoreSettings
+from archive.two_persons import KEEPERS, require_role
 from mailstore import key_custody
 
 
@@ -68,3 +71,14 @@ def _advice(*, is_kept: bool) -> str:
         "\n\nThe old rows lie in the file named above: sealed, but with ids, times and states that later disposals"
         "\nwill not reach. Remove the file once the practice runs well."
     )
+
+
+def accept(call: Call) -> Outcome:
+    """Go on with older rows, in the name of somebody who keeps records and knows that the newer ones are gone."""
+    with command_access.opened(call) as appliance:
+        actor = command_access.person(call, appliance)
+        require_role(actor, KEEPERS)
+        mark = store_wiring.high_water_mark(appliance)
+        is_accepted = mark.accept(actor.account, now=call.clock.now())
+    fields = {"accepted": is_accepted}
+    return Outcome(fields, facts(fields))

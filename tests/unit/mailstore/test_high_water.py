@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mailstore.high_water import HighWaterMark
+from mailstore import audit_trail
+from mailstore.high_water import ACCEPTED, HighWaterMark
+from mailstore.message import AccountId
 from mailstore.object_layout import new_object_name
 from tests import database_room
 from tests.vault_room import Vault, a_deposit
@@ -88,3 +90,35 @@ def test_the_newest_rows_put_back_again_are_good_and_swept(vault: Vault, tmp_pat
     restored = put_back(vault, rows)
     assert marked(restored)
     assert restored.tidy().objects == 1
+
+
+def test_older_rows_that_a_person_accepts_are_swept_again_and_the_log_says_who_did_it(
+    vault: Vault, tmp_path: Path
+) -> None:
+    vault.deposit(a_deposit(b"before"))
+    rows = backup(vault, tmp_path)
+    lost = vault.deposit(a_deposit(b"since"))
+    vault.promotion().promote_all(lost)
+    assert marked(vault)
+    restored = put_back(vault, rows)
+    assert not marked(restored)
+    mark = HighWaterMark(restored.database, restored.keystore)
+    assert mark.accept(AccountId("r" * 26), now=restored.clock.now())
+    assert mark.keep()
+    with restored.database.read() as connection:
+        [entry] = audit_trail.of_events(connection, [ACCEPTED])
+    assert (entry.actor, entry.detail["seen"]) == ("r" * 26, 2)
+    restored.clock.advance(timedelta(hours=2))
+    sweep = restored.orphan_sweep()
+    sweep.run()
+    restored.clock.advance(timedelta(hours=2))
+    assert sweep.run().objects == 1
+    assert not restored.keystore.has_key(lost[0])
+    restored.close()
+
+
+def test_the_newest_rows_need_nobody_to_accept_them(vault: Vault) -> None:
+    vault.deposit(a_deposit())
+    mark = HighWaterMark(vault.database, vault.keystore)
+    assert mark.keep()
+    assert not mark.accept(AccountId("r" * 26), now=vault.clock.now())
