@@ -6,7 +6,7 @@ It takes a secret that opens the directory, whether the appliance runs or not; w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -21,7 +21,7 @@ from appliance.role_charge import SecretPlace
 from appliance.settings import Settings
 from mailstore import audit_trail, key_custody, key_files, key_rotation, slot_kinds, ways_in
 from mailstore.audit_entry import AuditFact
-from mailstore.errors import SealedError
+from mailstore.errors import RefusedError, SealedError
 from mailstore.failpoint import reached
 from mailstore.key_hierarchy import CaptureKeyPair, KeyRing, RetiredKey, fingerprint
 from mailstore.rewrapping import Rewrapped, Rewrapping
@@ -116,15 +116,14 @@ class KeyChange:
 
     def _forgotten(self, *, now: datetime) -> KeyRing:
         """Drop the pairs that nothing names. While the appliance runs none is dropped: a role may still seal to it."""
-        ring = self._ring()
-        if process_file.holder(self.data) is not None:
-            return ring
         with (
+            suppress(RefusedError),
             process_file.held(self.data),
             closing(database_wiring.opened_keystore(self.data, self.settings)) as keystore,
         ):
             needed = _Needed(frozenset(keystore.pairs_named()), has_sealed_mail=self._has_sealed_mail(), now=now)
-            return key_rotation.forget(self.data.keys, self.secret, RANDOMNESS, is_needed=needed.holds)
+            key_rotation.forget(self.data.keys, self.secret, RANDOMNESS, is_needed=needed.holds)
+        return self._ring()
 
     def _has_sealed_mail(self) -> bool:
         """Mail that came while sealed names its pair in its own head, and not in the keystore."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from appliance import front_door_wiring, share_pages, wiring
+from appliance import command_access, front_door_wiring, share_pages, wiring
 from appliance.command_call import Call, Outcome, facts, listed
 from appliance.key_change import KeyChange, Rotation
 from appliance.share_pages import SharePage
-from mailstore import key_rotation, slot_shares, ways_in
+from mailstore import key_copies, key_rotation, slot_shares, ways_in
 from mailstore.errors import RefusedError
 from mailstore.sealed_format import KEY_BYTES
 from mailstore.slot_key_file import Credential, KeyFile
@@ -45,6 +46,14 @@ def slot_remove(call: Call) -> Outcome:
 def slot_test(call: Call) -> Outcome:
     """Open everything with the secret on the line, and note that it worked."""
     return _outcome(_told(_change(call).tested(now=call.clock.now())))
+
+
+def copies(call: Call) -> Outcome:
+    """Every place that keys were shipped to: what a certificate of disposal says of copies comes from here."""
+    with command_access.opened(call) as appliance, appliance.database.read() as connection:
+        items = [asdict(copy) for copy in key_copies.known(connection)]
+    columns = ("name", "shipped_at", "kept_until", "reached_at")
+    return listed(items, columns, empty="No keys were ever shipped anywhere: there is no backup of them.")
 
 
 def rotate(call: Call) -> Outcome:

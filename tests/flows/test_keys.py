@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
@@ -96,6 +98,18 @@ def can_deliver(practice: RunningPractice, sent: set[str]) -> bool:
     return True
 
 
+def test_a_message_is_taken_out_sealed_and_read_without_us(practice: RunningPractice, tmp_path: Path) -> None:
+    item = practice.told("message", "list", ANN, "--as", ANN)["items"][0]
+    line = ("message", "export", item["id"], "--into", str(tmp_path / "out"), "--as", ANN)
+    told = practice.told(*line)
+    read = [sys.executable, "-I", told["reader"], told["sealed"], told["key"]]
+    content = subprocess.run(read, check=True, capture_output=True).stdout
+    assert f"Subject: {item['subject']}".encode() in content
+    assert stat.S_IMODE(Path(told["key"]).stat().st_mode) == 0o600
+    assert "exported to there before" in practice.refused(*line)["message"]
+    assert practice.told("key", "copies")["total"] == 0
+
+
 def test_what_was_done_to_the_keys_stands_in_the_record(practice: RunningPractice) -> None:
     events = {entry["event"] for entry in practice.told("audit", "tail", "-n", "200")["items"]}
-    assert {"key.rotated", "key.slot_added", "key.slot_removed", "key.slot_tested"} <= events
+    assert {"key.rotated", "key.slot_added", "key.slot_removed", "key.slot_tested", "message.exported"} <= events

@@ -7,20 +7,25 @@ so that the document, and not only the program, says what the bytes mean.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import struct
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailstore import recipe, sealed_format
 from mailstore.key_custody import unlock
 from mailstore.key_hierarchy import (
+    VERSIONED,
     BatchKey,
     DepositKeys,
     KeyRing,
@@ -31,6 +36,7 @@ from mailstore.key_hierarchy import (
 )
 from mailstore.sealed_columns import SUMMARY_TEXT
 from mailstore.slot_key_file import KeyFile
+from mailstore.slot_kinds import secret_in
 from mailstore.slot_passphrase import PassphraseFile
 
 HERE = Path(__file__).parent
@@ -182,6 +188,53 @@ def test_key_files_version_1_unlock(tmp_path: Path) -> None:
         ring = unlock(tmp_path, secret)
         assert b"".join(list(ring.members().values())[:8]).hex() == vector["ring"][10:]
         assert ring.retired == ()
+
+
+@pytest.mark.parametrize("kind", ["passphrase", "key_file", "credential", "shares"])
+def test_key_files_version_2_unlock(tmp_path: Path, kind: str) -> None:
+    vector = vectors("key_custody_v2.json")
+    for name, text in {**vector["files"], **vector["texts"]}.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    ring = unlock(tmp_path, secret_in(kind, tmp_path / vector["secrets"][kind]))
+    assert ring.to_bytes().hex() == vector["ring"]
+    assert KeyRing.from_bytes(bytes.fromhex(vector["ring"])) == ring
+    assert [key.name for key in ring.retired] == list(VERSIONED)
+
+
+def test_key_files_version_2_are_read_by_the_document() -> None:
+    """From the key file to every member, by docs/formats/key-hierarchy.md alone."""
+    vector = vectors("key_custody_v2.json")
+    slots, ring = (json.loads(vector["files"][name]) for name in ("slots.json", "keyring.json"))
+    slot = next(each for each in slots["slots"] if each["kind"] == "key_file")
+    digits = bytes.fromhex(vector["texts"]["unlock.key"])
+    slot_key = hkdf(digits, b64decode(slot["noted"]["salt"]), b"strongroom/slot/v1/key-file")
+    private = X25519PrivateKey.from_private_bytes(slot_key)
+    assert b64encode(private.public_key().public_bytes_raw()).decode() == slot["public"]
+    fixed = {name: slot[name] for name in ("id", "kind", "label", "created_at", "noted", "public")}
+    told = hashlib.sha256(as_a_file(fixed)).digest()
+    suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+    root = suite.decrypt(b64decode(slot["sealed_root"]), private, info=b"strongroom/slot/v2/" + told)
+    for name, file in (("slots.json", slots), ("keyring.json", ring)):
+        seal = b64decode(file.pop("seal"))
+        seal_key = hkdf(root, None, f"strongroom/keys/v2/seal/{name}".encode())
+        assert hmac.digest(seal_key, as_a_file(file), "sha256") == seal
+    opened = [member_by_the_document(root, name, sealed) for name, sealed in ring["members"].items()]
+    retired = [
+        member_by_the_document(root, f"retired/{each['name']}/{each['retired_at']}", each["sealed"])
+        for each in ring["retired"]
+    ]
+    expected = KeyRing.from_bytes(bytes.fromhex(vector["ring"]))
+    assert opened == list(expected.members().values())
+    assert retired == [key.private for key in expected.retired]
+
+
+def as_a_file(value: object) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def member_by_the_document(root: bytes, name: str, sealed: str) -> bytes:
+    raw, label = b64decode(sealed), f"strongroom/keyring/v2/{name}".encode()
+    return AESGCM(hkdf(root, None, label)).decrypt(raw[:12], raw[12:], label)
 
 
 def test_derived_keys_are_those_of_rfc_5869() -> None:

@@ -81,6 +81,12 @@ ARCHIVE_ALONE = Act("work", told={"kinds": ("capture", "index")})
 ALL_BUT_DELIVERY = Act("work", told={"kinds": ("promote", "capture", "index")})
 ACCIDENT = (
     CUT_OFF_MAIL,
+ROTATE = Act("rotate")
+CUT_OFF_ROTATION = Act("rotate", failpoint="rotation.after_ring:kill")
+SLOT = Act("slot")
+SEALED_MAIL = Act("accept_sealed", letters=8, write=incoming)
+CUT_OFF_SEALED_MAIL = Act("accept_sealed", letters=5, write=incoming, failpoint="sealed_spool.after_append:kill@2")
+DRAIN = Act("drain")
     SOME_MAIL,
     ALL_BUT_DELIVERY,
     DISPOSE,
@@ -128,11 +134,14 @@ ON_FILES = (
     Scenario("move", Act("move"), before=(SOME_MAIL, WORK), after=(DISPOSE,), home="moving", again=True),
     Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
 )
+    Scenario("rotate", ROTATE, before=(SOME_MAIL, WORK), after=(Act("accept", letters=2), WORK, DISPOSE), again=True),
+    Scenario("rotate_again", ROTATE, before=(FILES, WORK, CUT_OFF_ROTATION, SOME_MAIL), after=(DISPOSE,), again=True),
+    Scenario("slot", SLOT, before=(SOME_MAIL, SLOT), after=(DISPOSE,), again=True),
 """Every step that must be durable. One more line adds a step."""
 
 SERVER_FAULTS = ("kill", "kill_twice", "beside")
 ELSEWHERE = {
-    "postgresql": ("accept", "deliver", "hold", "dispose", "dispose_held", "release_spool", "sweep"),
+    "postgresql": ("accept", "deliver", "hold", "dispose", "dispose_held", "release_spool", "sweep", "rotate"),
     "s3": ("start", "promote", "archive", "hold", "dispose", "release_spool", "release_after_loss", "sweep"),
 }
 """Which of them are also rehearsed where rows and keys, or objects, lie on a server."""

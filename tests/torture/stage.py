@@ -28,7 +28,7 @@ from appliance import process_hardening
 from appliance.data_directory import DataDirectory
 from mailstore import failpoint
 from mailstore.errors import StrongroomError
-from tests.torture import damage, founding, inspection, rare_scenes, scenes
+from tests.torture import damage, founding, inspection, key_scenes, rare_scenes, scenes, sealed_scenes
 
 Say = Callable[..., None]
 SCENES: Mapping[str, Callable[[scenes.House], None]] = {
@@ -38,6 +38,8 @@ SCENES: Mapping[str, Callable[[scenes.House], None]] = {
         damage.damage,
         damage.damage_index,
         damage.check,
+        key_scenes.rotate,
+        key_scenes.slot,
         rare_scenes.confirm,
         rare_scenes.train,
         rare_scenes.move,
@@ -63,6 +65,7 @@ LOADED_LATE = (
     "appliance.commands.init",
 )
 """What the product loads when it is first needed: loaded here once, not in every child."""
+    "appliance.commands.key",
 
 REFUSED, FAILED = 3, 4
 """How a child ends that was refused in the product's own words, and one that fell over something else."""
