@@ -18,7 +18,7 @@ from tests.torture.rehearsal import rehearse
 @pytest.mark.timeout(600)
 def test_mail_that_was_answered_250_survives_every_kill_whole_and_once(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10_000)
-    report = rehearse(tmp_path, cycles=len(VICTIMS), seed=seed, kind="serve")
+    report = rehearse(tmp_path, [(number, "serve") for number in range(seed, seed + len(VICTIMS))])
     assert report.is_good, "\n".join(report.lines())
     assert report.acknowledged
     assert report.faults["kill"] == len(VICTIMS)

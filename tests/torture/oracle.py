@@ -54,6 +54,7 @@ class Oracle:
     arrived: list[Arrived] = field(default_factory=list)
     log: tuple[int, str] = (0, "")
     may_dispose: bool = False
+    crashes: int = 0
 
     def sends(self, letters: Iterable[Letter]) -> list[dict[str, Any]]:
         """Remember letters that are about to be handed over; answers them as the child is told of them."""
@@ -64,6 +65,7 @@ class Oracle:
     def hears(self, played: Played, arrived: Sequence[Arrived] = ()) -> Played:
         """Write down what a scene told and what arrived outside meanwhile, and hand the scene on."""
         self.arrived += arrived
+        self.crashes += played.was_killed
         self.may_dispose |= played.call.scene in {"dispose", "recover"}
         for event in played.events:
             self._hears(event)
@@ -165,7 +167,8 @@ class Oracle:
             yield Found(Breach.RESURRECTED, f"{len(names)} objects for {len(there)} messages: {most} at most")
 
     def _of_deliveries(self, there: Mapping[str, Any]) -> Iterator[Found]:
-        """Everything promised arrived outside; at most one copy more, which is marked (promise I4)."""
+        """Everything promised arrived outside; after a crash at most one copy more, which is marked (promise I4)."""
+        most = 1 + max(1, self.crashes)
         copies: dict[str, list[bytes]] = {}
         for each in self.arrived:
             found = NAME.search(each.content)
@@ -176,7 +179,7 @@ class Oracle:
                 yield Found(Breach.LOST, f"{name} did not arrive: {len(copies.get(name, []))} copies, {states}")
         for name, contents in copies.items():
             unmarked = sum(DUPLICATE_MARK not in content for content in contents)
-            if name in self.letters and (unmarked > 1 or len(contents) > 2):
+            if name in self.letters and (unmarked > 1 or len(contents) > most):
                 yield Found(Breach.DOUBLED, f"{name} arrived {len(contents)} times, {unmarked} unmarked")
 
     def _of_log(self, audit: Mapping[str, Any], there: Collection[str], dead: Collection[str]) -> Iterator[Found]:

@@ -8,7 +8,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,14 +22,14 @@ from tests.torture.world import World
 Told = Callable[[Report], None]
 
 
-def rehearse(place: Path, *, cycles: int, seed: int, kind: str = "", at: str = "", tell: Told | None = None) -> Report:
-    """Play ``cycles`` cycles. The number of the first is the seed: a cycle is the same whenever it is played.
+def rehearse(place: Path, cycles: Sequence[tuple[int, str]], *, at: str = "", tell: Told | None = None) -> Report:
+    """Play cycles by number and kind. A cycle is the same whenever it is played.
 
     ``tell`` is told after every cycle how far it is.
     """
-    report, begun, used = Report(seed), time.monotonic(), _processor_seconds()
+    report, begun, used = Report(cycles[0][0]), time.monotonic(), _processor_seconds()
     with world.opened(place) as theatre:
-        for number in range(seed, seed + cycles):
+        for number, kind in cycles:
             _cycle(theatre, report, number, kind=kind, at=at)
             report.seconds = time.monotonic() - begun
             if tell:
@@ -95,9 +95,7 @@ def main() -> int:
         place.mkdir(parents=True, exist_ok=True)
         report = rehearse(
             place,
-            cycles=asked.cycles,
-            seed=asked.seed,
-            kind=asked.kind,
+            [(number, asked.kind) for number in range(asked.seed, asked.seed + asked.cycles)],
             at=asked.at,
             tell=_teller(asked),
         )
