@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _WORDS = {
     "account.closed": "Closed an account",
+    "appliance.restored": "Restored the appliance from backups",
     "appliance.sealed": "Sealed the appliance",
     "appliance.unseal_refused": "Tried secrets that do not unseal the appliance",
     "appliance.unsealed": "Unsealed the appliance",
@@ -14,6 +15,7 @@ _WORDS = {
     "archive.searched": "Searched the archive",
     "audit.exported": "Exported the audit log",
     "audit.verified": "Verified the audit log",
+    "backup.made": "Made a backup",
     "check.repaired": "Mended what a check had found",
     "clock.begun": "Began to count the trusted time",
     "clock.confirmation_asked": "Said that the clock is right; a second person has to say so too",
@@ -34,6 +36,7 @@ _WORDS = {
     "key.slot_added": "Let one more secret open the practice",
     "key.slot_removed": "Took away a way in and renewed the keys",
     "key.slot_tested": "Tried out a way in",
+    "ledger.replayed": "Replayed the ledger of disposals and holds",
     "message.accepted": "Accepted a message",
     "message.attachment_opened": "Opened an attachment",
     "message.body_shown": "Saw the designed text of a message",
@@ -41,6 +44,8 @@ _WORDS = {
     "message.destroyed": "Destroyed a message",
     "message.exported": "Took a message out, sealed, with its key",
     "message.opened": "Opened a message",
+    "message.restored": "Brought a message back from a backup",
+    "rows.accepted": "Accepted older rows, so that sweeping goes on",
     "schedule.approved": "Put a schedule in force",
     "schedule.proposed": "Proposed a schedule",
     "schedule.withdrawn": "Took back a schedule",
