@@ -26,6 +26,7 @@ from appliance import (
     index_health,
     object_store_wiring,
     process_file,
+    sealed_health,
     store_wiring,
     tls_certificates,
 )
@@ -33,13 +34,15 @@ from appliance.backup_health import BackupReport
 from appliance.data_directory import DataDirectory
 from appliance.database_health import PlaceReport
 from appliance.outbox_worker import FAULT
+from appliance.sealed_health import SealedReport
 from appliance.settings import Settings
 from appliance.wiring import Appliance
-from mailstore import audit_trail, consistency_check, consistency_problem, outbox, scrub
+from mailstore import audit_trail, consistency_check, consistency_problem, outbox, scrub, ways_in
 from mailstore.consistency_check import Depth
 from mailstore.consistency_problem import Weight
 from mailstore.errors import StrongroomError
 from mailstore.outbox import Kind
+from mailstore.slot_key_file import Credential
 from mailstore.spool_gauge import SpoolGauge
 from mailstore.store_state import StoreState
 from mailstore.trusted_clock import ClockInDoubtError
@@ -103,6 +106,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield _guarded("object store", lambda: _object_store(appliance))
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
+    yield from map(_sealed, sealed_health.reports(appliance))
     yield from map(_backup, backup_health.reports(appliance))
     yield from map(_backup, drill_health.reports(appliance))
     if appliance.settings.object_store.url:
@@ -144,8 +148,10 @@ def _unlock(data: DataDirectory) -> tuple[State, str, str]:
         return (
             State.WARN,
             "the data directory opens by itself: whoever takes the disk can read the mail",
-            "keep keys/unlock.key on another device and start with --key-file, or make a directory with a passphrase",
+            "add another way in (strongroom key slot add), then remove this one: docs/operations/sealed-start.md",
         )
+    if any(slot.kind == Credential.kind for slot in ways_in.listed(data.keys)):
+        return State.OK, "a credential of this machine opens it: whoever takes all of it and starts it is in", ""
     return State.OK, "a secret outside the data directory opens it", ""
 
 
@@ -238,6 +244,10 @@ def _place(found: PlaceReport) -> tuple[State, str, str]:
     if found.cautions:
         return State.WARN, f"{found.place}; {'; '.join(found.cautions)}", fix
     return State.OK, found.place, ""
+
+
+def _sealed(found: SealedReport) -> Finding:
+    return Finding(found.check, State.WARN if found.is_alarming else State.OK, found.message, found.fix)
 
 
 def _backup(found: BackupReport) -> Finding:

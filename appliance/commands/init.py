@@ -21,6 +21,16 @@ LOOPBACK = "127.0.0.1"
 HIGHEST_BASE = 65_535 - 587
 LOWEST_BASE = 1000
 
+UNATTENDED = (
+    "It opens by itself, with the key file in keys/: whoever takes the disk reads everything. That is for trying out.\n"
+    "For patients' mail name a secret: --passphrase-file FILE or --key-file FILE. After a power cut it is sealed,\n"
+    "takes mail in, and nobody reads until somebody says: strongroom unseal"
+)
+ATTENDED = (
+    "It does not open by itself: after a power cut it is sealed, takes mail in, and nobody reads until somebody says\n"
+    "strongroom unseal. Without the secret nothing opens it, ever: add a second way in, and keep that elsewhere."
+)
+
 
 def run(call: Call) -> Outcome:
     """Make the directory. ``RefusedError`` when something is there already or an argument makes no sense."""
@@ -135,7 +145,8 @@ def _outcome(data: DataDirectory, settings: Settings, *, is_unattended: bool) ->
         "unlocks_by_itself": is_unattended,
     }
     told = {**fields, "ports": [f"{name} {port}" for name, port in settings.ports.items()]}
-    return Outcome(fields, facts(told) + f"\n\nNext: strongroom serve --data {_quoted(data.path)}")
+    caution = UNATTENDED if is_unattended else ATTENDED
+    return Outcome(fields, facts(told) + f"\n\n{caution}\n\nNext: strongroom serve --data {_quoted(data.path)}")
 
 
 def _quoted(path: Path) -> str:
