@@ -247,8 +247,8 @@ def test_store_that_is_down_is_asked_seldom_and_holds_up_no_other_work(house: Ou
 
     work = {Kind.PROMOTE: BatchWork(promote, size=10), Kind.INDEX: BatchWork(indexed.extend, size=1)}
     rules = replace(RULES, first_rest_seconds=0.2, longest_rest_seconds=0.4)
-    worked(house, work, lambda: len(asked) >= 4, rules=rules)
-    assert len(indexed) == 20
+    worked(house, work, lambda: len(asked) >= 4 and len(indexed) >= 20, rules=rules)
+    assert len(indexed) == 20, "with the store down all the while"
     pauses = [later - earlier for earlier, later in pairwise(asked)]
     assert pauses[0] >= 0.15
     assert all(pause >= 0.3 for pause in pauses[1:])
