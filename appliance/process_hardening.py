@@ -54,16 +54,26 @@ def leave_the_network() -> bool:
     For a process with one thread that has not been hardened and holds no key yet. Sockets in the file system
     still work.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.unshare(_CLONE_NEWNET) == 0:
+    if ctypes.CDLL(None).unshare(_CLONE_NEWNET) == 0:
         return True
-    user, group = os.geteuid(), os.getegid()
+    probe = os.fork()  # some systems grant the namespace and then refuse the maps, and there is no way back
+    if probe == 0:
+        os._exit(0 if _leaves_as_nobody() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(probe, 0)[1]) == 0 and _leaves_as_nobody()
+
+
+def _leaves_as_nobody() -> bool:
+    """The same for a user without rights, who stays who they are (user_namespaces(7))."""
+    user, group, library = os.geteuid(), os.getegid(), ctypes.CDLL(None)
     _prctl(_PR_SET_DUMPABLE, 1)  # or the maps below would be root's
     if library.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         return False
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", "ascii")
-    Path("/proc/self/setgroups").write_text("deny", "ascii")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", "ascii")
+    try:
+        Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (user, user))
+        Path("/proc/self/setgroups").write_bytes(b"deny")
+        Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (group, group))
+    except OSError:
+        return False
     nobody = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     return bool(library.capset(nobody, (ctypes.c_uint32 * 6)()) == 0)
 

@@ -17,7 +17,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
@@ -258,7 +258,7 @@ class Supervisor:
         """With the agent all keys go: whatever it handed out dies with it. Sealed by hand, it ended as it should."""
         self._selector.unregister(agent.pipe)
         code = agent.end(within_seconds=2.0)
-        if self._is_first_start and not self._is_ending:
+        if code and self._is_first_start and not self._is_ending:
             raise RoleFailedError(f"the key agent ended while starting (exit code {code})", fix=f"see {self.data.log}")
         self._agent, self._phase = None, None
         self._leave()
@@ -330,5 +330,6 @@ def _bury_orphans(ours: set[int]) -> None:
 
     Stops at the first that is a process of ours: whoever knows it collects it.
     """
-    while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in ours:
-        os.waitpid(found.si_pid, os.WNOHANG)
+    with suppress(ChildProcessError):  # nobody at all is there: the key agent fell, and the roles are gone
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in ours:
+            os.waitpid(found.si_pid, os.WNOHANG)

@@ -82,7 +82,7 @@ def wrapped(ring: KeyRing, name: str, *, batch: int = 1) -> WrappedKey:
 
 @contextmanager
 def running(
-    directory: Path, *, opens: bool = True, rates: Mapping[str, tuple[int, int]] = RATES
+    directory: Path, *, opens: bool = True, rates: Mapping[str, tuple[int, int]] = RATES, is_afresh: bool = True
 ) -> Iterator[AgentRoom]:
     """An agent, open or sealed, until the end of the block."""
     data = DataDirectory(directory)
@@ -93,7 +93,7 @@ def running(
     if not data.keys.exists():
         key_custody.create(data.keys, secret, os.urandom, now=NOW)
     with key_agent_socket.listening(data.key_agent_socket) as listener:
-        agent = RoleProcess.agent(listener, is_afresh=True)
+        agent = RoleProcess.agent(listener, is_afresh=is_afresh)
         place = SecretPlace(secret.kind, str(secret.path)) if opens else None
         agent.tell(AgentCharge(str(data.path), listener.fileno(), place, rates).to_bytes())
         room = AgentRoom(data, key_custody.unlock(data.keys, secret), agent)

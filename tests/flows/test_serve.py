@@ -17,6 +17,7 @@ import pytest
 from appliance.data_directory import DataDirectory
 from mailstore.key_hierarchy import KeyRing
 from tests import running_practice
+from tests.process_memory_room import memory_of
 from tests.running_practice import RunningPractice, children_of, ring_of
 
 LETTER = b"From: a@example.net\r\nSubject: hello\r\n\r\nhello there\r\n"
@@ -227,19 +228,3 @@ def test_client_with_old_tls_is_refused(practice: RunningPractice, serve: int) -
         pytest.raises((ssl.SSLError, ConnectionResetError)),
     ):
         context.wrap_socket(raw, server_hostname="localhost")
-
-
-def memory_of(process: int) -> bytes:
-    """Everything readable in a process's memory."""
-    parts: list[bytes] = []
-    with Path(f"/proc/{process}/mem").open("rb") as memory:
-        for line in Path(f"/proc/{process}/maps").read_text("utf-8").splitlines():
-            span, mode, *_rest = line.split()
-            if mode.startswith("rw") and "[v" not in line:
-                start, end = (int(each, 16) for each in span.split("-"))
-                memory.seek(start)
-                try:
-                    parts.append(memory.read(end - start))
-                except OSError:
-                    continue
-    return b"".join(parts)
