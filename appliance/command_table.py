@@ -419,7 +419,9 @@ ENTRIES: tuple[Entry, ...] = (
         (
             _option("--need", "how many of them it takes", required=True, type=int, metavar="K"),
             _option("--of", "how many there are", required=True, type=int, metavar="N"),
-            _option("--into", "a new directory for the pages", required=True, metavar="DIR"),
+            _option(
+                "--into", "a new directory for the pages, here unless named", default="recovery-shares", metavar="DIR"
+            ),
         ),
     ),
     Entry(

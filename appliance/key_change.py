@@ -19,12 +19,13 @@ from appliance.front_door_wiring import RANDOMNESS
 from appliance.key_agent_client import KeyAgentClient
 from appliance.role_charge import SecretPlace
 from appliance.settings import Settings
-from mailstore import audit_trail, key_custody, key_files, key_rotation, slot_kinds, ways_in
+from mailstore import audit_trail, file_erasure, key_custody, key_files, key_rotation, slot_kinds, ways_in
 from mailstore.audit_entry import AuditFact
-from mailstore.errors import RefusedError, SealedError
+from mailstore.errors import RefusedError, SealedError, WrongKeyError
 from mailstore.failpoint import reached
 from mailstore.key_hierarchy import CaptureKeyPair, KeyRing, RetiredKey, fingerprint
 from mailstore.rewrapping import Rewrapped, Rewrapping
+from mailstore.slot_key_file import KeyFile
 from mailstore.slot_secret import RememberedSecret, SlotSecret
 from mailstore.unlock_slot import UnlockSlot
 
@@ -86,6 +87,7 @@ class KeyChange:
         now: datetime,
     ) -> Rotation:
         """New keys, and all batches sealed to the new pair. One that was cut off is finished instead of begun anew."""
+        self._erase_dead_key()
         done = self._resumed(tell) if without is None else Rewrapped(0, ())
         is_resumed = bool(done.done)
         if not is_resumed:
@@ -93,6 +95,7 @@ class KeyChange:
             self._record(event, {} if without is None else {"slot": without}, now=now)
             key_rotation.rotate(self.data.keys, self.secret, RANDOMNESS, now=now, renewed=renewed, without=without)
             reached("rotation.after_ring")
+            self._erase_dead_key()
             self._told_the_agent()
             done = self._rewrapped(tell)
         ring = self._forgotten(now=now)
@@ -124,6 +127,17 @@ class KeyChange:
             needed = _Needed(frozenset(keystore.pairs_named()), has_sealed_mail=self._has_sealed_mail(), now=now)
             key_rotation.forget(self.data.keys, self.secret, RANDOMNESS, is_needed=needed.holds)
         return self._ring()
+
+    def _erase_dead_key(self) -> None:
+        """A key file in the directory that opens no slot any more would only keep ``serve`` from starting."""
+        path = self.data.unlock_key
+        if not path.exists():
+            return
+        try:
+            key_custody.unlock(self.data.keys, KeyFile(path))
+        except WrongKeyError:
+            file_erasure.erased(path)
+            reached("rotation.after_key_file")
 
     def _has_sealed_mail(self) -> bool:
         """Mail that came while sealed names its pair in its own head, and not in the keystore."""

@@ -67,6 +67,8 @@ def shares_make(call: Call) -> Outcome:
     """Split a new secret among several people, print a page for each, and let enough of them together open it all."""
     arguments, now, change = call.arguments, call.clock.now(), _change(call)
     directory = Path(arguments.into).absolute()
+    if directory.resolve().is_relative_to(call.data.path.resolve()):
+        raise RefusedError("shares do not belong into the data directory", fix="name a directory on another disk")
     shares = slot_shares.split(os.urandom(KEY_BYTES), need=arguments.need, of=arguments.of)
     practice = front_door_wiring.settings_of(call.data).practice.name
     pages = [
