@@ -28,7 +28,7 @@ class Behaviour(StrEnum):
     """What becomes of what passes."""
 
     HONEST = "honest"
-    SLOW = "slow"  # 20 KB a second
+    SLOW = "slow"  # 20 KB a second, unless told otherwise
     CUT = "cut"  # every connection ends after ``cut_after`` bytes of the answer
     BLACK_HOLE = "black_hole"  # taken, and never answered
     REFUSE = "refuse"  # closed as soon as it is opened
@@ -38,11 +38,16 @@ class Behaviour(StrEnum):
 
 @dataclass
 class ChaosProxy:
-    """One listening port before one server. ``connections`` counts those that were opened, ``struck`` those harmed."""
+    """One listening port before one server. ``connections`` counts those that were opened, ``struck`` those harmed.
+
+    A slow one waits for ``slow_seconds`` after every ``slow_bytes``.
+    """
 
     target: tuple[str, int]
     behaviour: Behaviour = Behaviour.HONEST
     cut_after: int = 0
+    slow_bytes: int = SLOW_BYTES
+    slow_seconds: float = SLOW_SECONDS
     connections: int = 0
     struck: int = 0
     _listener: socket.socket = field(init=False, repr=False)
@@ -156,10 +161,10 @@ class ChaosProxy:
             return False
         if self.behaviour is Behaviour.SLOW:
             self.struck += 1
-            for start in range(0, len(data), SLOW_BYTES):
-                sink.sendall(data[start : start + SLOW_BYTES])
+            for start in range(0, len(data), self.slow_bytes):
+                sink.sendall(data[start : start + self.slow_bytes])
                 if self.behaviour is Behaviour.SLOW:
-                    time.sleep(SLOW_SECONDS)
+                    time.sleep(self.slow_seconds)
             return True
         sink.sendall(data)
         return not (is_answer and self.behaviour is Behaviour.GARBAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,28 @@ from mailstore.object_layout import new_object_name
 from mailstore.object_store import ObjectStore
 from mailstore.object_store_local import LocalObjectStore
 from tests import s3_servers
+from tests.chaos_proxy import Behaviour, ChaosProxy
+
+LONG_WAY_BYTES, LONG_WAY_SECONDS = 100_000, 0.01
+"""10 MB a second, and 10 ms more each way."""
+
+
+def slow_minio(_: Path) -> ObjectStore:
+    """As over a long way: every piece of a question or an answer takes a while."""
+    server = s3_servers.minio()
+    return server.store(port=slow_way(server.port).port)
+
+
+@cache
+def slow_way(port: int) -> ChaosProxy:
+    target = ("127.0.0.1", port)
+    return ChaosProxy(target, Behaviour.SLOW, slow_bytes=LONG_WAY_BYTES, slow_seconds=LONG_WAY_SECONDS)
+
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "local": lambda folder: LocalObjectStore.made(folder / "objects"),
     "minio": lambda _: s3_servers.minio().store(),
+    "slow": slow_minio,
     "seaweedfs": lambda _: s3_servers.seaweedfs().store(),
 }
 
