@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from tests import running_practice
-from tests.lived_practice import LivedPractice, archived, taken_in
+from tests.lived_practice import LivedPractice, promotion, taken_in
 from tests.running_practice import RunningPractice
 
 DESK = "desk@clinic.example"
@@ -72,12 +72,14 @@ def _fill(data: Path, count: int, kib: int) -> None:
     with practice.opened() as appliance:
         for start in range(0, count, AT_ONCE):
             some = [taken_in(appliance, _letter(kib), to=DESK) for _ in range(min(AT_ONCE, count - start))]
-            archived(appliance, some)
+            promotion(appliance).promote_all(some)
 
 
 def _letter(kib: int) -> bytes:
     body = base64.encodebytes(os.urandom(kib * 768)).replace(b"\n", b"\r\n")
-    return b"From: a@elsewhere.example\r\nTo: desk@clinic.example\r\nSubject: load\r\n\r\n" + body
+    head = b"From: a@elsewhere.example\r\nTo: desk@clinic.example\r\nSubject: load\r\nMIME-Version: 1.0\r\n"
+    kind = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return head + kind + body
 
 
 if __name__ == "__main__":
