@@ -119,8 +119,12 @@ def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    """On the driver's own connection: what the engine does around a statement costs many times this one."""
     writing = connection.get_execution_options().get(WRITING, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    try:
+        connection.connection.cursor().execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+    except sqlite3.Error as error:
+        raise (_translated(error) or error) from error
 
 
 def _translate(context: ExceptionContext) -> None:
