@@ -143,28 +143,25 @@ class Worker:
             await asyncio.to_thread(self._put_off_now)
         if time.monotonic() >= self._looks_ahead_at:
             await asyncio.to_thread(self._pull_forward)
-        if not await asyncio.to_thread(self._anything_due):
-            return 0
+        due = await asyncio.to_thread(self._kinds_due, [kind for kind in self._work if self._room(kind)])
         begun = 0
         for kind, work in self._work.items():
-            items = await self._claimed(kind, work)
+            if kind not in due:
+                continue
+            items = await self._claimed(kind)
             self._gather(kind, work, len(items))
             for group in _groups(items, work):
                 self._begin(kind, work, group)
                 begun += 1
         return begun
 
-    async def _claimed(self, kind: Kind, work: BatchWork | ErrandWork) -> list[OutboxItem]:
-        running = sum(1 for other in self._running.values() if other is kind)
-        room = max(work.at_once - running, 0) if isinstance(work, ErrandWork) else work.size * (not running)
-        if not room or time.monotonic() < self._gathers_until.get(kind, 0.0):
-            return []
+    async def _claimed(self, kind: Kind) -> list[OutboxItem]:
         return await asyncio.to_thread(
             outbox.claim,
             self._database,
             [kind],
             now=self._clock.now(),
-            limit=room,
+            limit=self._room(kind),
             lease=self._rules.lease,
             worker=self._name,
         )
@@ -181,10 +178,16 @@ class Worker:
         if pulled:
             logger.warning("outbox work of a time to come made due", extra={"items": pulled})
 
-    def _anything_due(self) -> bool:
+    def _room(self, kind: Kind) -> int:
+        """How many more messages may be begun now, of this kind of work."""
+        if time.monotonic() < self._gathers_until.get(kind, 0.0):
+            return 0
+        work, running = self._work[kind], sum(1 for other in self._running.values() if other is kind)
+        return max(work.at_once - running, 0) if isinstance(work, ErrandWork) else work.size * (not running)
+
+    def _kinds_due(self, kinds: Collection[Kind]) -> set[Kind]:
         with self._database.read() as connection:
-            due = outbox.next_due(connection, tuple(self._work))
-        return due is not None and due <= self._clock.now()
+            return outbox.kinds_due(connection, kinds, now=self._clock.now())
 
     def _begin(self, kind: Kind, work: BatchWork | ErrandWork, items: Sequence[OutboxItem]) -> None:
         doing = self._errand(work, items) if isinstance(work, ErrandWork) else self._batch(work, items)

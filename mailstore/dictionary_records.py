@@ -24,6 +24,7 @@ from mailstore.tables import mail_dictionaries, messages
 from mailstore.wall_clock import Clock
 
 _LEVEL = 12
+_NEWEST = select(func.max(mail_dictionaries.c.number))
 
 
 class MailDictionaries:
@@ -41,7 +42,7 @@ class MailDictionaries:
             if number in self._opened:
                 return self._opened[number]
         with self._database.read() as connection:
-            row = rows_of(connection).one(connection, mail_dictionaries, mail_dictionaries.c.number == number)
+            row = rows_of(connection).first(connection, mail_dictionaries, "number", number)
         if row is None:
             raise TamperedError(f"dictionary {number} of the mail is missing")
         dictionary = self._of(row)
@@ -69,7 +70,7 @@ class MailDictionaries:
 
 def newest_number(connection: Connection) -> int | None:
     """The number of the newest dictionary. The row is not verified."""
-    number = connection.execute(select(func.max(mail_dictionaries.c.number))).scalar()
+    number = connection.execute(_NEWEST).scalar()
     return None if number is None else int(number)
 
 
@@ -83,7 +84,7 @@ def id_of(connection: Connection, number: int) -> MessageId:
 
 def is_known(connection: Connection, number: int) -> bool:
     """True while the dictionary is here: whoever packed with it asks so in the transaction of the message's row."""
-    return rows_of(connection).one(connection, mail_dictionaries, mail_dictionaries.c.number == number) is not None
+    return rows_of(connection).first(connection, mail_dictionaries, "number", number) is not None
 
 
 def messages_then(connection: Connection) -> int | None:

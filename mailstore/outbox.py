@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from mailstore.database import Database
 from mailstore.message import MessageId
@@ -25,6 +25,13 @@ LONGEST_NEW = timedelta(hours=25)
 
 LONGEST_WAIT = timedelta(days=15)
 """No attempt is put off for longer than a message is tried at all, which is 14 days at most (``give_up_hours``)."""
+
+
+_ANY_DUE = (
+    select(outbox.c.id)
+    .where((outbox.c.kind == bindparam("kind")) & (outbox.c.claimable_at <= bindparam("claimable_at")))
+    .limit(1)
+)
 
 
 class Kind(StrEnum):
@@ -205,6 +212,11 @@ def waiting(connection: Connection) -> Counter[Kind]:
     return Counter({Kind(kind): int(number) for kind, number in connection.execute(asked)})
 
 
+def kinds_due(connection: Connection, kinds: Iterable[Kind], *, now: datetime) -> set[Kind]:
+    """The kinds of which some item may be claimed now."""
+    return {kind for kind in kinds if _next(connection, kind, now)}
+
+
 def next_due(connection: Connection, kinds: Sequence[Kind]) -> datetime | None:
     """When the next item of these kinds may be claimed; None when nothing waits.
 
@@ -228,6 +240,11 @@ def _due(connection: Connection, kind: Kind, now: datetime, limit: int) -> list[
     where = (outbox.c.kind == kind.value) & (outbox.c.claimable_at <= now)
     order = (outbox.c.claimable_at, outbox.c.id)
     return rows_of(connection).select(connection, outbox, where, order_by=order, limit=limit)
+
+
+def _next(connection: Connection, kind: Kind, now: datetime) -> bool:
+    asked = {"kind": kind.value, "claimable_at": now}
+    return connection.execute(_ANY_DUE, asked).first() is not None
 
 
 def _still_ours(item: OutboxItem) -> ColumnElement[bool]:

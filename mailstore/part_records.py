@@ -78,7 +78,7 @@ class PartLinks:
 
     def of(self, connection: Connection, message: MessageId) -> tuple[PartId, ...]:
         """The parts that a message needs."""
-        row = rows_of(connection).one(connection, part_links, part_links.c.message == message)
+        row = rows_of(connection).first(connection, part_links, "message", message)
         return () if row is None else self._parts(row)
 
     def problems(self, connection: Connection) -> Iterator[str]:
