@@ -123,6 +123,12 @@ bench-search: install ## How search grows, streamed documents, all engines, besi
 	$(call ensure_packages,$(BENCH_PACKAGES))
 	@$(BIN)/python -m tests.bench.search_growth --messages $(or $(N),1000000)
 
+.PHONY: bench-stores
+bench-stores: install $(VENV)/.test-installed minio ## The race with rows and keys in PostgreSQL and objects in MinIO: PAIRS=5 MESSAGES=3000
+	$(SAY) "Debian packages for the race (the peers, a C compiler, PostgreSQL)"
+	$(call ensure_packages,$(BENCH_PACKAGES) postgresql)
+	@$(BIN)/python -m tests.bench.stores_race --pairs $(PAIRS) --messages $(MESSAGES)
+
 .PHONY: bench-hour
 bench-hour: install ## Memory of every role over an hour of 20 messages a second
 	@$(BIN)/python -m tests.bench.steady_load

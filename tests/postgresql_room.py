@@ -164,11 +164,15 @@ def shared() -> PostgresqlServer:
     return server
 
 
-def start(**changes: str) -> PostgresqlServer:
-    """Make a cluster and start its server; both are gone when this process ends."""
+def start(*, on_disk: bool = False, **changes: str) -> PostgresqlServer:
+    """Make a cluster and start its server; both are gone when this process ends.
+
+    ``on_disk``: where syncing costs what it costs, for those who measure.
+    """
     programs = _programs()
-    _sweep(roomy_place())
-    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=roomy_place()))
+    place = None if on_disk else roomy_place()
+    _sweep(place)
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
     directory.chmod(0o711)
     user = _unprivileged(directory)
     password = secrets.token_urlsafe(18)

@@ -252,8 +252,8 @@ def table(laps: Sequence[tuple[Lap, Lap]]) -> str:
     return "\n".join([TITLES, re.sub(r"[^|]+", "---", TITLES), *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def main() -> None:
-    """Race in pairs and print the median ratios."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Race in pairs and print the median ratios. ``words``: the options, when not those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--messages", type=int, default=3000)
@@ -261,7 +261,7 @@ def main() -> None:
     for name in fields(Stores):
         parser.add_argument(f"--{name.name.replace('_', '-')}", default="")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "strongroom-bench")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
     stores = Stores(**{each.name: getattr(chosen, each.name) for each in fields(Stores)})
     prepare(chosen.work)
     laps: list[tuple[Lap, Lap]] = []

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy import make_url
 
-from appliance import front_door_wiring, schema
+from appliance import database_wiring, front_door_wiring, schema
 from appliance.data_directory import DataDirectory
 from tests.running_practice import RunningPractice, free_base
 
@@ -87,9 +88,11 @@ def waiting(practice: RunningPractice) -> Counter[str]:
 
 def answered(practice: RunningPractice, statement: str) -> list[Any]:
     """The rows that the database answers."""
-    url = front_door_wiring.settings_of(DataDirectory(practice.data)).database.url
-    if url:
-        with closing(psycopg.connect(url)) as server:
+    data = DataDirectory(practice.data)
+    place = front_door_wiring.settings_of(data).database
+    if place.url:
+        url = make_url(database_wiring.rows_url(data, place)).set(drivername="postgresql")
+        with closing(psycopg.connect(url.render_as_string(hide_password=False))) as server:
             return server.execute(statement.encode()).fetchall()
     address = f"file:{practice.data}/rows.sqlite3?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=60)) as connection:
