@@ -102,7 +102,7 @@ class GenerationMaker:
         self.place.target.put(backup_listing.piece_name(self.kind, digest), piece)
         self.sent_pieces += 1
         self.sent_bytes += len(piece)
-        reached(f"backup.{self.kind.value}_after_piece")
+        reached("backup.after_piece")
         self._pace.spent(len(piece))
         return digest, len(piece)
 
@@ -112,7 +112,7 @@ class GenerationMaker:
         """The generation is there when this returns; whatever was cut short before is not."""
         ways_in = digest_of(self.seals.ways_in)
         self.place.target.put(backup_listing.ways_in_name(ways_in), self.seals.ways_in)
-        reached(f"backup.{self.kind.value}_before_listing")
+        reached("backup.before_listing")
         listing = Listing(
             practice=self.seals.practice,
             target=self.place.target_id,
@@ -130,7 +130,7 @@ class GenerationMaker:
         )
         data = listing.signed(self.seals.audit_seed)
         self.place.target.put(listing.name, data)
-        reached(f"backup.{self.kind.value}_after_listing")
+        reached("backup.after_listing")
         generation = Generation(listing, digest_of(data))
         self.remember(generation)
         return generation

@@ -18,13 +18,13 @@ from tests.vault_room import Vault, a_deposit
 DATA_STEPS = (
     "rows_snapshot.after_unlink",
     "rows_snapshot.after_copy",
-    "backup.data_after_piece",
-    "backup.data_after_piece:kill@2",
-    "backup.data_after_piece:kill@3",
-    "backup.data_before_listing",
-    "backup.data_after_listing",
+    "backup.after_piece",
+    "backup.after_piece:kill@2",
+    "backup.after_piece:kill@3",
+    "backup.before_listing",
+    "backup.after_listing",
 )
-KEYS_STEPS = ("backup.keys_after_piece", "backup.keys_before_listing", "backup.keys_after_listing")
+KEYS_STEPS = ("backup.after_piece", "backup.before_listing", "backup.after_listing")
 RETENTION_STEPS = ("backup_retention.after_listing", "backup_retention.after_piece")
 
 
@@ -47,7 +47,7 @@ def begun(tmp_path: Path) -> None:
     vault.close()
 
 
-@pytest.mark.sqlite_files("the copy of a database on a server passes no page by page")
+@pytest.mark.sqlite_files(reason="the copy of a database on a server passes no page by page")
 @pytest.mark.parametrize("at", DATA_STEPS)
 def test_a_backup_of_data_that_was_killed_is_finished_by_the_next(tmp_path: Path, at: str) -> None:
     begun(tmp_path)
@@ -61,7 +61,7 @@ def test_a_backup_of_data_that_was_killed_is_finished_by_the_next(tmp_path: Path
     for path in read.files():
         read.file(path)
     listed = {backup_listing.piece_name(DATA, digest) for digest, _ in read.generation.listing.pieces}
-    if at != "backup.data_after_listing":
+    if at != "backup.after_listing":
         assert len(sent_before - listed) <= 1, "only what was under way is sent again"
     assert len(list(backups.catalogue().generations(DATA))) == read.generation.listing.sequence
     backups.vault.close()

@@ -61,6 +61,8 @@ class FilesHome:
     def copy(self, past: Path, place: Path) -> None:
         """A copy of the directory."""
         shutil.copytree(past / "data", place / "data")
+        if (past / "data-backups").exists():
+            shutil.copytree(past / "data-backups", place / "data-backups")
 
     def elsewhere(self, place: Path) -> Iterator[tuple[Path, bool]]:
         """Nothing is."""
