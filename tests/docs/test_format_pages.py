@@ -20,6 +20,7 @@ from archive import (
     sealed_index_file,
     sealed_index_storage,
     verify_certificate,
+    verify_drill_report,
     words,
 )
 from archive.holds import RELEASE_REASON
@@ -260,3 +261,9 @@ def test_ledger() -> None:
     fields_told = [f"`{name}`" for name in ledger_page._FIELDS]
     assert missing("ledger", f"`{ledger_page.FORMAT}`", *fields_told, *[f"`{each}`" for each in HoldState]) == []
     assert ledger_book.name_of(1) == "00000001.json"
+
+
+def test_drill_report() -> None:
+    keys = [f"`{name}`" for name in verify_drill_report.SHAPE]
+    context = verify_drill_report.SIGNING_CONTEXT.decode().strip()
+    assert missing("drill-report", f"`{verify_drill_report.FORMAT}`", context, *keys) == []
