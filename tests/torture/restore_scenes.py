@@ -1,0 +1,34 @@
+"""What a child does when the box is gone: everything is put back from the newest backups and a key kept elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.torture.scenes import House, command
+
+
+def restore(house: House) -> None:
+    """Back up, lose the directory, and put it back; said again, a restore that was cut off is gone on with.
+
+    Told of a ``generation``, that older one of the data is restored: what was disposed of since stays dead all the same.
+    """
+    data = house.data.path
+    lost, target = data.with_name(f"{data.name}-lost"), data.with_name(f"{data.name}-backups")
+    older = house.told.get("generation")
+    if not lost.exists():
+        target.mkdir(exist_ok=True)
+        only = ("--only", "keys") if older else ()
+        _done(command(house.data, "backup", "create", "--to", str(target), *only))
+        data.rename(lost)
+    if not house.data.settings.exists():
+        words = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
+        words += ("--generation", str(older)) if older else ()
+        house.say("restored", answer=_done(command(house.data, *words)))
+    shutil.copy(lost / "keys" / "unlock.key", house.data.unlock_key)
+    shutil.rmtree(lost)
+
+
+def _done(answer: dict[str, object]) -> dict[str, object]:
+    if "error" in answer:
+        raise OSError(str(answer["error"]))
+    return answer
