@@ -37,7 +37,7 @@ from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, NotFoundError, StorageUnavailableError
 from mailstore.message import MessageId, RecipientState, Route, StoredMessage, StoredRecipient
-from mailstore.message_records import RecipientRow
+from mailstore.message_columns import RecipientRow
 from mailstore.message_state import IllegalTransitionError, RecipientEvent
 from mailstore.outbox import Kind, OutboxItem
 from mailstore.retrieval import Retrieval

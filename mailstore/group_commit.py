@@ -26,7 +26,7 @@ from mailstore.key_hierarchy import BATCH_ID_BYTES, BatchKey, fingerprint, wrap_
 from mailstore.keystore import BatchOfKeys, Keystore
 from mailstore.mailboxes import Filing, Folder
 from mailstore.message import StoredMessage
-from mailstore.message_records import MessageRow, RecipientRow
+from mailstore.message_columns import MessageRow, RecipientRow
 from mailstore.outbox import Kind, NewItem
 from mailstore.sealed_deposit import SealedDeposit
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, Randomness

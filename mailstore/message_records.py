@@ -6,23 +6,24 @@ TamperedError for a row that is not what was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from mailstore import message_columns
 from mailstore.errors import DestroyedError, NotFoundError
 from mailstore.message import (
     AccountId,
     MessageId,
-    Origin,
     RecipientState,
     Route,
     StoredMessage,
     StoredObject,
 )
+from mailstore.message_columns import MessageRow, RecipientRow
 from mailstore.message_state import changed
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import (
@@ -39,37 +40,15 @@ AT_ONCE = 500
 """Ids in one statement: far below SQLite's 32,766 parameters (https://www.sqlite.org/limits.html)."""
 
 
-@dataclass(frozen=True)
-class RecipientRow:
-    """One recipient as recorded. ``sealed_detail`` (address, reasons, last reply) needs the message key."""
-
-    position: int
-    address_index: bytes = field(repr=False)
-    route: Route
-    state: RecipientState
-    attempts: int
-    changed_at: datetime
-    sealed_detail: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class MessageRow:
-    """A message to be recorded with its recipients. ``header_id_index``: blind index of its Message-ID field."""
-
-    message: StoredMessage
-    header_id_index: bytes | None = field(repr=False)
-    recipients: Sequence[RecipientRow]
-
-
 def insert_many(connection: Connection, rows: Iterable[MessageRow]) -> None:
     """Record messages and their recipients. An id that is taken: DuplicateRowError."""
     given = list(rows)
     sealed = rows_of(connection)
-    sealed.insert_many(connection, messages, [_message_values(row) for row in given])
+    sealed.insert_many(connection, messages, [message_columns.message_values(row) for row in given])
     sealed.insert_many(
         connection,
         recipients,
-        [_recipient_values(row.message.id, each) for row in given for each in row.recipients],
+        [message_columns.recipient_values(row.message.id, each) for row in given for each in row.recipients],
     )
 
 
@@ -77,7 +56,7 @@ def stored(connection: Connection, message: MessageId) -> StoredMessage:
     """The message by that id. Raises DestroyedError when it was disposed of, NotFoundError when never ours."""
     row = rows_of(connection).one(connection, messages, messages.c.id == message)
     if row is not None:
-        return _stored_message(row)
+        return message_columns.stored_message(row)
     if is_disposed(connection, message):
         raise DestroyedError("the message was disposed of", fix=DestroyedError.SEE)
     raise NotFoundError("no such message")
@@ -97,7 +76,7 @@ def recipient_rows(connection: Connection, message: MessageId) -> list[Recipient
     """The recipients of a message, by their place in the envelope."""
     where = recipients.c.message == message
     found = rows_of(connection).select(connection, recipients, where, order_by=recipients.c.position)
-    return [_recipient_row(row) for row in found]
+    return [message_columns.recipient_of(row) for row in found]
 
 
 def recipient_row(connection: Connection, message: MessageId, position: int) -> RecipientRow:
@@ -105,7 +84,7 @@ def recipient_row(connection: Connection, message: MessageId, position: int) -> 
     row = rows_of(connection).one(connection, recipients, _recipient(message, position))
     if row is None:
         raise NotFoundError("no such recipient")
-    return _recipient_row(row)
+    return message_columns.recipient_of(row)
 
 
 def set_recipient(
@@ -267,14 +246,14 @@ def copies_for(connection: Connection, address_index: bytes, route: Route) -> li
     """Every copy that goes to one address on one route."""
     where = (recipients.c.address_index == address_index) & (recipients.c.route == route.value)
     found = rows_of(connection).select(connection, recipients, where)
-    return [(MessageId(row["message"]), _recipient_row(row)) for row in found]
+    return [(MessageId(row["message"]), message_columns.recipient_of(row)) for row in found]
 
 
 def unopened_on(connection: Connection, route: Route) -> list[tuple[MessageId, RecipientRow]]:
     """The recipients on one route who have not opened their copy, newest change first."""
     where = (recipients.c.route == route.value) & (recipients.c.state != RecipientState.OPENED.value)
     found = rows_of(connection).select(connection, recipients, where, order_by=recipients.c.changed_at.desc())
-    return [(MessageId(row["message"]), _recipient_row(row)) for row in found]
+    return [(MessageId(row["message"]), message_columns.recipient_of(row)) for row in found]
 
 
 def authored_by(connection: Connection, account: AccountId, limit: int | None = None) -> list[StoredMessage]:
@@ -289,7 +268,7 @@ def all_messages(connection: Connection, page: int = AT_ONCE) -> Iterator[Stored
     while found := rows_of(connection).select(
         connection, messages, messages.c.sequence > last, order_by=messages.c.sequence, limit=page
     ):
-        yield from map(_stored_message, found)
+        yield from map(message_columns.stored_message, found)
         last = found[-1]["sequence"]
 
 
@@ -344,80 +323,8 @@ def _messages(
     limit: int | None = None,
 ) -> list[StoredMessage]:
     found = rows_of(connection).select(connection, messages, where, order_by=order_by, limit=limit)
-    return [_stored_message(row) for row in found]
+    return [message_columns.stored_message(row) for row in found]
 
 
 def _recipient(message: MessageId, position: int) -> ColumnElement[bool]:
     return (recipients.c.message == message) & (recipients.c.position == position)
-
-
-def _message_values(row: MessageRow) -> dict[str, Any]:
-    message = row.message
-    return {
-        "id": message.id,
-        "received_at": message.received_at,
-        "origin": message.origin.value,
-        "size_bytes": message.size_bytes,
-        "conversation": message.conversation,
-        "sender_index": message.sender_index,
-        "author": message.author,
-        "header_id_index": row.header_id_index,
-        "segment": message.segment,
-        "offset": message.offset,
-        "sealed_length": message.sealed_length,
-        "sealed_digest": message.sealed_digest,
-        "object_name": message.object_name,
-        "object_length": message.object_length,
-        "object_digest": message.object_digest,
-        "object_dictionary": message.object_dictionary,
-        "promoted_at": message.promoted_at,
-        "sealed_summary": message.sealed_summary,
-    }
-
-
-def _recipient_values(message: MessageId, row: RecipientRow) -> dict[str, Any]:
-    return {
-        "message": message,
-        "position": row.position,
-        "address_index": row.address_index,
-        "route": row.route.value,
-        "state": row.state.value,
-        "attempts": row.attempts,
-        "changed_at": row.changed_at,
-        "sealed_detail": row.sealed_detail,
-    }
-
-
-def _stored_message(row: Mapping[str, Any]) -> StoredMessage:
-    author = row["author"]
-    return StoredMessage(
-        id=MessageId(row["id"]),
-        received_at=row["received_at"],
-        origin=Origin(row["origin"]),
-        size_bytes=row["size_bytes"],
-        conversation=row["conversation"],
-        sender_index=row["sender_index"],
-        author=None if author is None else AccountId(author),
-        segment=row["segment"],
-        offset=row["offset"],
-        sealed_length=row["sealed_length"],
-        sealed_digest=row["sealed_digest"],
-        object_name=row["object_name"],
-        sealed_summary=row["sealed_summary"],
-        object_length=row["object_length"],
-        object_digest=row["object_digest"],
-        object_dictionary=row["object_dictionary"],
-        promoted_at=row["promoted_at"],
-    )
-
-
-def _recipient_row(row: Mapping[str, Any]) -> RecipientRow:
-    return RecipientRow(
-        position=row["position"],
-        address_index=row["address_index"],
-        route=Route(row["route"]),
-        state=RecipientState(row["state"]),
-        attempts=row["attempts"],
-        changed_at=row["changed_at"],
-        sealed_detail=row["sealed_detail"],
-    )

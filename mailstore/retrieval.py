@@ -16,8 +16,8 @@ from mailstore.dictionary_records import MailDictionaries
 from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import MessageKey
 from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
+from mailstore.message_columns import RecipientRow
 from mailstore.message_keys import MessageKeys
-from mailstore.message_records import RecipientRow
 from mailstore.object_store import ObjectStore
 from mailstore.recipe import Recipe
 from mailstore.sealed_columns import RecipientDetail, content_context, recipe_context

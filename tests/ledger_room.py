@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailstore.database import Database
 from mailstore.message import AccountId, MessageId, Origin, RecipientState, Route, StoredMessage, identifier_from
-from mailstore.message_records import MessageRow, RecipientRow
+from mailstore.message_columns import MessageRow, RecipientRow
 from tests import database_room
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)

@@ -12,7 +12,7 @@ from mailstore.database import Database
 from mailstore.errors import DestroyedError, DuplicateRowError, NotFoundError
 from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, MessageId, RecipientState, Route, StoredObject
-from mailstore.message_records import MessageRow
+from mailstore.message_columns import MessageRow
 from mailstore.message_state import IllegalTransitionError
 from mailstore.outbox import Kind
 from tests.ledger_room import NOW, created, message, new_id, recipient
