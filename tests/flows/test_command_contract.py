@@ -57,6 +57,7 @@ def test_every_command_answers_as_the_table_says(practice: RunningPractice) -> N
         people_sign_in(practice)
         message = mail_is_listed_and_shown(practice)
         archive_is_searched(practice)
+        search_engine_is_changed(practice)
         schedule_is_changed_by_two(practice)
         hold_keeps_and_is_released_by_two(practice)
         certificate = disposal_is_approved_by_another_and_run(practice, message)
@@ -131,6 +132,22 @@ def archive_is_searched(practice: RunningPractice) -> None:
     assert practice.refused("archive", "search", "quokka", "--as", ANN)["code"] == "not_permitted"
     error = practice.refused("archive", "search", "quokka (", "--as", RUTH)
     assert error["position"] >= 7
+
+
+def search_engine_is_changed(practice: RunningPractice) -> None:
+    """While serve runs: its roles follow, and the disposal that comes later takes mail out of the new one."""
+    before = practice.told("archive", "engine", "show")
+    assert (before["engine"], before["messages"], before["building"]) == ("whoosh", 2, None)
+    assert before["query_p95_ms"] > 0
+    changed = practice.told("archive", "engine", "set", "sqlite")
+    assert changed["is_changed"]
+    assert changed["queries_compared"] > 0
+    assert not practice.told("archive", "engine", "set", "sqlite")["is_changed"]
+    status = practice.told("archive", "status")
+    assert (status["engine"], status["indexed"]) == ("sqlite", 2)
+    assert status["index_bytes"] > 0
+    assert practice.told("archive", "search", "quokka subject:results", "--as", RUTH)["total"] == 1
+    assert practice.told("archive", "search", "clips", "--as", RUTH)["is_complete"]
 
 
 def schedule_is_changed_by_two(practice: RunningPractice) -> None:
