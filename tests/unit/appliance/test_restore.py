@@ -203,3 +203,17 @@ def killed(room: RestoreRoom, name: str, failpoint: str) -> bool:
         os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def test_mail_from_before_and_after_a_renewal_of_the_keys_opens_after_a_restore(tmp_path: Path) -> None:
+    room = RestoreRoom(tmp_path)
+    with room.practice.opened() as appliance:
+        messages = [taken_in(appliance, KEPT)]
+    room.back_up()
+    room.practice.told("key", "rotate")
+    with room.practice.opened() as appliance:
+        messages.append(taken_in(appliance, KEPT))
+    room.back_up()
+    assert room.restore().messages == 2
+    with room.opened() as again:
+        assert all(again.retrieval.content(message) for message in messages)
