@@ -28,6 +28,8 @@ from tests.running_practice import DOMAIN, RunningPractice
 
 ALICE, ADMIN = f"alice@{DOMAIN}", f"admin@{DOMAIN}"
 PASSPHRASE = "four quiet herons wade"
+PATIENCE_SECONDS = 240
+"""A role that is killed again and again rests longer each time, on a machine that may have other work."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class SealedPractice:
         return self.page("/sign-in").status == 503
 
     def until_open(self) -> None:
-        self.running.until(lambda: self._answers() and not self.is_sealed(), seconds=60)
+        self.running.until(lambda: self._answers() and not self.is_sealed(), seconds=PATIENCE_SECONDS)
 
     def until_drained(self) -> None:
         def is_over() -> bool:
@@ -131,7 +133,7 @@ class SealedPractice:
             except FileNotFoundError:
                 return False
 
-        self.running.until(is_over, seconds=60)
+        self.running.until(is_over, seconds=PATIENCE_SECONDS)
 
     def _answers(self) -> bool:
         try:

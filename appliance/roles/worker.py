@@ -27,6 +27,8 @@ from appliance import (
 from appliance.backup_schedule import BackupSchedule
 from appliance.drill_schedule import DrillSchedule
 from appliance.front_door_wiring import FrontDoorParts
+from appliance.key_agent_client import AgentOpener
+from appliance.key_use_duty import KeyUseDuty
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.role_charge import RoleName, place_name
 from appliance.role_life import Station
@@ -108,6 +110,9 @@ DRILL_LOOK_EVERY = timedelta(minutes=10)
 LEDGER_LOOK_EVERY = timedelta(minutes=5)
 """How soon the ledger of disposals and holds says what a crash kept it from saying."""
 
+KEY_USE_EVERY = timedelta(minutes=1)
+"""How soon an alarm of the key agent is in the audit log."""
+
 RECLASSIFY_EVERY = timedelta(seconds=20)
 """How soon what is here follows a new schedule. Looking whether there is one costs one query."""
 
@@ -145,9 +150,12 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     drills = DrillSchedule(appliance, should_stop=stopping.is_set)
     await asyncio.to_thread(_mend, appliance)
     await asyncio.to_thread(schedule.clear)
-    duties = [
-        asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
-        asyncio.create_task(_every(TIME_KEPT_EVERY, partial(_keep_time, appliance))),
+    duties = _duties_of_every_moment(appliance, front)
+    when_ready()
+    drain = drain_wiring.drain(appliance, front, should_stop=stopping.is_set)
+    if unfinished := await opening_follow_up.drained_first(drain, stopping=stopping):
+        duties.append(unfinished)
+    duties += [
         asyncio.create_task(_every(SCRUB_EVERY, partial(_scrub, check_wiring.scrub(appliance)))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
         asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
@@ -156,18 +164,12 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
-        asyncio.create_task(_every(DOOR_LIST_EVERY, partial(list_the_door, appliance))),
-        asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.data)),
         asyncio.create_task(_every(DRILL_LOOK_EVERY, drills.run)),
         asyncio.create_task(_every(LEDGER_LOOK_EVERY, partial(backup_wiring.keep_ledger, appliance))),
     ]
     duties += _watches(appliance)
-    when_ready()
-    drain = drain_wiring.drain(appliance, front, should_stop=stopping.is_set)
-    if unfinished := await opening_follow_up.drained_first(drain, stopping=stopping):
-        duties.append(unfinished)
     await worker.run()
     care.stop()
     for duty in duties:
@@ -175,6 +177,25 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     await asyncio.gather(*duties, return_exceptions=True)
     appliance.trusted_clock.keep()
     _checkpoint(appliance, after=timedelta(0))
+
+
+def _duties_of_every_moment(appliance: Appliance, front: FrontDoorParts) -> list[asyncio.Task[None]]:
+    """What goes on while mail that came sealed is taken in. All other duties wait until then."""
+    return [
+        asyncio.create_task(_every(CHECKPOINT_LOOK, partial(_checkpoint, appliance))),
+        asyncio.create_task(_every(TIME_KEPT_EVERY, partial(_keep_time, appliance))),
+        asyncio.create_task(_every(DOOR_LIST_EVERY, partial(list_the_door, appliance))),
+        asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
+        *_account_of_keys(appliance),
+    ]
+
+
+def _account_of_keys(appliance: Appliance) -> list[asyncio.Task[None]]:
+    """What the key agent says of the use of keys goes into the audit log."""
+    if not isinstance(appliance.opener, AgentOpener):
+        return []
+    duty = KeyUseDuty(appliance.database, appliance.opener.status, clock=appliance.clock)
+    return [asyncio.create_task(_every(KEY_USE_EVERY, duty.run))]
 
 
 def _stop(worker: Worker, stopping: threading.Event) -> None:
