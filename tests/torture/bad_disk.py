@@ -56,6 +56,7 @@ def _traced(trial: Trial, what: str, how: str) -> Iterator[Playing]:
             tracer.terminate()
         tracer.communicate(timeout=PATIENCE_SECONDS)
     text = log.read_text("utf-8")
+    trial.oracle.interruptions += text.count("(INJECTED)")  # strace counts for each thread by itself
     trial.struck += [f"sync:{what}"] * ("(INJECTED)" in text or "(DELAYED)" in text)
 
 

@@ -39,5 +39,7 @@ def backends(trial: Trial) -> None:
     for _ in range(ENDINGS):
         if playing.wait(trial.chance.random() * LONGEST_PAUSE):
             break
-        trial.struck += ["backend:terminated"] * home.end_connections(trial.place)
+        ended = home.end_connections(trial.place)
+        trial.struck += ["backend:terminated"] * ended
+        trial.oracle.interruptions += ended
     trial.heard(playing.ended())

@@ -54,7 +54,7 @@ class Oracle:
     arrived: list[Arrived] = field(default_factory=list)
     log: tuple[int, str] = (0, "")
     may_dispose: bool = False
-    crashes: int = 0
+    interruptions: int = 0
 
     def sends(self, letters: Iterable[Letter]) -> list[dict[str, Any]]:
         """Remember letters that are about to be handed over; answers them as the child is told of them."""
@@ -65,7 +65,7 @@ class Oracle:
     def hears(self, played: Played, arrived: Sequence[Arrived] = ()) -> Played:
         """Write down what a scene told and what arrived outside meanwhile, and hand the scene on."""
         self.arrived += arrived
-        self.crashes += played.was_killed
+        self.interruptions += played.was_killed
         self.may_dispose |= played.call.scene in {"dispose", "recover"}
         for event in played.events:
             self._hears(event)
@@ -167,8 +167,11 @@ class Oracle:
             yield Found(Breach.RESURRECTED, f"{len(names)} objects for {len(there)} messages: {most} at most")
 
     def _of_deliveries(self, there: Mapping[str, Any]) -> Iterator[Found]:
-        """Everything promised arrived outside; after a crash at most one copy more, which is marked (promise I4)."""
-        most = 1 + max(1, self.crashes)
+        """Everything promised arrived outside; after each crash at most one copy more, which is marked (promise I4).
+
+        A disk or a server that fails between the delivery and its record is as good as a crash.
+        """
+        most = 1 + max(1, self.interruptions)
         copies: dict[str, list[bytes]] = {}
         for each in self.arrived:
             found = NAME.search(each.content)
