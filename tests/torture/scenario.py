@@ -25,6 +25,11 @@ def enclosing(name: str, number: int) -> Letter:
     return Letter(name, is_doomed=number % 2 == 1 or number % 4 == 0, enclosed=f"scan{number % 2}")
 
 
+def incoming(name: str, number: int) -> Letter:
+    """As the others, but all to Ann."""
+    return replace(letter_of(name, number), is_outbound=False)
+
+
 Writer = Callable[[str, int], Letter]
 
 
@@ -76,17 +81,19 @@ SAME_FILES = Act("accept", letters=2, write=enclosing)
 HOLD = Act("hold")
 
 START = Act("start")
+ROTATE = Act("rotate")
+CUT_OFF_ROTATION = Act("rotate", failpoint="rotation.after_ring:kill")
+SLOT = Act("slot")
+RESTORE = Act("restore")
+BACK_UP = Act("back_up")
+SEALED_MAIL = Act("accept_sealed", letters=8, write=incoming)
+CUT_OFF_SEALED_MAIL = Act("accept_sealed", letters=5, write=incoming, failpoint="sealed_spool.after_append:kill@2")
+DRAIN = Act("drain")
 CUT_OFF_MOVE = Act("move", failpoint="database_move.after_rows:kill")
 ARCHIVE_ALONE = Act("work", told={"kinds": ("capture", "index")})
 ALL_BUT_DELIVERY = Act("work", told={"kinds": ("promote", "capture", "index")})
 ACCIDENT = (
     CUT_OFF_MAIL,
-ROTATE = Act("rotate")
-CUT_OFF_ROTATION = Act("rotate", failpoint="rotation.after_ring:kill")
-SLOT = Act("slot")
-SEALED_MAIL = Act("accept_sealed", letters=8, write=incoming)
-CUT_OFF_SEALED_MAIL = Act("accept_sealed", letters=5, write=incoming, failpoint="sealed_spool.after_append:kill@2")
-DRAIN = Act("drain")
     SOME_MAIL,
     ALL_BUT_DELIVERY,
     DISPOSE,
@@ -129,14 +136,34 @@ ON_FILES = (
     Scenario(
         "scrub_ends", Act("duties", clock="+31d"), before=(FILES, WORK, Act("duties"), Act("duties", clock="+20d"))
     ),
-    Scenario("migrate", START, before=(Act("grow_old", letters=6),), again=True),
-    Scenario("move_begun", Act("move"), before=(SOME_MAIL, CUT_OFF_MOVE, WORK), home="moving", again=True),
-    Scenario("move", Act("move"), before=(SOME_MAIL, WORK), after=(DISPOSE,), home="moving", again=True),
-    Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
-)
     Scenario("rotate", ROTATE, before=(SOME_MAIL, WORK), after=(Act("accept", letters=2), WORK, DISPOSE), again=True),
     Scenario("rotate_again", ROTATE, before=(FILES, WORK, CUT_OFF_ROTATION, SOME_MAIL), after=(DISPOSE,), again=True),
     Scenario("slot", SLOT, before=(SOME_MAIL, SLOT), after=(DISPOSE,), again=True),
+    Scenario(
+        "back_up", BACK_UP, before=(SOME_MAIL, WORK, BACK_UP, MAIL), after=(Act("prove_backup"), DISPOSE), again=True
+    ),
+    Scenario(
+        "back_up_later",
+        Act("back_up", clock="+45d"),
+        before=(SOME_MAIL, WORK, BACK_UP, DISPOSE, BACK_UP, Act("confirm", clock="+45d")),
+        after=(Act("prove_backup"),),
+        again=True,
+    ),
+    Scenario("restore", RESTORE, before=(SOME_MAIL, WORK, MAIL), after=(Act("rebuild"), DISPOSE), again=True),
+    Scenario(
+        "restore_older",
+        Act("restore", told={"generation": 1}),
+        before=(SOME_MAIL, WORK, BACK_UP, DISPOSE),
+        after=(Act("rebuild"),),
+        again=True,
+    ),
+    Scenario("migrate", START, before=(Act("grow_old", letters=6),), again=True),
+    Scenario("move_begun", Act("move"), before=(SOME_MAIL, CUT_OFF_MOVE, WORK), home="moving", again=True),
+    Scenario("move", Act("move"), before=(SOME_MAIL, WORK), after=(DISPOSE,), home="moving", again=True),
+    Scenario("sealed", SEALED_MAIL, before=(SOME_MAIL,), after=(DRAIN,)),
+    Scenario("drain", DRAIN, before=(SOME_MAIL, SEALED_MAIL, CUT_OFF_SEALED_MAIL), after=(WORK,)),
+    Scenario("serve", MAIL, before=(SOME_MAIL,), faults=("role_killed",)),
+)
 """Every step that must be durable. One more line adds a step."""
 
 SERVER_FAULTS = ("kill", "kill_twice", "beside")

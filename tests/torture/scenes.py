@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from appliance import archive_wiring, check_wiring, cli, delivery_wiring, portal_wiring, store_wiring
+from appliance import archive_wiring, check_wiring, cli, delivery_wiring, drain_wiring, portal_wiring, store_wiring
 from appliance.data_directory import DataDirectory
 from appliance.outbox_worker import BatchWork, Worker, WorkerRules
 from appliance.roles import worker as worker_role
@@ -261,6 +261,8 @@ def recover(house: House) -> None:
     """What happens after a crash: ``serve`` is started, and an officer runs again what was approved."""
     with house.opened() as appliance:
         worker_role._mend(appliance)
+        with appliance.front_door() as front:
+            drain_wiring.drain(appliance, front, should_stop=bool).run()
         _worked(appliance)
         for record in archive_wiring.desk(appliance).disposals.all(actor(appliance, RUTH)):
             if record.state not in {DisposalState.PROPOSED, DisposalState.WITHDRAWN}:

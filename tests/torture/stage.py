@@ -28,7 +28,17 @@ from appliance import process_hardening
 from appliance.data_directory import DataDirectory
 from mailstore import failpoint
 from mailstore.errors import StrongroomError
-from tests.torture import damage, founding, inspection, key_scenes, rare_scenes, scenes, sealed_scenes
+from tests.torture import (
+    backup_scenes,
+    damage,
+    founding,
+    inspection,
+    key_scenes,
+    rare_scenes,
+    restore_scenes,
+    scenes,
+    sealed_scenes,
+)
 
 Say = Callable[..., None]
 SCENES: Mapping[str, Callable[[scenes.House], None]] = {
@@ -38,6 +48,8 @@ SCENES: Mapping[str, Callable[[scenes.House], None]] = {
         damage.damage,
         damage.damage_index,
         damage.check,
+        backup_scenes.back_up,
+        backup_scenes.prove_backup,
         key_scenes.rotate,
         key_scenes.slot,
         rare_scenes.confirm,
@@ -45,6 +57,9 @@ SCENES: Mapping[str, Callable[[scenes.House], None]] = {
         rare_scenes.move,
         rare_scenes.start,
         rare_scenes.grow_old,
+        restore_scenes.restore,
+        sealed_scenes.accept_sealed,
+        sealed_scenes.drain,
         inspection.inspect,
         scenes.accept,
         scenes.work,
@@ -60,12 +75,14 @@ SCENES: Mapping[str, Callable[[scenes.House], None]] = {
 }
 LOADED_LATE = (
     "archive.certificate_pdf",
+    "appliance.commands.backup",
+    "appliance.commands.restore",
     "appliance.commands.check",
     "appliance.commands.doctor",
     "appliance.commands.init",
+    "appliance.commands.key",
 )
 """What the product loads when it is first needed: loaded here once, not in every child."""
-    "appliance.commands.key",
 
 REFUSED, FAILED = 3, 4
 """How a child ends that was refused in the product's own words, and one that fell over something else."""
