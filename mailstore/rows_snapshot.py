@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from sqlalchemy import Connection, MetaData, select
+from sqlalchemy import Connection, MetaData, inspect, select
 
 from mailstore import audit_trail, database_copy, durable_file
 from mailstore.database import Database, sqlite_url
@@ -28,6 +28,9 @@ from mailstore.message import StoredObject
 from mailstore.tables import messages, shared_parts
 
 PAGES_AT_ONCE: Final = 2_000
+STEPS: Final = "alembic_version"
+"""The table in which the steps of the row database are counted (https://alembic.sqlalchemy.org)."""
+
 _NAME: Final = "rows.sqlite3"
 _JOURNALS: Final = ("", "-journal", "-wal", "-shm", "-turn")
 _JOURNAL_MODE_AT: Final = 18
@@ -146,12 +149,25 @@ def _copy_rows(database: Database, reading: Connection, metadatas: Sequence[Meta
     try:
         copy.create_all(*metadatas)
         database_copy.copy(database, reading, copy, metadatas, lambda _, count: tell(count, 0))
+        _copy_step(reading, copy)
         copy.truncate_journal()
     finally:
         copy.dispose()
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     os.pwrite(descriptor, _NO_JOURNAL, _JOURNAL_MODE_AT)
     return descriptor
+
+
+def _copy_step(reading: Connection, copy: Database) -> None:
+    """Which step of the tables this is, as a file of SQLite says it too."""
+    if not inspect(reading).has_table(STEPS):
+        return
+    step = reading.exec_driver_sql(f"SELECT version_num FROM {STEPS}").scalar()  # noqa: S608 -- a name of ours
+    with copy.write() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TABLE {STEPS} (version_num VARCHAR(32) NOT NULL, CONSTRAINT {STEPS}_pkc PRIMARY KEY (version_num))"
+        )
+        connection.exec_driver_sql(f"INSERT INTO {STEPS} VALUES (?)", (step,))  # noqa: S608 -- as above
 
 
 def _written_needs(reading: Connection, file: int) -> tuple[int, frozenset[str]]:

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from appliance import backup_health
+from appliance import backup_health, schema
 from appliance.backup_schedule import BackupSchedule
 from appliance.backup_settings import BackupSettings, BackupTargetSettings, target_place
 from appliance.backups import Backups
 from appliance.wiring import Appliance
 from mailstore import key_copies
 from mailstore.errors import RefusedError, StorageUnavailableError
+from mailstore.key_hierarchy import CaptureKeyPair
 from mailstore.wall_clock import SetClock, SystemClock
-from tests import add_only_bucket, lived_practice, s3_servers
+from tests import add_only_bucket, database_room, lived_practice, running_practice, s3_servers
+from tests.backup_room import ReadData
 from tests.lived_practice import LivedPractice
 
 
@@ -94,6 +96,20 @@ def test_the_age_of_each_target_is_an_alarm_of_its_own(clinic: Clinic) -> None:
         clinic.clock.advance(timedelta(hours=72))
         found = {each.name: each for each in backup_health.reports(appliance)}
         assert len(found["backup nas"].failings) == 2
+
+
+def test_rows_in_a_backup_say_which_step_of_the_tables_they_are(clinic: Clinic) -> None:
+    nas = clinic.targets[1]
+    with clinic.opened() as appliance:
+        made = Backups(appliance).make_data(nas)
+        target, _ = Backups(appliance).opened(nas)
+    pair = CaptureKeyPair.of(running_practice.ring_of(clinic.practice.data).data_recovery)
+    read = ReadData(target, made.generation, pair)
+    assert read.contents.engine == database_room.ENGINE.value
+    with read.rows(clinic.folder) as rows:
+        assert rows.execute("SELECT version_num FROM alembic_version").fetchall() == [(schema.HEAD,)]
+        assert rows.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert {"strongroom.toml", "birth.json", "tls/server.key"} <= set(read.files())
 
 
 def test_an_emptied_target_is_not_begun_anew(clinic: Clinic) -> None:
