@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,12 +29,17 @@ class CutError(Exception):
     """What a failpoint raises here in the place of killing the process."""
 
 
-@pytest.fixture
-def data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> DataDirectory:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "data"
     words = ["init", "--practice", "Lakeside Clinic", "--domain", "clinic.example", "--loopback", "21000"]
-    assert cli.main([*words, "--data", str(tmp_path / "data")]) == 0
-    capsys.readouterr()
-    return DataDirectory(tmp_path / "data")
+    assert cli.main([*words, "--data", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path, made: Path) -> DataDirectory:
+    return DataDirectory(Path(shutil.copytree(made, tmp_path / "data")))
 
 
 @pytest.fixture
