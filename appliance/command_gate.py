@@ -14,8 +14,10 @@ from appliance.command_table import Entry
 from appliance.key_agent_client import KeyAgentClient
 from mailstore.errors import SealedError
 
-SPEAKS: Final = frozenset({"init", "serve", "unseal", "seal", "restore", "demo", "certificate verify"})
-"""What needs nobody to have unsealed. A certificate is given as a file."""
+SPEAKS: Final = frozenset(
+    {"init", "serve", "unseal", "seal", "restore", "demo", "certificate verify", "key agent status"}
+)
+"""What needs nobody to have unsealed. A certificate is given as a file; the key agent says that it is sealed."""
 
 
 def require_open(call: Call, entry: Entry) -> None:

@@ -24,6 +24,7 @@ from appliance import (
     database_health,
     drill_health,
     index_health,
+    key_agent_health,
     object_store_wiring,
     process_file,
     sealed_health,
@@ -33,6 +34,7 @@ from appliance import (
 from appliance.backup_health import BackupReport
 from appliance.data_directory import DataDirectory
 from appliance.database_health import PlaceReport
+from appliance.key_agent_health import AgentReport
 from appliance.outbox_worker import FAULT
 from appliance.sealed_health import SealedReport
 from appliance.settings import Settings
@@ -107,6 +109,7 @@ def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterat
     yield _guarded("follow-up work", lambda: _queue(appliance))
     yield _guarded("search index", lambda: _index(appliance))
     yield from map(_sealed, sealed_health.reports(appliance))
+    yield from map(_sealed, key_agent_health.reports(appliance))
     yield from map(_backup, backup_health.reports(appliance))
     yield from map(_backup, drill_health.reports(appliance))
     if appliance.settings.object_store.url:
@@ -246,7 +249,7 @@ def _place(found: PlaceReport) -> tuple[State, str, str]:
     return State.OK, found.place, ""
 
 
-def _sealed(found: SealedReport) -> Finding:
+def _sealed(found: SealedReport | AgentReport) -> Finding:
     return Finding(found.check, State.WARN if found.is_alarming else State.OK, found.message, found.fix)
 
 

@@ -149,24 +149,24 @@ class KeyAgent:
     def _opened(self, asker: Asker, question: Told) -> Told:
         wrapped = key_agent_protocol.wrapped_of(question)
         keys = self._lock.keys()
-        if wait := self._wait(asker, len(wrapped)):
-            self._use.slowed(asker, wait)
-            time.sleep(wait)
-        self._use.opened(asker, len(wrapped))
+        self._take(asker, len(wrapped))
         return key_agent_protocol.opened_answer(keys.opener.opened(wrapped))
 
     def _piece_opened(self, asker: Asker, question: Told) -> Told:
         keys = self._lock.keys()
-        time.sleep(self._wait(asker, key_agent_pieces.COST_IN_KEYS))
-        self._use.opened(asker, key_agent_pieces.COST_IN_KEYS)
+        self._take(asker, key_agent_pieces.COST_IN_KEYS)
         return key_agent_pieces.answer(keys.pieces, question)
 
-    def _wait(self, asker: Asker, count: int) -> float:
+    def _take(self, asker: Asker, count: int) -> None:
+        """Count keys against the asker's rate, and wait as long as that asks for."""
         rate = self._rates[asker]
         with self._allowance_lock:
             left, wait = self._allowances[asker].taken(count, rate, now=time.monotonic())
             self._allowances[asker] = left
-        return wait
+        if wait:
+            self._use.slowed(asker, wait)
+            time.sleep(wait)
+        self._use.opened(asker, count)
 
     def _status(self) -> Told:
         """While sealed nothing of what was done before."""

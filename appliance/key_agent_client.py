@@ -115,6 +115,10 @@ class AgentOpener:
         self._agent = agent
         self._capture_public = capture_public
 
+    def status(self) -> dict[str, Any]:
+        """As ``KeyAgentClient``."""
+        return self._agent.status()
+
     @property
     def capture_public(self) -> bytes:
         """As ``MessageKeyOpener``."""

@@ -7,14 +7,20 @@ wrapped keys. Whoever takes the worker over reads backups no faster than this.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from appliance.key_agent_protocol import MalformedError
 from mailstore.backup_listing import GenerationKind
 from mailstore.backup_piece import HEAD_BYTES
-from mailstore.restore_source import PieceOpener
 
 COST_IN_KEYS: Final = 20
+
+
+class OpensPieces(Protocol):
+    """``mailstore.restore_source.PieceOpener``, of which the roles that ask need to know no more."""
+
+    def piece_key(self, head: bytes, kind: GenerationKind) -> bytes:
+        """The key of one file of a backup."""
 
 
 def request(head: bytes, kind: GenerationKind) -> dict[str, Any]:
@@ -22,7 +28,7 @@ def request(head: bytes, kind: GenerationKind) -> dict[str, Any]:
     return {"head": head.hex(), "kind": kind.value}
 
 
-def answer(opener: PieceOpener, question: Mapping[str, Any]) -> dict[str, Any]:
+def answer(opener: OpensPieces, question: Mapping[str, Any]) -> dict[str, Any]:
     """The key of the piece. ``MalformedError`` for what ``request`` would not say; raises as ``PieceOpener``."""
     try:
         head, kind = bytes.fromhex(str(question["head"])), GenerationKind(question["kind"])

@@ -32,6 +32,8 @@ _WORDS = {
     "hold.released": "Ended a hold",
     "index.engine_changed": "Changed the engine of the search index",
     "index.rebuilt": "Made the search index anew",
+    "key_agent.alarm": "The process that has the keys raised an alarm",
+    "key_agent.used": "Told how many message keys were used",
     "key.rotated": "Renewed the keys of the practice",
     "key.slot_added": "Let one more secret open the practice",
     "key.slot_removed": "Took away a way in and renewed the keys",
