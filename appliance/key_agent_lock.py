@@ -81,6 +81,6 @@ class Lock:
             self._tries.begin(channel)
         found = OpenKeys.of(key_custody.unlock(self._keys, secret))
         if channel is not None:
-            self._tries.was_right(channel)
+            self._tries.was_right(channel, was_sealed=self._open is None)
         before, self._open = self._open, found
         return before is None or before.handed != found.handed

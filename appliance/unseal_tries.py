@@ -69,9 +69,9 @@ class Tries:
             self, wrong=self.wrong + 1, in_a_row=self.in_a_row + 1, first_at=self.first_at or now, last_at=now
         )
 
-    def right(self, now: datetime) -> Tries:
+    def right(self, now: datetime, *, was_sealed: bool) -> Tries:
         """The newest one was right after all."""
-        return replace(self, wrong=self.wrong - 1, in_a_row=0, opened_at=now)
+        return replace(self, wrong=self.wrong - 1, in_a_row=0, opened_at=now if was_sealed else self.opened_at)
 
 
 class UnsealTries:
@@ -91,11 +91,13 @@ class UnsealTries:
                 raise TooSoonError(wait)
             self._write({**told, channel: tries.begun(now)})
 
-    def was_right(self, channel: str) -> None:
-        """The try that was begun last opened the appliance."""
+    def was_right(self, channel: str, *, was_sealed: bool) -> None:
+        """The try that was begun last was right; it opened the appliance when that ``was_sealed``."""
         with self._lock:
             told = self.told()
-            self._write({**told, channel: told.get(channel, Tries(1, 1)).right(self._clock.now())})
+            self._write(
+                {**told, channel: told.get(channel, Tries(1, 1)).right(self._clock.now(), was_sealed=was_sealed)}
+            )
 
     def note_sealing(self, channel: str) -> None:
         """It is sealed by hand from there. Nothing keeps it open: a note that cannot be written is not written."""

@@ -28,7 +28,7 @@ def test_right_one_is_not_counted_and_begins_the_row_anew(tmp_path: Path) -> Non
     tries = counted(tmp_path, clock)
     tries.begin(PAGE)
     tries.begin(PAGE)
-    tries.was_right(PAGE)
+    tries.was_right(PAGE, was_sealed=True)
     told = tries.told()[PAGE]
     assert (told.wrong, told.in_a_row, told.opened_at) == (1, 0, NOW)
 
