@@ -217,3 +217,22 @@ def test_nothing_is_left_of_how_batches_were_wrapped(keystore: Keystore) -> None
     keystore.forget_old_wraps()
     assert not keystore.remnants([each.wrapped for each in kept])
     assert all(keystore.has_key(message) for each in kept for message, _ in each.message_keys)
+
+
+def test_a_copy_is_of_one_moment_and_counts_what_there_is(keystore: Keystore) -> None:
+    old, new = batch(3), batch(2, made_at=NOW + timedelta(hours=2))
+    for kept in (old, new):
+        keystore.add_batch(kept)
+    dead = old.message_keys[0][0]
+    keystore.destroy([dead], at=NOW + timedelta(hours=3))
+    whole = keystore.copied()
+    assert (whole.batch_count, whole.key_count, whole.mark_count) == (2, 4, 1)
+    assert {each.batch for each in whole.batches} == {old.batch, new.batch}
+    assert whole.sealed_for == {old.sealed_for, new.sealed_for}
+    assert {key.message for key in whole.keys} == {name for name, _ in (*old.message_keys[1:], *new.message_keys)}
+    assert [mark.message for mark in whole.marks] == [dead]
+    lately = keystore.copied(NOW + timedelta(hours=1))
+    assert (lately.batch_count, lately.key_count, lately.mark_count) == (2, 4, 1)
+    assert {key.message: key.wrapped for key in lately.keys} == dict(new.message_keys)
+    assert [each.batch for each in lately.batches] == [new.batch]
+    assert [mark.message for mark in lately.marks] == [dead]
