@@ -24,7 +24,7 @@ SEED = 1000
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kinds", [("files",), ("postgresql", "backends", "s3", "network")])
 def test_every_promise_is_kept_whatever_is_disturbed(tmp_path: Path, kinds: Sequence[str]) -> None:
     place = Path(tempfile.mkdtemp(prefix="strongroom-torture-", dir=roomy_place() or tmp_path))
