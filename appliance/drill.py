@@ -14,7 +14,8 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -27,12 +28,12 @@ from archive.certification import PUBLIC_KEY_FILE
 from archive.disposal_certificate import public_key_pem
 from archive.drill_report import SALT_BYTES, DrilledGeneration, DrilledMessage, DrillReport
 from mailstore import durable_file, message_pages, message_records, part_records, restore_laying
-from mailstore.backup_catalogue import Generation
 from mailstore.backup_contents import BackedFile
+from mailstore.backup_listing import GenerationKind
 from mailstore.backup_pack import Marks
 from mailstore.database import Database, sqlite_url
 from mailstore.dictionary_records import id_of
-from mailstore.errors import StrongroomError, TamperedError
+from mailstore.errors import StrongroomError, TamperedError, WrongKeyError
 from mailstore.keystore import BatchOfKeys, KeptKey
 from mailstore.keystore_sqlite import SqliteKeystore
 from mailstore.message import ID_BYTES, MessageId, StoredMessage, identifier_from
@@ -48,6 +49,7 @@ ROWS = "rows.sqlite3"
 SAMPLE = 25
 STEPS = 5
 _PROBLEM_CHARACTERS = 200
+_NO_LISTING = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,17 @@ class Drill:
         self._work = work
 
     def run(self, sample: int = SAMPLE) -> Drilled:
-        """Do it and write the report, whether it passed or not.
+        """Do it and write the report, whether it passed or not; a backup that is not what was written is a failure.
 
-        Raises ``NotFoundError`` and the errors of ``restore_choice.choose`` where there is nothing to rehearse with.
+        Raises ``NotFoundError``, and as ``restore_choice.choose``, where there is nothing to rehearse with, and
+        ``StorageUnavailableError`` when the target does not answer.
         """
         begun_at = self._appliance.clock.now()
         self._work.step(1, STEPS, "look whether every piece is there")
-        choice = choose(self._source, self._source, Wish())
-        missing = self._source.missing_pieces([choice.data, *self._source.catalogue.chain(choice.keys)])
-        with self._scratch() as scratch:
-            found = _Rehearsal(self._appliance, self._source, choice, scratch, self._work).run(sample)
+        try:
+            found = self._rehearsed(sample)
+        except (TamperedError, WrongKeyError) as error:
+            found = _Found(problems=(error.message,))
         report = DrillReport(
             id=identifier_from(RANDOMNESS(ID_BYTES)),
             practice=self._appliance.settings.practice.name,
@@ -94,19 +97,42 @@ class Drill:
             opened_with=self._opened_with,
             begun_at=begun_at,
             ended_at=max(begun_at, self._appliance.clock.now()),
-            data=_told(choice.data),
-            keys=_told(choice.keys),
-            missing_pieces=len(missing),
+            data=self._told(GenerationKind.DATA, begun_at),
+            keys=self._told(GenerationKind.KEYS, begun_at),
+            missing_pieces=len(found.missing),
             in_backup=found.in_backup,
             without_key=found.without_key,
             sample=found.sample,
             salts=tuple(RANDOMNESS(SALT_BYTES) for _ in found.sample),
-            pages=len(choice.book),
-            destroyed=len(choice.ledger.destroyed),
+            pages=found.pages,
+            destroyed=found.destroyed,
             with_key=found.with_key,
-            problems=tuple(each[:_PROBLEM_CHARACTERS] for each in (*missing[:10], *found.problems)),
+            problems=tuple(each[:_PROBLEM_CHARACTERS] for each in (*found.missing[:10], *found.problems)),
         )
         return Drilled(report, self._written(report))
+
+    def _rehearsed(self, sample: int) -> _Found:
+        choice = choose(self._source, self._source, Wish())
+        missing = self._source.missing_pieces([choice.data, *self._source.catalogue.chain(choice.keys)])
+        with self._scratch() as scratch:
+            try:
+                found = _Rehearsal(self._appliance, self._source, choice, scratch, self._work).run(sample)
+            except TamperedError as error:
+                found = _Found(problems=(error.message,))
+        return replace(found, missing=tuple(missing), pages=len(choice.book), destroyed=len(choice.ledger.destroyed))
+
+    def _told(self, kind: GenerationKind, begun_at: datetime) -> DrilledGeneration:
+        """The newest generation; number 0 where its listing is not what was written, and nothing can be said of it."""
+        try:
+            generation = self._source.generation(kind, None)
+        except TamperedError:
+            generation = None
+        if generation is None:
+            return DrilledGeneration(0, begun_at, _NO_LISTING, 0, 0)
+        listing = generation.listing
+        return DrilledGeneration(
+            listing.sequence, listing.as_of, generation.digest, len(listing.pieces), listing.size_bytes
+        )
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -135,11 +161,16 @@ class Drill:
 
 @dataclass(frozen=True)
 class _Found:
-    in_backup: int
-    without_key: int
-    with_key: int
-    sample: tuple[DrilledMessage, ...]
-    problems: tuple[str, ...]
+    """What a rehearsal came to; nothing where it did not come so far."""
+
+    in_backup: int = 0
+    without_key: int = 0
+    with_key: int = 0
+    sample: tuple[DrilledMessage, ...] = ()
+    problems: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    pages: int = 0
+    destroyed: int = 0
 
 
 class _Rehearsal:
@@ -268,10 +299,3 @@ class _Rehearsal:
         except StrongroomError as error:
             problem = f"message {stored.id}: {error.message}"
         return DrilledMessage(stored.id, digest, size, is_compared, is_opened), problem
-
-
-def _told(generation: Generation) -> DrilledGeneration:
-    listing = generation.listing
-    return DrilledGeneration(
-        listing.sequence, listing.as_of, generation.digest, len(listing.pieces), listing.size_bytes
-    )
