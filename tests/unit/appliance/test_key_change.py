@@ -175,3 +175,17 @@ def test_while_it_is_sealed_no_secret_changes_anything(data: DataDirectory) -> N
     """A running appliance is asked first; one that does not answer counts as sealed."""
     with process_file.held(data), pytest.raises(SealedError):
         KeyChange.of(data, SecretPlace(KeyFile.kind, str(data.unlock_key)))
+
+
+def test_a_backup_of_the_keys_puts_itself_down_in_the_register(
+    data: DataDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_a_key(data)
+    (tmp_path / "nas").mkdir()
+    assert cli.main(["--data", str(data.path), "backup", "create", "--to", str(tmp_path / "nas"), "--json"]) == 0
+    capsys.readouterr()
+    assert cli.main(["--data", str(data.path), "key", "copies", "--json"]) == 0
+    (copy,) = json.loads(capsys.readouterr().out)["items"]
+    assert copy["name"].endswith("nas")
+    kept = datetime.fromisoformat(copy["kept_until"]) - datetime.fromisoformat(copy["shipped_at"])
+    assert kept == timedelta(days=30)
