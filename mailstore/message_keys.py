@@ -5,7 +5,9 @@ So nothing opens after its key was destroyed.
 
 from __future__ import annotations
 
-from mailstore.errors import StrongroomError
+from collections.abc import Sequence
+
+from mailstore.errors import DestroyedError, NotFoundError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import (
     BATCH_ID_BYTES,
     BatchKey,
@@ -15,7 +17,7 @@ from mailstore.key_hierarchy import (
     wrap_message_key,
 )
 from mailstore.key_opener import MessageKeyOpener
-from mailstore.keystore import BatchOfKeys, Keystore
+from mailstore.keystore import BatchOfKeys, Keystore, WrappedKey
 from mailstore.message import MessageId
 from mailstore.sealed_format import KEY_BYTES, NONCE_BYTES, Randomness
 from mailstore.wall_clock import Clock
@@ -37,6 +39,18 @@ class MessageKeys:
         if isinstance(opened, StrongroomError):
             raise opened
         return opened
+
+    def keys(self, of: Sequence[MessageId]) -> dict[MessageId, MessageKey | StrongroomError]:
+        """The keys of many at once, or what ``key`` would raise for one: it hides no other."""
+        found: dict[MessageId, MessageKey | StrongroomError] = {}
+        wrapped: list[WrappedKey] = []
+        for each in of:
+            try:
+                wrapped.append(self._keystore.wrapped_key(each))
+            except (NotFoundError, DestroyedError, TamperedError) as error:
+                found[each] = error
+        opened = self._opener.opened(wrapped)
+        return found | {each.message: key for each, key in zip(wrapped, opened, strict=True)}
 
     def made(self, of: MessageId, *, clock: Clock, randomness: Randomness) -> MessageKey:
         """A fresh key for a part or dictionary, kept durably. One without a row after an hour is swept away."""

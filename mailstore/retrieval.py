@@ -83,17 +83,19 @@ class Retrieval:
 
     def summary(self, stored: StoredMessage) -> MessageSummary:
         """What a list shows of a message. Raises as ``content`` does."""
-        return sealed_columns.open_summary(stored.sealed_summary, key=self._key(stored.id), message=stored.id)
+        return _summary(stored, self._key(stored.id))
 
     def summaries(self, messages: Iterable[StoredMessage]) -> dict[MessageId, MessageSummary]:
         """The summaries of many messages, for lists: one that is damaged is ``DAMAGED``, and hides no other.
 
         Those that were destroyed meanwhile are left out.
         """
+        asked = list(messages)
+        keys = self._keys.keys([stored.id for stored in asked])
         found: dict[MessageId, MessageSummary] = {}
-        for stored in messages:
+        for stored in asked:
             try:
-                found[stored.id] = self.summary(stored)
+                found[stored.id] = _summary(stored, keys[stored.id])
             except DestroyedError:
                 continue
             except (TamperedError, NotFoundError):
@@ -144,6 +146,13 @@ class Retrieval:
 
     def _key(self, message: MessageId) -> MessageKey:
         return self._keys.key(message)
+
+
+def _summary(stored: StoredMessage, key: MessageKey | StrongroomError) -> MessageSummary:
+    """The summary with its key, or what is wrong with the key."""
+    if isinstance(key, StrongroomError):
+        raise key
+    return sealed_columns.open_summary(stored.sealed_summary, key=key, message=stored.id)
 
 
 def _recipient(message: MessageId, row: RecipientRow, key: MessageKey) -> StoredRecipient:
