@@ -61,8 +61,9 @@ class BackupSchedule:
             return
         try:
             make()
-        except StrongroomError as error:
-            logger.exception("backup failed", extra={"target": told.name, "kind": kind, "code": error.code})
+        except (StrongroomError, OSError) as error:
+            code = error.code if isinstance(error, StrongroomError) else StorageUnavailableError.code
+            logger.exception("backup failed", extra={"target": told.name, "kind": kind, "code": code})
 
     def _data_into(self, told: BackupTargetSettings) -> None:
         made = self._backups.make_data(told)
