@@ -225,9 +225,29 @@ def administrator(album: Album, page: Page, world: World) -> None:
     album.take(page, "Administration", "health", "Health")
 
 
+def sealed(album: Album, browser: Browser, world: World) -> None:
+    """What a machine shows that was started without a secret, and how it is opened."""
+    chapter = "Sealed"
+    world.console.must("seal")
+    with window(browser, world) as page:
+        until(lambda: (page.goto("/"), page.get_by_text("Temporarily unavailable").count())[1], "the sealed pages")
+        album.take(page, chapter, "sealed", "Every page of a sealed machine")
+        page.goto("/unseal")
+        page.get_by_label("Passphrase").fill("four loud herons wade")
+        button(page, "Unseal").click()
+        page.get_by_text("This opens nothing").wait_for()
+        album.take(page, chapter, "unseal-wrong", "Unsealing: a wrong passphrase")
+        page.goto("/unseal")
+        page.get_by_text("I have recovery shares instead").click()
+        album.take(page, chapter, "unseal", "Unsealing")
+        world.console.must("unseal", "--key-file", str(world.console.data / "keys" / "unlock.key"))
+        until(lambda: (page.goto("/unseal"), page.get_by_text("has been sorted in").count())[1], "the open pages")
+        album.take(page, chapter, "unsealed", "Unsealed: how much of what came meanwhile is sorted in")
+
+
 def walk(browser: Browser, world: World) -> Album:
     """Everybody's pages, in the order of a message's life."""
-    album = Album({"Patients": [], "Staff": [], "Records": [], "Administration": []})
+    album = Album({"Patients": [], "Staff": [], "Records": [], "Administration": [], "Sealed": []})
     with window(browser, world) as clinician:
         staff(album, clinician, world)
         with window(browser, world) as page:
@@ -236,6 +256,7 @@ def walk(browser: Browser, world: World) -> Album:
     for visit in (records, administrator):
         with window(browser, world) as page:
             visit(album, page, world)
+    sealed(album, browser, world)
     return album
 
 
