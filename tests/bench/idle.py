@@ -33,6 +33,9 @@ def started(practice: RunningPractice, rest_seconds: float) -> dict[str, Any]:
         ready, used = time.monotonic() - begin, cpu_seconds(process.pid)
         time.sleep(rest_seconds)
         roles = {"supervisor": process.pid, **children_of(process.pid)}
+        for place in list(roles.values()):
+            beside = children_of(place, suffix="-commit")
+            roles |= {f"{name}, storing": pid for name, pid in beside.items()}
         return {
             "ready_seconds": round(ready, 2),
             "ready_cpu_seconds": round(used, 2),
