@@ -101,7 +101,8 @@ class Backups:
         if found and found.shipped_at >= shipped_at and now < found.reached_at + key_copies.NOTED_AGAIN_AFTER:
             return
         until = shipped_at + KEYS_KEPT if _removes_old_keys(place.target) else FOREVER
-        copy = KeyCopy(place.target_id, told.name or told.url, shipped_at, until, now)
+        name = told.name if told in self._appliance.settings.backup.target else place.target.url
+        copy = KeyCopy(place.target_id, name, shipped_at, until, now)
         with self._appliance.database.write() as connection:
             key_copies.note(connection, copy)
 
