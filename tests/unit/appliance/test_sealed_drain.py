@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +15,7 @@ from appliance import drain_progress
 from appliance.acceptance import Acceptance
 from appliance.directory import Directory
 from appliance.drain_progress import Drained, DrainProgress
+from appliance.opening_follow_up import drained_first
 from appliance.sealed_drain import SealedDrain, StoppedError
 from appliance.smtp_acceptance import AcceptanceLimits
 from mailstore import audit_trail, mailboxes, message_records
@@ -53,6 +57,13 @@ class Clinic:
         spool.close()
 
     def drain(self, *, limit_bytes: int = 1_000_000, cap: int = 1 << 40, stop: Callable[[], bool] = bool) -> Drained:
+        with self.draining(limit_bytes=limit_bytes, cap=cap, stop=stop) as drain:
+            return drain.run()
+
+    @contextmanager
+    def draining(
+        self, *, limit_bytes: int = 1_000_000, cap: int = 1 << 40, stop: Callable[[], bool] = bool
+    ) -> Iterator[SealedDrain]:
         depositor = self.vault.depositor()
         directory = Directory(
             self.vault.database,
@@ -69,7 +80,7 @@ class Clinic:
             host_name="mx.clinic.example",
         )
         try:
-            return SealedDrain(
+            yield SealedDrain(
                 SealedSegments(self.folder, CaptureOpener.of(RING)),
                 acceptance,
                 directory,
@@ -78,7 +89,7 @@ class Clinic:
                 self.vault.clock,
                 Address("postmaster", "clinic.example"),
                 stop,
-            ).run()
+            )
         finally:
             depositor.close()
 
@@ -160,6 +171,23 @@ def test_full_spool_stops_the_drain_and_loses_nothing(clinic: Clinic) -> None:
     with pytest.raises(SpoolFullError):
         clinic.drain(cap=0)
     assert clinic.drain().done == 1
+
+
+def test_follow_up_begins_where_the_drain_cannot_go_on_for_now(clinic: Clinic) -> None:
+    """A full spool is emptied by follow-up alone: it would wait for the drain, and the drain for it."""
+
+    async def begun(drain: SealedDrain) -> bool:
+        unfinished = await drained_first(drain, stopping=threading.Event())
+        if unfinished is not None:
+            unfinished.cancel()
+        return unfinished is not None
+
+    clinic.arrive(clinic.mail(1))
+    with clinic.draining(cap=0) as drain:
+        assert asyncio.run(begun(drain))
+    with clinic.draining() as drain:
+        assert not asyncio.run(begun(drain))
+    assert clinic.subjects(clinic.alice) == ["number 1"]
 
 
 def test_message_that_was_promised_is_not_judged_by_newer_limits(clinic: Clinic) -> None:
