@@ -24,7 +24,7 @@ from appliance.demo import port_base
 from mailstore import key_custody
 from mailstore.key_hierarchy import KeyRing
 from mailstore.slot_key_file import KeyFile
-from tests import answered_fields, database_room
+from tests import answered_fields, command_stage, database_room
 
 ROOT = Path(__file__).parents[1]
 DOMAIN = "clinic.example"
@@ -61,15 +61,8 @@ class RunningPractice:
     def run(self, *words: str, json: bool = True, stdin: str = "") -> Answer:
         """Run a command to its end."""
         asked = [*words, *(["--json"] if json else [])]
-        done = subprocess.run(
-            [sys.executable, "-m", "appliance.cli", "--data", str(self.data), *asked],
-            cwd=ROOT,
-            capture_output=True,
-            input=stdin.encode(),
-            timeout=120,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr.decode())
+        done = command_stage.run(["--data", str(self.data), *asked], stdin=stdin.encode(), seconds=120)
+        return Answer(done.code, done.stdout, done.stderr.decode())
 
     def told(self, *words: str) -> Any:
         """The JSON of a command that must be done, with exactly the fields that the reference names."""
