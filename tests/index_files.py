@@ -6,7 +6,9 @@ from pathlib import Path
 
 from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_index import SearchIndex
 from archive.search_index_sqlite import LIST_FOLDER, MOST_PART_MESSAGES, QUERY_SECONDS, SqliteIndex
+from archive.search_index_whoosh import WhooshIndex
 from archive.words import DEFINITION
 
 
@@ -32,3 +34,8 @@ def sqlite_in(
     secrets_of_index = IndexSecrets(secrets_path(directory), key)
     storage = SealedIndexStorage(directory / LIST_FOLDER, secrets_of_index, words=words)
     return SqliteIndex(directory, storage, most_part_messages=most_part_messages, query_seconds=query_seconds)
+
+
+def index_of(engine: str, directory: Path, key: bytes) -> SearchIndex:
+    """An empty index of one of the engines, ready."""
+    return sqlite_in(directory, key) if engine == "sqlite" else WhooshIndex(storage_in(directory, key).create())

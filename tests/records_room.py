@@ -14,7 +14,7 @@ from archive.evidence import ReadDocument
 from archive.index_document import document_of
 from archive.records_desk import ArchiveParts, RecordsDesk, open_desk
 from archive.retention_schedule import UNCLASSIFIED
-from archive.search_index_whoosh import WhooshIndex
+from archive.search_index import SearchIndex
 from mailstore import audit_trail
 from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
@@ -111,8 +111,9 @@ class RecordsRoom:
     objects: ObjectStore | None = None
     guard: ObjectGuard = field(default_factory=NoGuard)
     guard_work: GuardWork = NO_GUARD_WORK
+    engine: str = "whoosh"
     vault: Vault = field(init=False)
-    index: WhooshIndex = field(init=False)
+    index: SearchIndex = field(init=False)
     desk: RecordsDesk = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,8 +123,7 @@ class RecordsRoom:
         self.vault.database.create_all(tables.METADATA)
         with self.vault.database.write() as connection:
             self.vault.trusted_clock.begin(connection)
-        storage = index_files.storage_in(self.directory / "index", self.vault.ring.index_key).create()
-        self.index = WhooshIndex(storage)
+        self.index = index_files.index_of(self.engine, self.directory / "index", self.vault.ring.index_key)
         self.documents = OpenedDocuments(self.vault.retrieval())
         issuer = Issuer(
             practice="Clinic Example",

@@ -63,6 +63,19 @@ def test_approved_records_die_everywhere_and_the_rest_stays(room: RecordsRoom) -
     assert room.events("disposal.completed") == [outcome.disposal]
 
 
+def test_disposal_writes_the_parts_of_the_other_engine_anew(tmp_path: Path) -> None:
+    room = RecordsRoom(tmp_path / "data", engine="sqlite")
+    room.put_in_force()
+    dead = [room.receive("newsletter", is_indexed=True) for _ in range(3)]
+    room.receive("invoice", is_indexed=True)
+    before = {path.name for path in (room.directory / "index").glob("*.part")}
+    outcome = room.desk.disposal_run.run(RECORDS, room.approved())
+    assert outcome.destroyed == 3
+    assert not before & {path.name for path in (room.directory / "index").iterdir()}
+    assert room.index.document_count() == 1
+    assert not any(room.index.search(IdIs(message), limit=1).total for message in dead)
+
+
 def test_certificate_lies_with_its_picture_and_key(room: RecordsRoom) -> None:
     room.put_in_force()
     room.receive()
