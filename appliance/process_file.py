@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from appliance.data_directory import DataDirectory
 from mailstore import durable_file
 from mailstore.errors import RefusedError
+
+NO_SUCH_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""Why a file cannot be opened that is not there: neither it, nor perhaps the directory that was named."""
 
 
 @contextmanager
@@ -39,8 +43,10 @@ def holder(data: DataDirectory) -> int | None:
     """The process that serves this directory; None when nobody does."""
     try:
         descriptor = os.open(data.process_file, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in NO_SUCH_PLACE:
+            return None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
