@@ -1,4 +1,4 @@
-"""``strongroom archive engine show`` and ``set``: which engine keeps the search index, and the change to the other one."""
+"""``strongroom archive engine show`` and ``set``: which engine keeps the search index, and a change of it."""
 
 from __future__ import annotations
 

@@ -23,9 +23,7 @@ PATIENCE_SECONDS: Final = 120.0
 def run(call: Call) -> Outcome:
     """Open it, and stay until all that came meanwhile is taken in. ``RefusedError`` while no ``serve`` runs."""
     data = call.data
-    secret = wiring.named_place(
-        passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret
-    )
+    secret = wiring.named_place(passphrase_file=call.passphrase_file, key_file=call.key_file, other=call.other_secret)
     if secret is None:
         raise RefusedError(
             "no secret was named", fix="say --passphrase-file FILE, --key-file FILE, --shares FILE or another"

@@ -10,7 +10,7 @@ from tests.torture.scenes import House, command
 def restore(house: House) -> None:
     """Back up, lose the directory, and put it back; said again, a restore that was cut off is gone on with.
 
-    Told of a ``generation``, that older one of the data is restored: what was disposed of since stays dead all the same.
+    Told of a ``generation``, that older one of the data is restored: what was disposed of since stays dead even so.
     """
     data = house.data.path
     lost, target = data.with_name(f"{data.name}-lost"), data.with_name(f"{data.name}-backups")
@@ -21,7 +21,7 @@ def restore(house: House) -> None:
         _done(command(house.data, "backup", "create", "--to", str(target), *only))
         data.rename(lost)
     if not house.data.settings.exists():
-        words = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
+        words: tuple[str, ...] = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
         words += ("--generation", str(older)) if older else ()
         house.say("restored", answer=_done(command(house.data, *words)))
     shutil.copy(lost / "keys" / "unlock.key", house.data.unlock_key)

@@ -11,6 +11,7 @@ import pytest
 
 from mailstore import audit_trail, failpoint, mailboxes, message_records, outbox
 from mailstore.errors import StorageUnavailableError
+from mailstore.group_commit import GroupCommit
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId, MessageSummary
 from mailstore.outbox import Kind
@@ -117,6 +118,7 @@ def test_row_that_cannot_be_written_harms_its_own_message_only(vault: Vault) -> 
 def test_full_disk_is_an_error_for_the_sender_and_leaves_no_row(vault: Vault) -> None:
     depositor = vault.depositor()
     kept = depositor.deposit(a_deposit(b"kept"))
+    assert isinstance(depositor._commit, GroupCommit)
     writer = depositor._commit._spool
     os.close(writer._descriptor)
     writer._descriptor = os.open("/dev/full", os.O_WRONLY)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mailstore import orphan_sweep
+from mailstore.group_commit import GroupCommit
 from mailstore.message import MessageId
 from mailstore.object_layout import FOLDERS, new_object_name
 from tests.vault_room import Vault, a_deposit
@@ -19,8 +20,9 @@ def vault(tmp_path: Path) -> Vault:
 
 def orphan_key(vault: Vault) -> MessageId:
     depositor = vault.depositor()
+    assert isinstance(depositor._commit, GroupCommit)
     waiting = depositor._sealed(a_deposit())
-    vault.keystore.add_batch(depositor._batch([waiting]))
+    vault.keystore.add_batch(depositor._commit._batch([waiting]))
     depositor.close()
     return waiting.message
 

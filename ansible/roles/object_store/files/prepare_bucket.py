@@ -1,4 +1,4 @@
-"""Makes the bucket, and an access key that may use this bucket and nothing else. Run as root on the machine of the store.
+"""Makes the bucket, and an access key that may use this bucket and nothing else. Run as root where the store is.
 
     prepare_bucket.py ENDPOINT BUCKET ROOT_ENVIRONMENT CREDENTIALS [GROUP]
 
