@@ -18,6 +18,12 @@ def password_in(path: str) -> str:
     return lines[0]
 
 
+def secret_in(path: str) -> bytes:
+    """A secret as it is handed to the key agent. Of a directory of share pages: all of them, one after the other."""
+    pages = sorted(Path(path).glob("*.txt")) if Path(path).is_dir() else [Path(path)]
+    return "\n\n".join(document_in(str(page), at_most=PASSWORD_BYTES) for page in pages).encode()
+
+
 def document_in(path: str, *, at_most: int = DOCUMENT_BYTES) -> str:
     """The text of a file. ``RefusedError`` when it cannot be read, is too long or is not UTF-8."""
     try:

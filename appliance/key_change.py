@@ -13,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from appliance import database_wiring, front_door_wiring, process_file, wiring
+from appliance import database_wiring, front_door_wiring, given_file, process_file, wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.key_agent_client import KeyAgentClient
 from appliance.role_charge import SecretPlace
 from appliance.settings import Settings
-from mailstore import audit_trail, file_erasure, key_custody, key_files, key_rotation, slot_kinds, ways_in
+from mailstore import audit_trail, file_erasure, key_custody, key_rotation, slot_kinds, ways_in
 from mailstore.audit_entry import AuditFact
 from mailstore.errors import RefusedError, SealedError, WrongKeyError
 from mailstore.failpoint import reached
@@ -162,7 +162,7 @@ class KeyChange:
         """A running appliance reads ``keys/`` again, and gives its roles what they may have of the new ring."""
         with _agent(self.data) as agent:
             if agent is not None:
-                agent.unseal(self.place.kind, key_files.read(Path(self.place.path)))
+                agent.unseal(self.place.kind, given_file.secret_in(self.place.path))
 
 
 @dataclass(frozen=True)

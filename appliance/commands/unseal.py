@@ -28,7 +28,7 @@ def run(call: Call) -> Outcome:
         raise RefusedError(
             "no secret was named", fix="say --passphrase-file FILE, --key-file FILE, --shares FILE or another"
         )
-    content = given_file.document_in(secret.path).encode()
+    content = given_file.secret_in(secret.path)
     if process_file.holder(data) is None:
         raise RefusedError("nothing is running that could be unsealed", fix="start it: strongroom serve")
     with closing(KeyAgentClient.connected(data.key_agent_socket)) as agent:
