@@ -169,7 +169,13 @@ class SqliteIndex:
         self._parts = opened
 
     def _open(self, listed: _Listed, *, cache_bytes: int = _MOST_PART_CACHE) -> Part:
-        return Part(self._directory / listed.name, listed.key, cache_bytes=cache_bytes)
+        path = self._directory / listed.name
+        try:
+            return Part(path, listed.key, cache_bytes=cache_bytes)
+        except StorageUnavailableError:
+            if path.exists():
+                raise
+            raise FileNotFoundError(path.name) from None  # it went while it was being opened
 
     def _close_all(self) -> None:
         for part in self._parts.values():

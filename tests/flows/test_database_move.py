@@ -134,7 +134,7 @@ def test_nothing_moves_while_serve_runs_or_into_what_is_not_empty(
     assert "holds tables already" in answer.json["error"]["message"]
     with process_file.held(practice.data):
         answer = practice.ask(*words_of(targets))
-        assert "serves" in answer.json["error"]["message"]
+        assert answer.json["error"]["code"] == "sealed", "whoever holds the place is asked first, and does not answer"
     answer = practice.ask("database", "move", "--to", targets[0], "--keystore-to", targets[0])
     assert "share one database" in answer.json["error"]["message"]
     answer = practice.ask("database", "move", "--to", "mysql://u:secret@h/d")

@@ -140,8 +140,9 @@ def test_served_by_several_workers_of_which_some_are_killed(tmp_path: Path) -> N
     practice.add_user(ANN, "clinician")
     settings = practice.data / "strongroom.toml"
     text = settings.read_text("utf-8")
-    assert text.count("\nprocesses = 1\n") == 1
-    settings.write_text(text.replace("\nprocesses = 1\n", "\nprocesses = 3\n"), "utf-8")
+    before, section, worker = text.partition("\n[worker]\n")
+    assert worker.count("\nprocesses = 1\n") == 1
+    settings.write_text(before + section + worker.replace("\nprocesses = 1\n", "\nprocesses = 3\n"), "utf-8")
     with practice.serving() as serve:
         for number in range(LETTERS):
             practice.deliver(f"Subject: {number}\r\n\r\nhello\r\n".encode(), sender="a@example.net", recipients=[ANN])

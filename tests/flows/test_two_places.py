@@ -43,7 +43,7 @@ def test_copy_is_refused_and_take_over_moves_the_practice(practice: RunningPract
         practice.until(lambda: practice.told("store", "status")["promoted"] == 1)
         assert practice.refused("store", "take-over")["message"].startswith("process ")
     practice.sign_in(RECORDS)
-    shutil.copytree(practice.data, tmp_path / "copy")
+    shutil.copytree(practice.data, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
     copy = RunningPractice(tmp_path / "copy", practice.base)
     error = refused_start(copy)
     assert (error["code"], "this is a copy" in error["message"]) == ("works_elsewhere", True)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
-PAGES = {"litestar", "jinja2", "webauthn", "msgspec", "uvicorn", "nh3"}
+PAGES = {"litestar", "jinja2", "webauthn", "uvicorn", "nh3"}
 INDEX = {"whoosh"}
 ONCE_IN_A_WHILE = {"alembic", "fpdf", "pypdf", "selectolax"}
 """Loaded by the one process that needs them, when it does: steps of the tables, certificates, attachments."""
