@@ -27,7 +27,7 @@ from archive.sqlite_part import ENDING, Part
 from archive.sqlite_question import Question, question_of
 from archive.sqlite_schema import FORMAT
 from archive.words import DEFINITION
-from mailstore.errors import TamperedError
+from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.instants import instant_of
 from mailstore.message import MessageId
