@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+import weakref
 from pathlib import Path
 from typing import Final
 
@@ -29,31 +30,31 @@ def renewed_context(directory: Path, *, look_seconds: float = LOOK_SECONDS) -> s
     """
     seen = _seen(directory)
     context = server_context(directory)
-    looking = threading.Thread(
-        target=_look, args=(context, directory, seen, look_seconds), name="certificate", daemon=True
-    )
-    looking.start()
+    told = (weakref.ref(context), directory, seen, look_seconds)
+    threading.Thread(target=_look, args=told, name="certificate", daemon=True).start()
     return context
 
 
-def _look(context: ssl.SSLContext, directory: Path, seen: _Seen, look_seconds: float) -> None:
+def _look(served: weakref.ref[ssl.SSLContext], directory: Path, seen: _Seen, look_seconds: float) -> None:
+    """Look until nobody serves with the context any more. What could not be taken is tried again when it changes."""
     pause = threading.Event()
-    while not pause.wait(look_seconds):
+    while not pause.wait(look_seconds) and (context := served()) is not None:
         found = _seen(directory)
-        if found != seen and _is_taken(context, directory):
+        if found != seen:
+            _take(context, directory)
             seen = found
+        del context
 
 
-def _is_taken(context: ssl.SSLContext, directory: Path) -> bool:
+def _take(context: ssl.SSLContext, directory: Path) -> None:
     """Tried on a context of its own first: one that failed half way would serve neither certificate."""
     try:
         server_context(directory)
         context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
     except (ssl.SSLError, OSError) as error:
         logger.warning("renewed certificate not usable", extra={"error": type(error).__name__})
-        return False
-    logger.info("certificate renewed")
-    return True
+    else:
+        logger.info("certificate renewed")
 
 
 def _seen(directory: Path) -> _Seen:
