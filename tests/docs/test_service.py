@@ -16,8 +16,8 @@ TIGHT = {
     "UMask": "0077",
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
-    "CapabilityBoundingSet": "CAP_NET_BIND_SERVICE",
-    "SystemCallFilter": "@system-service",
+    "CapabilityBoundingSet": "",
+    "SystemCallFilter": "@system-service ~@privileged",
     "LimitCORE": "0",
     "KillMode": "mixed",
 }
@@ -26,7 +26,9 @@ MAY_COMPLAIN = "Failed to"
 
 
 def test_unit_is_tight() -> None:
-    told = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE))
+    told: dict[str, str] = {}
+    for name, value in re.findall(r"^(\w+)=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE):
+        told[name] = f"{told[name]} {value}" if name in told else value
     assert {name: told.get(name) for name in TIGHT} == TIGHT
 
 
