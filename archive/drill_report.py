@@ -31,7 +31,8 @@ class DrilledGeneration:
     pieces: int
     size_bytes: int
 
-    def _told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
+        """As it stands in the report."""
         return {
             "sequence": self.sequence,
             "as_of": instant_text(self.as_of),
@@ -99,11 +100,12 @@ class DrillReport:
         """The report as a file. ``seed``: the 32 bytes of the key that signs certificates."""
         key = Ed25519PrivateKey.from_private_bytes(seed)
         public = key.public_key().public_bytes_raw()
-        document = self._told() | {"public_key_fingerprint": verify_certificate.fingerprint_of(public)}
+        document = self.told() | {"public_key_fingerprint": verify_certificate.fingerprint_of(public)}
         signature = key.sign(verify_drill_report.signed_bytes(document))
         return verify_certificate.canonical(document | {"signature": signature.hex()})
 
-    def _told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
+        """What is signed, but for the name of the key, in JSON's types."""
         leaves = [each.leaf(salt) for each, salt in zip(self.sample, self.salts, strict=True)]
         return {
             "format": verify_drill_report.FORMAT,
@@ -113,8 +115,8 @@ class DrillReport:
             "opened_with": self.opened_with,
             "begun_at": instant_text(self.begun_at),
             "ended_at": instant_text(self.ended_at),
-            "data": self.data._told(),  # noqa: SLF001 -- the two are one format
-            "keys": self.keys._told(),  # noqa: SLF001 -- as above
+            "data": self.data.told(),
+            "keys": self.keys.told(),
             "missing_pieces": self.missing_pieces,
             "messages": {
                 "in_backup": self.in_backup,

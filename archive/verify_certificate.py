@@ -79,7 +79,7 @@ def problems_of(certificate: bytes, public_key_pem: bytes) -> list[str]:
         document = read(certificate)
     except NotACertificateError as error:
         return [str(error)]
-    if found := list(_shape_problems(document, SHAPE, "certificate")):
+    if found := list(shape_problems(document, SHAPE, "certificate")):
         return found
     found += [] if certificate == canonical(document) else ["the file is not in canonical form"]
     for check in (_set_problems, _people_problems, _audit_problems):
@@ -244,18 +244,19 @@ def _entry_problems(document: dict[str, Any], entry: dict[str, Any]) -> Iterator
         yield "the audit entry says something else than the certificate"
 
 
-def _shape_problems(value: Any, shape: Any, place: str) -> Iterator[str]:
+def shape_problems(value: Any, shape: Any, place: str) -> Iterator[str]:
+    """What of a document does not have the form that belongs there; the verifier of drill reports asks here too."""
     if isinstance(shape, dict):
         if not isinstance(value, dict) or value.keys() != shape.keys():
             yield f"{place}: not the parts that belong there"
             return
         for key, form in shape.items():
-            yield from _shape_problems(value[key], form, f"{place}.{key}")
+            yield from shape_problems(value[key], form, f"{place}.{key}")
     elif isinstance(shape, list):
         if not isinstance(value, list):
             yield f"{place}: not a list"
             return
-        wrong = (p for at, part in enumerate(value) for p in _shape_problems(part, shape[0], f"{place}[{at}]"))
+        wrong = (p for at, part in enumerate(value) for p in shape_problems(part, shape[0], f"{place}[{at}]"))
         yield from (problem for problem, _ in zip(wrong, range(10)))  # noqa: B905  # Python 3.8 has no strict=
     elif shape in (str, int):
         if type(value) is not shape:

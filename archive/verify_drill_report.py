@@ -76,7 +76,7 @@ def problems_of(report: bytes, public_key_pem: bytes) -> list[str]:
         document = _certificate.read(report)
     except _certificate.NotACertificateError as error:
         return [str(error).replace("certificate", "report")]
-    found = list(_certificate._shape_problems(document, SHAPE, "report"))  # noqa: SLF001  # one reader in two files
+    found = list(_certificate.shape_problems(document, SHAPE, "report"))
     if found:
         return found
     found += [] if report == _certificate.canonical(document) else ["the file is not in canonical form"]

@@ -33,7 +33,8 @@ class BackedFile:
     chunk: int
     marks: tuple[bytes, ...] = field(repr=False)
 
-    def _told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
+        """As it stands in the contents."""
         marks = base64.b64encode(joined_marks(self.marks)).decode("ascii")
         return {"path": self.path, "size": self.size, "digest": self.digest, "chunk": self.chunk, "marks": marks}
 
@@ -63,7 +64,7 @@ class DataContents:
                 "sequence": self.sequence,
                 "as_of": microseconds(self.as_of),
                 "mark_key": self.mark_key.hex(),
-                "files": [file._told() for file in self.files],  # noqa: SLF001 -- the two are one format
+                "files": [file.told() for file in self.files],
                 "indexes": list(self.indexes),
                 "objects": self.objects,
                 "object_bytes": self.object_bytes,

@@ -80,11 +80,12 @@ class Listing:
 
     def signed(self, audit_seed: bytes) -> bytes:
         """As it is written, with its signature."""
-        told = self._told()
+        told = self.told()
         signature = Ed25519PrivateKey.from_private_bytes(audit_seed).sign(HEADING + canonical(told))
         return canonical(told | {"signature": signature.hex()}) + b"\n"
 
-    def _told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
+        """What is signed, in JSON's types."""
         return {
             "format": FORMAT,
             "practice": self.practice,
@@ -115,7 +116,7 @@ def unproved(name: str, data: bytes) -> Listing:
 def proved(name: str, data: bytes, *, audit_public: bytes) -> Listing:
     """A listing that the practice signed. ``TamperedError`` naming the file otherwise."""
     listing, signature = _parsed(name, data)
-    told = listing._told()  # noqa: SLF001 -- the two are one format
+    told = listing.told()
     try:
         Ed25519PublicKey.from_public_bytes(audit_public).verify(signature, HEADING + canonical(told))
     except InvalidSignature:
@@ -180,7 +181,7 @@ def _parsed(name: str, data: bytes) -> tuple[Listing, bytes]:
         told = json.loads(data)
         signature = bytes.fromhex(told.pop("signature"))
         listing = _listing(told)
-        is_exact = canonical(listing._told() | {"signature": signature.hex()}) + b"\n" == data  # noqa: SLF001 -- as above
+        is_exact = canonical(listing.told() | {"signature": signature.hex()}) + b"\n" == data
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
         raise TamperedError(f"{name} is no listing of a backup") from None
     if not is_exact or told.get("format") != FORMAT or listing.name != name:
