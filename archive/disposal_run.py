@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -142,13 +143,7 @@ class DisposalRun:
             record = disposal_records.of(connection, disposal)
             self._refuse_unapproved(connection, record)
             trusted = decision_time.required(connection, self._trusted_clock)
-            if record.cooled_off_at is None:
-                raise TamperedError("this disposal was approved without a cooling-off")
-            if min(now, trusted) < record.cooled_off_at:
-                raise CoolingOffError(
-                    f"this disposal may run from {record.cooled_off_at:%Y-%m-%d %H:%M} UTC on",
-                    fix="Wait until then, or let the approver think again.",
-                )
+            _refuse_early(record, min(now, trusted))
             if record.state is DisposalState.APPROVED:
                 changes = {"run_by": actor.account, "started_at": now, "certificate": self._new_id()}
                 disposal_records.change(connection, disposal, state=DisposalState.RUNNING, **changes)
@@ -368,6 +363,17 @@ class DisposalRun:
 
     def _new_id(self) -> str:
         return identifier_from(self._randomness(ID_BYTES))
+
+
+def _refuse_early(record: DisposalRecord, now: datetime) -> None:
+    """Raises ``CoolingOffError`` until the cooling-off is over; where there is none, no clock is asked."""
+    if record.cooled_off_at is None:
+        raise TamperedError("this disposal was approved without a cooling-off")
+    if record.cooled_off_at != record.approved_at and now < record.cooled_off_at:
+        raise CoolingOffError(
+            f"this disposal may run from {record.cooled_off_at:%Y-%m-%d %H:%M} UTC on",
+            fix="Wait until then, or let the approver think again.",
+        )
 
 
 def _batches(items: Sequence[DisposalItem]) -> Iterator[list[DisposalItem]]:

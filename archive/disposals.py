@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from archive import archive_records, decision_time, disposal_records
 from archive.disposal_records import DisposalItem, DisposalRecord, DisposalState, ItemState
@@ -165,8 +165,7 @@ class Disposals:
             schedule = self._schedules.in_force(connection)
             if schedule is None or schedule.version != record.schedule:
                 raise ScheduleChangedError("the schedule has changed since", fix="Propose the disposal again.")
-            cooling_begins = max(now, decision_time.required(connection, self._trusted_clock))
-            cooled_off_at = cooling_begins + self._cooling_off
+            cooled_off_at = self._cooled_off_at(now, decision_time.required(connection, self._trusted_clock))
             changes = {"approved_by": actor.account, "approved_at": now, "cooled_off_at": cooled_off_at}
             disposal_records.change(connection, disposal, state=DisposalState.APPROVED, **changes)
             detail: Detail = {"set_hash": set_hash.hex(), "messages": record.messages}
@@ -174,6 +173,10 @@ class Disposals:
             approved = disposal_records.of(connection, disposal)
         reached("disposals.after_approval")
         return approved
+
+    def _cooled_off_at(self, now: datetime, trusted: datetime) -> datetime:
+        """Where there is no cooling-off, nothing waits for the trusted time to come up with the clock on the wall."""
+        return max(now, trusted) + self._cooling_off if self._cooling_off else now
 
     def withdraw(self, actor: Actor, disposal: str) -> DisposalRecord:
         """Take back one's own proposal, or one's own approval with it, while nothing of it was destroyed."""

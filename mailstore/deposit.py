@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import queue
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from mailstore.audit_entry import AuditFact
-from mailstore.errors import StorageUnavailableError
+from mailstore.group_writer import GroupWriter
 from mailstore.key_hierarchy import MessageKey, address_index, header_id_index
 from mailstore.message import (
     ID_BYTES,
@@ -63,14 +61,6 @@ class Deposit:
     arrival: Arrival | None = None
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A sealed deposit, and who waits for it to be durable."""
-
-    sealed: SealedDeposit
-    future: Future[MessageId]
-
-
 class Depositor:
     """The one way for a message to become ours. ``submit`` may be called from any thread."""
 
@@ -78,23 +68,14 @@ class Depositor:
         self._commit = commit
         self._lookup_key = lookup_key
         self._randomness = randomness
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._is_closed = False
-        self._writer = threading.Thread(target=self._write_groups, name="deposit", daemon=True)
-        self._writer.start()
+        self._writer = GroupWriter(self._stored, is_full=lambda group: len(group) >= _GROUP, name="deposit")
 
     def submit(self, deposit: Deposit) -> Future[MessageId]:
         """Seal a message now and have it stored; the future is set when it is durable.
 
         The future raises ``StorageUnavailableError`` when it could not be stored: nobody may be promised anything.
         """
-        waiting = _Waiting(self._sealed(deposit), Future())
-        with self._gate:
-            if self._is_closed:
-                raise StorageUnavailableError("mail is no longer taken in: shutting down")
-            self._waiting.put(waiting)
-        return waiting.future
+        return self._writer.submit(self._sealed(deposit))
 
     def deposit(self, deposit: Deposit) -> MessageId:
         """Store a message and wait until it is durable. Raises ``StorageUnavailableError``."""
@@ -102,11 +83,7 @@ class Depositor:
 
     def close(self) -> None:
         """Store what is waiting, then stop."""
-        with self._gate:
-            if not self._is_closed:
-                self._is_closed = True
-                self._waiting.put(None)
-        self._writer.join()
+        self._writer.close()
         self._commit.close()
 
     def _sealed(self, deposit: Deposit) -> SealedDeposit:
@@ -157,34 +134,5 @@ class Depositor:
         nearest = summary.references[: -_ANCESTORS - 1 : -1]
         return tuple(header_id_index(self._lookup_key, name) for name in nearest)
 
-    def _write_groups(self) -> None:
-        while (group := self._next_group()) is not None:
-            wanted = [each for each in group if each.future.set_running_or_notify_cancel()]
-            if wanted:
-                self._settle(wanted, self._commit.store([each.sealed for each in wanted]))
-
-    def _next_group(self) -> list[_Waiting] | None:
-        """Whatever waits, up to a group; under load a group forms by itself while the disk is busy."""
-        first = self._waiting.get()
-        if first is None:
-            return None
-        group = [first]
-        while len(group) < _GROUP:
-            try:
-                following = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if following is None:
-                self._waiting.put(None)
-                break
-            group.append(following)
-        return group
-
-    def _settle(self, group: Sequence[_Waiting], failures: Sequence[Exception | None]) -> None:
-        for each, error in zip(group, failures, strict=True):
-            if error is None:
-                each.future.set_result(each.sealed.message)
-            else:
-                refusal = StorageUnavailableError("the message could not be stored", fix="See the log and doctor.")
-                refusal.__cause__ = error
-                each.future.set_exception(refusal)
+    def _stored(self, group: Sequence[SealedDeposit]) -> list[MessageId | Exception]:
+        return [error or each.message for each, error in zip(group, self._commit.store(group), strict=True)]

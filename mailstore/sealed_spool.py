@@ -6,8 +6,6 @@ durable may be promised (RFC 5321 section 6.1). The reading side is used once th
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from mailstore import arrival_group, durable_file, file_erasure, spool
 from mailstore.arrival_group import HEAD_BYTES, SEGMENT_HEADER, GroupHead, GroupIndex, Standing
 from mailstore.errors import StorageUnavailableError, StrongroomError, TamperedError
 from mailstore.failpoint import reached
+from mailstore.group_writer import GroupWriter
 from mailstore.key_hierarchy import MessageKey
 from mailstore.key_opener import MessageKeyOpener
 from mailstore.keystore import WrappedKey
@@ -34,12 +33,6 @@ DAMAGED: Final = "damaged"
 """The folder for segments that hold a group which does not open: kept for a person, never drained."""
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    received: ReceivedMessage
-    future: Future[MessageId]
-
-
 class SealedSpool:
     """Takes messages in while everything is sealed. ``submit`` may be called from any thread."""
 
@@ -49,64 +42,28 @@ class SealedSpool:
         self._randomness = randomness
         self._series, self._written = "", 0
         self._begin_series()
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._is_closed = False
-        self._writer = threading.Thread(target=self._write_groups, name="sealed-spool", daemon=True)
-        self._writer.start()
+        self._writer = GroupWriter(self._stored, is_full=_is_full, name="sealed-spool")
 
     def submit(self, received: ReceivedMessage) -> Future[MessageId]:
         """Have a message sealed and stored; the future is set, to the name of its group, when it is durable.
 
         It raises a ``StrongroomError`` when the message could not be stored: nobody may be promised anything.
         """
-        waiting = _Waiting(received, Future())
-        with self._gate:
-            if self._is_closed:
-                raise StorageUnavailableError("mail is no longer taken in: shutting down")
-            self._waiting.put(waiting)
-        return waiting.future
+        return self._writer.submit(received)
 
     def close(self) -> None:
         """Store what is waiting, then give the segment up."""
-        with self._gate:
-            if not self._is_closed:
-                self._is_closed = True
-                self._waiting.put(None)
-        self._writer.join()
+        self._writer.close()
         self._spool.close()
 
     def _begin_series(self) -> None:
         """A group that could not be stored may lie there all the same: what follows does not share its numbers."""
         self._series, self._written = identifier_from(self._randomness(ID_BYTES)), 0
 
-    def _write_groups(self) -> None:
-        while (group := self._next_group()) is not None:
-            wanted = [each for each in group if each.future.set_running_or_notify_cancel()]
-            if wanted:
-                self._write(wanted)
-
-    def _next_group(self) -> list[_Waiting] | None:
-        first = self._waiting.get()
-        if first is None:
-            return None
-        group, size = [first], len(first.received.content)
-        while len(group) < _GROUP_MESSAGES and size < _GROUP_BYTES:
-            try:
-                following = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if following is None:
-                self._waiting.put(None)
-                break
-            group.append(following)
-            size += len(following.received.content)
-        return group
-
-    def _write(self, group: Sequence[_Waiting]) -> None:
+    def _stored(self, group: Sequence[ReceivedMessage]) -> list[MessageId | Exception]:
         try:
             sealed = arrival_group.sealed_group(
-                [each.received for each in group],
+                group,
                 standing=Standing(self._series, self._written),
                 capture_public=self._capture_public,
                 randomness=self._randomness,
@@ -115,19 +72,14 @@ class SealedSpool:
             self._spool.append([sealed])
             reached("sealed_spool.after_append")
         except Exception as error:  # noqa: BLE001 -- whatever it was, the senders must be told, and the thread go on
-            _fail(group, error)
             self._begin_series()
-            return
+            return [error] * len(group)
         self._written += len(group)
-        for each in group:
-            each.future.set_result(name)
+        return [name] * len(group)
 
 
-def _fail(group: Sequence[_Waiting], error: Exception) -> None:
-    for each in group:
-        refusal = StorageUnavailableError("the message could not be stored")
-        refusal.__cause__ = error
-        each.future.set_exception(refusal)
+def _is_full(group: Sequence[ReceivedMessage]) -> bool:
+    return len(group) >= _GROUP_MESSAGES or sum(len(each.content) for each in group) >= _GROUP_BYTES
 
 
 @dataclass(frozen=True)

@@ -241,3 +241,13 @@ def killed(room: RecordsRoom, disposal: str, failpoint: str) -> bool:
     command = [sys.executable, "-c", RUN_ALONE, str(room.directory), disposal]
     environment = os.environ | {"STRONGROOM_FAILPOINT": f"{failpoint}:kill"}
     return subprocess.run(command, env=environment, check=False, timeout=60).returncode == -9
+
+
+def test_nothing_waits_where_there_is_no_cooling_off_however_far_the_clock_runs_ahead_of_what_is_trusted(
+    tmp_path: Path,
+) -> None:
+    room = RecordsRoom(tmp_path / "data", cooling_off=timedelta(0))
+    room.put_in_force()
+    room.receive("newsletter", is_indexed=True)
+    room.vault.machine.jump(timedelta(seconds=5))
+    assert room.desk.disposal_run.run(RECORDS, room.approved()).destroyed == 1
