@@ -145,8 +145,10 @@ SPY = """
 import ctypes, json, os, sys
 from pathlib import Path
 from appliance.key_agent_policy import Asker
+from mailstore.key_hierarchy import CaptureKeyPair
 from tests import key_agent_room
 
+CaptureKeyPair.of(bytes(range(32)))  # loads what the library loads at its first use: this user may not read it there
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 
 ATTACH = 16
