@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from appliance import backup_wiring
 from appliance.backup_settings import BackupTargetSettings
 from appliance.backups import KEYS_KEPT, Backups, TargetAge
+from appliance.health_finding import Finding, State
 from appliance.wiring import Appliance
 from mailstore import key_custody, key_files
 from mailstore.errors import StrongroomError
@@ -27,6 +28,16 @@ class BackupReport:
     failings: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
     fix: str = ""
+
+    def finding(self) -> Finding:
+        """The same as a line of the doctor."""
+        state = State.FAIL if self.failings else State.WARN if self.cautions else State.OK
+        return Finding(self.name, state, "; ".join([self.told, *self.failings, *self.cautions]), self.fix)
+
+
+def findings(appliance: Appliance) -> Iterator[Finding]:
+    """``reports`` as lines of the doctor."""
+    return (each.finding() for each in reports(appliance))
 
 
 def reports(appliance: Appliance) -> Iterator[BackupReport]:

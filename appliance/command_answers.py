@@ -86,6 +86,18 @@ ANSWERS: Mapping[str, Fields] = {
         "settings": "the settings file",
         "unlocks_by_itself": "true when a key file inside the directory opens it",
     },
+    "setup": {
+        "data": "the data directory",
+        "finished": "true when nothing is missing; then mail is taken from outside",
+        "missing[]": "practice, administrator, shares (a set is to be made) and read_back (it is to be typed back)",
+        "administrator.email?": "the administrator that was added now; the next three are shown once",
+        "administrator.id?": "the id",
+        "administrator.app_password?": "for the mail program",
+        "administrator.totp_secret?": "for the authenticator",
+        "shares.set?": "the number of the set that was made now",
+        "shares.need?": "how many of its shares open the practice",
+        "shares.words[]?": "the words of each share, shown once and kept nowhere",
+    },
     "unseal": {
         "sealed": "false",
         "was_sealed": "false when it was open already",
@@ -382,7 +394,7 @@ ANSWERS: Mapping[str, Fields] = {
         **_items(
             {
                 "check": "what was looked at",
-                "state": "ok, warn or fail; exit code 1 when one failed",
+                "state": "ok, warn, fail, or off where it does not apply; exit code 1 when one failed",
                 "message": "what was found",
                 "fix": "what to do about it",
             }
@@ -452,6 +464,8 @@ ANSWERS: Mapping[str, Fields] = {
         "moved_here[]?": "settings of places on servers whose content lies in files of the directory now",
         "warnings[]?": "what to know before it is started, in words",
         "problems[]?": "what a check found and could not mend, in words; exit code 1 when there is any",
+        "objects_to_come?": "how many objects serve brings back while it works; 0 but with --objects-later",
+        "bytes_to_come?": "how many bytes are in them",
         "message?": "with --message: the message",
         "restored[]?": "with --message: the keys and objects that were brought back; none when it is whole",
     },

@@ -7,10 +7,18 @@ from datetime import timedelta
 
 from appliance.backup_health import BackupReport
 from appliance.drill_schedule import DrillSchedule
+from appliance.health_finding import Finding, State
 from appliance.wiring import Appliance
 from mailstore.errors import StrongroomError
 
 SEE = "see docs/operations/restore.md"
+
+
+def findings(appliance: Appliance) -> Iterator[Finding]:
+    """``reports`` as lines of the doctor, and one where there is nothing to rehearse from."""
+    if not appliance.settings.backup.target:
+        yield Finding("drill", State.OFF, "there is no target of backups to rehearse a restore from")
+    yield from (each.finding() for each in reports(appliance))
 
 
 def reports(appliance: Appliance) -> Iterator[BackupReport]:

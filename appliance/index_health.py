@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from appliance import archive_wiring
+from appliance.health_finding import Seen, State
 from appliance.wiring import Appliance
 from archive import archive_records, engine_trial, index_care
 from archive.engine_records import Engine
@@ -23,6 +24,12 @@ class IndexReport:
 
     told: str
     fix: str = ""
+
+
+def findable(appliance: Appliance) -> Seen:
+    """The same for the doctor."""
+    report = of_index(appliance)
+    return (State.WARN if report.fix else State.OK), report.told, report.fix
 
 
 def of_index(appliance: Appliance) -> IndexReport:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.health_finding import Finding, State
 from appliance.key_agent_client import AgentOpener
 from appliance.wiring import Appliance
 
 _SWAPS: Final = Path("/proc/swaps")
 
 
-@dataclass(frozen=True)
-class AgentReport:
-    """One finding. ``is_alarming``: a warning; else all is well."""
-
-    check: str
-    is_alarming: bool
-    message: str
-    fix: str = ""
-
-
-def reports(appliance: Appliance) -> Iterator[AgentReport]:
+def reports(appliance: Appliance) -> Iterator[Finding]:
     """Every finding; none while no ``serve`` runs, for then there is no agent."""
     if isinstance(appliance.opener, AgentOpener):
         told = appliance.opener.status()
@@ -31,16 +21,16 @@ def reports(appliance: Appliance) -> Iterator[AgentReport]:
         yield _alarms(told["use"]["alarms"])
 
 
-def _protection(told: dict[str, Any]) -> AgentReport:
+def _protection(told: dict[str, Any]) -> Finding:
     lacking: list[str] = []
     if not told["is_memory_locked"] and _has_swap():
         lacking.append("its memory may come to lie in the swap")
     if not told["has_no_network"]:
         lacking.append("the system did not cut it off from the network")
     if not lacking:
-        return AgentReport("key agent", False, "it has no network, and its memory stays out of the swap")
+        return Finding("key agent", State.OK, "it has no network, and its memory stays out of the swap")
     fix = "give serve LimitMEMLOCK=infinity, encrypt the swap or turn it off; allow user namespaces"
-    return AgentReport("key agent", True, "; ".join(lacking), fix)
+    return Finding("key agent", State.WARN, "; ".join(lacking), fix)
 
 
 def _has_swap() -> bool:
@@ -50,13 +40,14 @@ def _has_swap() -> bool:
         return True
 
 
-def _alarms(alarms: list[dict[str, Any]]) -> AgentReport:
+def _alarms(alarms: list[dict[str, Any]]) -> Finding:
     if not alarms:
-        return AgentReport("use of keys", False, "nobody asked for keys who may not, or for more than the rate allows")
+        return Finding("use of keys", State.OK, "nobody asked for keys who may not, or for more than the rate allows")
     kinds = sorted({f"{each['alarm']} ({each['asker']})" if each["asker"] else str(each["alarm"]) for each in alarms})
-    return AgentReport(
+    return Finding(
         "use of keys",
-        True,
+        State.WARN,
         f"alarms since the key agent was opened: {', '.join(kinds)}",
         "see: strongroom key agent status",
+        is_alarm=True,
     )

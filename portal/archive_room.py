@@ -32,6 +32,7 @@ class Condition(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
+    OFF = "off"
 
 
 class Check(Protocol):

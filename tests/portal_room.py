@@ -21,7 +21,7 @@ import portal.tables
 from appliance import encryption_policy
 from appliance.acceptance import Acceptance
 from appliance.directory import Directory
-from appliance.health import Finding
+from appliance.health_finding import Finding
 from appliance.smtp_acceptance import AcceptanceLimits
 from archive.certification import StaffMember
 from mailstore.actor import SYSTEM, Actor, Role

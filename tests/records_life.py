@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.health import Finding, State
+from appliance.health_finding import Finding, State
 from mailstore.actor import Role
 from mailstore.addresses import parse_mailbox
 from mailstore.audit_entry import AuditFact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance import command_access, front_door_wiring, health
 from appliance.command_call import Call, Outcome, table
-from appliance.health import Finding, State
+from appliance.health_finding import Finding, State
 from mailstore.errors import StrongroomError
 
 
@@ -24,7 +24,10 @@ def run(call: Call) -> Outcome:
 def _findings(call: Call) -> list[Finding]:
     data = call.data
     settings = front_door_wiring.settings_of(data)
-    found = [Finding("settings", State.OK, "strongroom.toml is understood"), *health.of_directory(data, settings)]
+    found = [
+        Finding("settings", State.OK, "strongroom.toml is understood"),
+        *health.of_directory(data, settings, now=call.clock.now()),
+    ]
     try:
         with command_access.opened(call) as appliance:
             found += health.of_appliance(appliance, reads_objects=not call.arguments.quick)

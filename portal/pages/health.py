@@ -9,7 +9,7 @@ from litestar import Response
 from portal.archive_room import Condition
 from portal.visit import ADMINISTRATORS, Visit, shows
 
-WORST_FIRST = (Condition.FAIL, Condition.WARN, Condition.OK)
+WORST_FIRST = (Condition.FAIL, Condition.WARN, Condition.OK, Condition.OFF)
 
 
 @shows("/health", audience=ADMINISTRATORS)
@@ -22,6 +22,7 @@ def health_page(visit: Visit) -> Response[Any]:
         failed=by_state[Condition.FAIL],
         warned=by_state[Condition.WARN],
         passed=by_state[Condition.OK],
+        left_out=by_state[Condition.OFF],
     )
 
 

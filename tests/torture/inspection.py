@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance import archive_wiring, health
-from appliance.health import State
+from appliance.health_finding import State
 from appliance.wiring import Appliance
 from archive import archive_records
 from archive.disposal_records import ItemState
@@ -112,7 +112,7 @@ def _audit(appliance: Appliance, known: int) -> dict[str, Any]:
 def _problems(appliance: Appliance) -> Iterator[str]:
     """What the product's own doctor finds: nothing may have failed, and nothing may be left over."""
     found = [
-        *health.of_directory(appliance.data, appliance.settings),
+        *health.of_directory(appliance.data, appliance.settings, now=appliance.clock.now()),
         *health.of_appliance(appliance, reads_objects=True),
     ]
     for each in found:

@@ -1,0 +1,99 @@
+"""What the doctor says about the machine: file modes, room on the disk, its time, its updates, and who serves."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from appliance import process_file
+from appliance.data_directory import DataDirectory
+from appliance.health_finding import Seen, State
+from appliance.settings import Settings
+from mailstore import time_witnesses
+from mailstore.spool_gauge import SpoolGauge
+
+MEBIBYTE = 1024 * 1024
+LEAST_FREE_MEBIBYTES = 512
+LOW_FREE_MEBIBYTES = 5 * 1024
+LATE_UPDATES: Final = timedelta(days=8)
+"""Debian's timer runs once a day (apt.systemd.daily); a machine that was off for a week is no alarm."""
+
+RESTART_WANTED: Final = Path("/run/reboot-required")
+UPDATED: Final = Path("/var/lib/apt/periodic/unattended-upgrades-stamp")
+
+
+def modes(data: DataDirectory) -> Seen:
+    """Whether another user of the machine could read a file."""
+    open_to_others = [path for path in [data.path, *data.path.rglob("*")] if _is_open_to_others(path)]
+    if open_to_others:
+        first = open_to_others[0]
+        return State.FAIL, f"{first} is open to other users", f"run: chmod -R go-rwx {data.path}"
+    return State.OK, "every file is for its owner alone", ""
+
+
+def space(data: DataDirectory) -> Seen:
+    """Room on the disk that everything lies on."""
+    found = os.statvfs(data.path)
+    free = found.f_bavail * found.f_frsize // MEBIBYTE
+    told = f"{free} MiB are free"
+    if free < LEAST_FREE_MEBIBYTES:
+        return State.FAIL, told, "make room now: mail is refused for the time being when the disk is full"
+    if free < LOW_FREE_MEBIBYTES:
+        return State.WARN, told, "make room or add a disk"
+    return State.OK, told, ""
+
+
+def spool(data: DataDirectory, settings: Settings) -> Seen:
+    """How far the spool is from its cap."""
+    gauge = SpoolGauge(data.spool, cap_bytes=settings.spool.cap_bytes)
+    told = f"{gauge.used_bytes() // MEBIBYTE} of {gauge.cap_bytes // MEBIBYTE} MiB"
+    fix = "see what stands at object store below; or raise spool.cap_bytes if the disk has room"
+    if not gauge.has_room():
+        return State.FAIL, f"{told}: no mail is taken until the object store has taken some", fix
+    if gauge.is_pressed():
+        return State.WARN, f"{told}: when it is full, mail is put off", fix
+    return State.OK, told, ""
+
+
+def served(data: DataDirectory) -> Seen:
+    """Whether the appliance runs."""
+    process = process_file.holder(data)
+    if process is None:
+        return State.WARN, "no serve runs here: no mail is taken or sent", "run: strongroom serve"
+    return State.OK, f"process {process} serves", ""
+
+
+def time_server() -> Seen:
+    """Whether the kernel says that a time server keeps its clock (adjtimex(2))."""
+    if time_witnesses.kernel_witness():
+        return State.OK, "a time server keeps the clock of this machine", ""
+    fix = "run: systemctl enable --now systemd-timesyncd, and let UDP port 123 out"
+    return State.WARN, "no time server is seen to keep the clock: one that runs away stops disposals", fix
+
+
+def restart(mark: Path = RESTART_WANTED) -> Seen:
+    """Whether an update waits for the machine to start anew."""
+    if mark.exists():
+        return State.WARN, "an update takes effect only when the machine starts anew", "restart it when it is quiet"
+    return State.OK, "no update waits for a restart", ""
+
+
+def security_updates(stamp: Path = UPDATED, *, now: datetime) -> Seen:
+    """When Debian's security updates were looked for last by themselves."""
+    if not stamp.exists():
+        return State.OFF, "unattended-upgrades has not run on this machine", ""
+    days = max(0, (now - datetime.fromtimestamp(stamp.stat().st_mtime, UTC)).days)
+    told = f"looked for {days} days ago"
+    if timedelta(days=days) > LATE_UPDATES:
+        return State.WARN, told, "run: systemctl status apt-daily-upgrade.timer"
+    return State.OK, told, ""
+
+
+def _is_open_to_others(path: Path) -> bool:
+    try:
+        return bool(stat.S_IMODE(path.lstat().st_mode) & 0o077) and not path.is_symlink()
+    except FileNotFoundError:
+        return False

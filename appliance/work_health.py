@@ -1,0 +1,34 @@
+"""What the doctor says about work that follows mail: what waits, since when, and what is put off by a fault."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from appliance.health_finding import Seen, State
+from appliance.outbox_worker import FAULT
+from appliance.wiring import Appliance
+from mailstore import outbox
+from mailstore.outbox import Kind
+
+LATE_WORK = timedelta(minutes=15)
+
+
+def queue(appliance: Appliance) -> Seen:
+    """Whether what follows mail is done in time."""
+    now = appliance.clock.now()
+    with appliance.database.read() as connection:
+        waiting = outbox.waiting(connection)
+        due = outbox.next_due(connection, tuple(Kind))
+        postponed = outbox.postponed(connection)
+    told = f"{waiting.total()} items wait"
+    faults = sorted({f"{kind} ({why})" for kind, why in postponed if why.startswith(FAULT)})
+    if faults:
+        told_faults = f"{told}, put off by a fault of ours: {', '.join(faults)}"
+        return State.WARN, told_faults, "look into log/worker.log; the work is tried again by itself"
+    if due is not None and now - due > LATE_WORK:
+        return (
+            State.WARN,
+            f"{told}, the oldest since {due:%Y-%m-%d %H:%MZ}",
+            "is serve running? look into log/worker.log",
+        )
+    return State.OK, told, ""
