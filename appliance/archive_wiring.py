@@ -15,6 +15,7 @@ from archive.document_reading import DocumentReader
 from archive.engine_change import EngineChange
 from archive.engine_records import Engine
 from archive.index_care import IndexCare, RebuildMark
+from archive.index_document import DEFINITION
 from archive.index_secret import IndexSecrets
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk
@@ -22,7 +23,6 @@ from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_sqlite import LIST_FOLDER, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
-from archive.words import DEFINITION
 from mailstore.message import AccountId
 
 KEY_BACKUP_DAYS = 30

@@ -18,7 +18,9 @@ from archive import engine_records
 from archive.engine_records import Engine, Engines
 from archive.index_document import IndexDocument
 from archive.query_conditions import Query
+from archive.search_facets import FacetCounts
 from archive.search_index import Hits, IndexOutdatedError, SearchIndex
+from archive.search_relevance import Order
 from mailstore import durable_file
 from mailstore.database import Database
 from mailstore.errors import StrongroomError, TamperedError
@@ -61,9 +63,15 @@ class ChosenIndex:
                 self.clear_left_over()
             self._write(lambda index: index.remove(messages, more_follow=more_follow))
 
-    def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
-        """The newest ``limit`` messages that match, of ``among`` if given."""
-        return self._ask(lambda index: index.search(query, limit=limit, among=among))
+    def search(
+        self, query: Query, *, limit: int, among: Collection[MessageId] | None = None, order: Order = Order.NEWEST
+    ) -> Hits:
+        """The first ``limit`` messages that match, of ``among`` if given."""
+        return self._ask(lambda index: index.search(query, limit=limit, among=among, order=order))
+
+    def facets(self, query: Query, *, mailboxes: Collection[str], seconds: float) -> FacetCounts:
+        """How many of the messages that match have which facet."""
+        return self._ask(lambda index: index.facets(query, mailboxes=mailboxes, seconds=seconds))
 
     def document_count(self) -> int:
         """How many messages the index holds."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from archive.evidence import ReadDocument
 from archive.extracted_text import ExtractedText, Extraction, Unreadable
-from archive.index_document import document_of
+from archive.index_document import Direction, direction_of, document_of
 from archive.retention_schedule import UNCLASSIFIED
 from archive.text_extraction import Extractor
 from mailstore.addresses import Address, BadAddressError, parse_mailbox
@@ -41,11 +41,18 @@ class DocumentReader:
             received_at=message.received_at,
             envelope=_envelope(self._retrieval.summary(message)),
             extractor=self._extractor,
+            direction=direction_of(message.origin),
         )
 
 
 def read_document(
-    content: bytes, *, message: MessageId, received_at: datetime, envelope: Envelope, extractor: Extractor
+    content: bytes,
+    *,
+    message: MessageId,
+    received_at: datetime,
+    envelope: Envelope,
+    extractor: Extractor,
+    direction: Direction = Direction.RECEIVED,
 ) -> ReadDocument:
     """The document of a message that is open."""
     parsed = parse(content)
@@ -62,6 +69,7 @@ def read_document(
         attachment_texts=[texts.of_attachment(attachment) for attachment in parsed.attachments],
         has_attachment=_carries_files(parsed),
         size_bytes=len(content),
+        direction=direction,
     )
     return ReadDocument(document, texts.unread + len(parsed.losses))
 

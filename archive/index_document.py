@@ -15,9 +15,13 @@ from itertools import chain
 
 import idna
 
+from archive import words
 from archive.words import words_of
 from mailstore.addresses import Address, header_addresses
-from mailstore.message import Envelope, MessageId
+from mailstore.message import Envelope, MessageId, Origin
+
+DEFINITION = f"{words.DEFINITION}/2"
+"""What a word is, and the version of what else a query may look at. An index made under another is made anew."""
 
 
 class Field(StrEnum):
@@ -32,6 +36,28 @@ class Field(StrEnum):
     BODY = "body"
     FILENAME = "filename"
     ATTACHMENT = "attachment"
+
+
+class Direction(StrEnum):
+    """Which way a message went, by the door through which it came in: what a sender claims makes no difference."""
+
+    RECEIVED = "received"
+    SENT = "sent"
+    SYSTEM = "system"
+
+
+_DIRECTIONS = {
+    Origin.SMTP: Direction.RECEIVED,
+    Origin.PORTAL: Direction.RECEIVED,
+    Origin.SUBMISSION: Direction.SENT,
+    Origin.WEBMAIL: Direction.SENT,
+    Origin.SYSTEM: Direction.SYSTEM,
+}
+
+
+def direction_of(origin: Origin) -> Direction:
+    """RECEIVED: from another server or from a patient. SENT: written by staff. SYSTEM: written by ourselves."""
+    return _DIRECTIONS[origin]
 
 
 ADDRESS_FIELDS = frozenset({Field.FROM, Field.TO, Field.CC, Field.BCC, Field.PARTICIPANT})
@@ -58,7 +84,8 @@ class IndexDocument:
 
     ``texts`` holds the separate texts of each field: a phrase is found within one of them, never across two.
     ``addresses`` holds canonical addresses. ``received_at`` is our own clock's, in UTC.
-    ``size_bytes`` is the size of the message as it was taken in.
+    ``size_bytes`` is the size of the message as it was taken in. ``sender_domain`` is the canonical domain of the
+    first address in the From field, of the envelope's sender when there is none, else empty.
     """
 
     id: MessageId
@@ -68,6 +95,8 @@ class IndexDocument:
     texts: Mapping[Field, tuple[str, ...]] = field(repr=False)
     addresses: Mapping[Field, frozenset[str]] = field(repr=False)
     size_bytes: int = 0
+    sender_domain: str = ""
+    direction: Direction = Direction.RECEIVED
 
     @cached_property
     def words(self) -> Mapping[Field, tuple[list[str], ...]]:
@@ -113,6 +142,7 @@ def document_of(
     attachment_texts: Iterable[str],
     has_attachment: bool,
     size_bytes: int = 0,
+    direction: Direction = Direction.RECEIVED,
 ) -> IndexDocument:
     """The document of one message.
 
@@ -130,7 +160,23 @@ def document_of(
         Field.ATTACHMENT: tuple(attachment_texts),
     }
     addresses = {name: found.addresses for name, found in people.items()}
-    return IndexDocument(message, received_at, category, has_attachment, texts, addresses, size_bytes)
+    return IndexDocument(
+        id=message,
+        received_at=received_at,
+        category=category,
+        has_attachment=has_attachment,
+        texts=texts,
+        addresses=addresses,
+        size_bytes=size_bytes,
+        sender_domain=_sender_domain(header_fields, envelope),
+        direction=direction,
+    )
+
+
+def _sender_domain(header_fields: Mapping[str, Iterable[str]], envelope: Envelope) -> str:
+    written = (entry.address for value in header_fields.get("from", ()) for entry in header_addresses(value))
+    sender = next(filter(None, written), envelope.sender)
+    return sender.canonical.rpartition("@")[2] if sender else ""
 
 
 def _blind(envelope: Envelope, people: Mapping[Field, _People]) -> list[Address]:

@@ -121,13 +121,17 @@ class Intake:
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make the index anew from the messages; answers how many it holds then."""
+        self.begin_index()
+        self.index_waiting(progress)
+        return self._index.document_count()
+
+    def begin_index(self) -> None:
+        """Begin the index anew: it is empty and whole, and every message that was captured waits to be put into it."""
         self._index.clear()
         reached("intake.after_clearing")
         with self._database.write() as connection:
             archive_records.forget_index(connection)
             audit_trail.append(connection, [AuditFact(REBUILT, SYSTEM.account)], now=self._clock.now())
-        self.index_waiting(progress)
-        return self._index.document_count()
 
     def _opened(self, stored: StoredMessage) -> _Arrival | None:
         """What cannot be opened is kept, and under every hold that might cover it. None: destroyed meanwhile."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
-from archive.index_document import EVERYWHERE, Field, IndexDocument
+from archive.index_document import EVERYWHERE, Direction, Field, IndexDocument
 from archive.words import fold
 from mailstore.message import MessageId
 
@@ -70,6 +70,20 @@ class HasAttachment:
 
 
 @dataclass(frozen=True)
+class SenderDomainIs:
+    """From an address of exactly this domain, in its canonical spelling."""
+
+    domain: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DirectionIs:
+    """Received, sent, or written by the appliance itself."""
+
+    direction: Direction
+
+
+@dataclass(frozen=True)
 class Not:
     """Everything that ``query`` does not match."""
 
@@ -91,7 +105,10 @@ class AnyOf:
 
 
 TextCondition: TypeAlias = Words | Prefix | AddressIs
-FactCondition: TypeAlias = IdIs | CategoryIs | ReceivedFrom | ReceivedBefore | HasAttachment
+MarkCondition: TypeAlias = CategoryIs | HasAttachment | SenderDomainIs | DirectionIs
+"""What is one word about a whole message."""
+
+FactCondition: TypeAlias = IdIs | ReceivedFrom | ReceivedBefore | MarkCondition
 Leaf: TypeAlias = TextCondition | FactCondition
 Query: TypeAlias = Leaf | Not | AllOf | AnyOf
 
@@ -139,16 +156,35 @@ def _fact_matches(condition: FactCondition, document: IndexDocument) -> bool:
     match condition:
         case IdIs(message):
             return document.id == message
-        case CategoryIs(category):
-            return fold(document.category) == category
         case ReceivedFrom(instant):
             return document.received_at >= instant
         case ReceivedBefore(instant):
             return document.received_at < instant
+        case _:
+            return _mark_matches(condition, document)
+
+
+def _mark_matches(condition: MarkCondition, document: IndexDocument) -> bool:
+    match condition:
+        case CategoryIs(category):
+            return fold(document.category) == category
         case HasAttachment():
             return document.has_attachment
+        case SenderDomainIs(domain):
+            return document.sender_domain == domain
+        case DirectionIs(direction):
+            return document.direction is direction
         case _:
             assert_never(condition)
+
+
+def marks_of(document: IndexDocument) -> Iterator[MarkCondition]:
+    """Every one-word condition that a message meets: what an index keeps of it beside words and addresses."""
+    yield CategoryIs(fold(document.category))
+    yield SenderDomainIs(document.sender_domain)
+    yield DirectionIs(document.direction)
+    if document.has_attachment:
+        yield HasAttachment()
 
 
 def fields_of(where: Field | None) -> tuple[Field, ...]:

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from archive.index_document import IndexDocument
 from archive.query_conditions import Query
+from archive.search_facets import FacetCounts
+from archive.search_relevance import Order
 from mailstore.errors import LimitExceededError, StrongroomError
 from mailstore.message import MessageId
 
@@ -39,7 +41,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits:
-    """``total`` messages match; ``items`` are the newest of them.
+    """``total`` messages match; ``items`` are the first of them in the order that was asked for.
 
     When the time was over before all were asked, ``is_complete`` is false: then there may be more, older ones.
     """
@@ -64,10 +66,20 @@ class SearchIndex(Protocol):
         """
         ...
 
-    def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
-        """The newest ``limit`` messages that match, of ``among`` if given.
+    def search(
+        self, query: Query, *, limit: int, among: Collection[MessageId] | None = None, order: Order = Order.NEWEST
+    ) -> Hits:
+        """The first ``limit`` messages that match, of ``among`` if given: the newest, or the most relevant.
 
         A query that takes too much time is refused with ``QueryTooWideError``, or answered in part and marked so.
+        """
+        ...
+
+    def facets(self, query: Query, *, mailboxes: Collection[str], seconds: float) -> FacetCounts:
+        """How many of the messages that match have which facet, as ``search_facets.facets_of`` says of each.
+
+        ``mailboxes``: the canonical addresses that are counted. After ``seconds`` it answers with what it has counted,
+        the newest messages first, and says that this is not all.
         """
         ...
 

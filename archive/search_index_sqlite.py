@@ -19,14 +19,15 @@ from itertools import islice
 from pathlib import Path
 
 from archive import sqlite_part
-from archive.index_document import IndexDocument
+from archive.index_document import DEFINITION, IndexDocument
 from archive.query_conditions import Query
 from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_facets import Facet, FacetCounts, counts_of
 from archive.search_index import Hit, Hits, IndexOutdatedError
+from archive.search_relevance import Order, signals
 from archive.sqlite_part import ENDING, Part
-from archive.sqlite_question import Question, question_of
+from archive.sqlite_question import SAME_FOR_ALL, Question, question_of, scored
 from archive.sqlite_schema import FORMAT
-from archive.words import DEFINITION
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.instants import instant_of
@@ -107,15 +108,26 @@ class SqliteIndex:
             if due:
                 self._purge(storage, due)
 
-    def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
-        """The newest ``limit`` messages that match, of ``among`` if given.
+    def search(
+        self, query: Query, *, limit: int, among: Collection[MessageId] | None = None, order: Order = Order.NEWEST
+    ) -> Hits:
+        """The first ``limit`` messages that match, of ``among`` if given.
 
-        After ``QUERY_SECONDS`` it answers with the newest that it found so far and says that they are not all.
+        After ``QUERY_SECONDS`` it answers with what it found so far, in the newest parts, and says that it is not all.
         """
         ends = time.monotonic() + self._query_seconds
         question = question_of(query, among=among)
+        if order is Order.RELEVANCE:
+            question = scored(question, signals(query))
         with self._current() as parts:
             return _hits(parts, question, limit, is_over=lambda: time.monotonic() >= ends)
+
+    def facets(self, query: Query, *, mailboxes: Collection[str], seconds: float) -> FacetCounts:
+        """How many of the messages that match have which facet, counted for ``seconds``."""
+        ends = time.monotonic() + seconds
+        question = question_of(query)
+        with self._current() as parts:
+            return _facets(parts, question, mailboxes, is_over=lambda: time.monotonic() >= ends)
 
     def document_count(self) -> int:
         """How many messages the index holds."""
@@ -279,18 +291,38 @@ def _require_definition(storage: SealedIndexStorage) -> None:
 
 def _hits(parts: Sequence[Part], question: Question, limit: int, *, is_over: Callable[[], bool]) -> Hits:
     """Ask the parts, the one with the newest mail first; stop when the time is over."""
-    total, newest, is_complete = 0, list[tuple[int, str]](), True
-    spans = [(span, part) for part in parts if (span := part.span()) is not None]
-    for (first, last), part in sorted(spans, key=lambda each: each[0][1], reverse=True):
-        if not question.may_be_within(first, last):
-            continue
-        wanted = limit if len(newest) < limit or last >= newest[-1][0] else 0
-        asked = question.asked_within(first, last)
-        answer = None if is_over() else part.answer(asked, limit=wanted, is_over=is_over)
+    total, found, is_complete = 0, list[tuple[int, int, str]](), True
+    is_by_time = question.score == SAME_FOR_ALL
+    for last, part, asked in _asked_of(parts, question):
+        is_full = is_by_time and len(found) >= limit and last < found[-1][1]
+        answer = None if is_over() else part.answer(asked, limit=0 if is_full else limit, is_over=is_over)
         if answer is None:
             is_complete = False
             break
         total += answer.total
-        newest = nlargest(limit, newest + answer.newest)
-    items = tuple(Hit(MessageId(message), instant_of(received)) for received, message in newest)
+        found = nlargest(limit, found + answer.first)
+    items = tuple(Hit(MessageId(message), instant_of(received)) for _, received, message in found)
     return Hits(total, items, is_complete=is_complete)
+
+
+def _facets(
+    parts: Sequence[Part], question: Question, mailboxes: Collection[str], *, is_over: Callable[[], bool]
+) -> FacetCounts:
+    """Count part by part, as ``_hits`` asks them; a part counts whole or not at all."""
+    tallies: list[tuple[Facet, str, int]] = []
+    total = 0
+    for _, part, asked in _asked_of(parts, question):
+        counted = None if is_over() else part.facets(asked, mailboxes=mailboxes, is_over=is_over)
+        if counted is None:
+            return counts_of(tallies, total=total, is_complete=False)
+        total += counted[0]
+        tallies += counted[1]
+    return counts_of(tallies, total=total)
+
+
+def _asked_of(parts: Sequence[Part], question: Question) -> Iterator[tuple[int, Part, Question]]:
+    """What each part is asked, with the time of its newest mail: the newest first, without those of other times."""
+    spans = [(span, part) for part in parts if (span := part.span()) is not None]
+    for (first, last), part in sorted(spans, key=lambda each: each[0][1], reverse=True):
+        if question.may_be_within(first, last):
+            yield last, part, question.asked_within(first, last)

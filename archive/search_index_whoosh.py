@@ -2,7 +2,7 @@
 
 Whoosh keeps the segments, their table of contents and their columns. Postings have a file of their own
 (``posting_file``), and boolean logic, phrases and dates are worked out on sets of document numbers
-(``whoosh_segment``), so that the answers are those of ``query_conditions.matches``; nothing is scored.
+(``whoosh_segment``), so that the answers are those of ``query_conditions.matches``; nothing of Whoosh's own scores.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Iterable
 from heapq import nlargest
 from typing import TypeVar
 
-from archive.index_document import IndexDocument
+from archive.index_document import DEFINITION, IndexDocument
 from archive.query_conditions import Query
 from archive.sealed_index_storage import SealedIndexStorage
-from archive.search_index import Hit, Hits, IndexOutdatedError
+from archive.search_facets import Facet, FacetCounts, counts_of
+from archive.search_index import Hit, Hits, IndexOutdatedError, QueryTooWideError
+from archive.search_relevance import Order, Signal, signals
 from archive.whoosh_segment import Deadline, IndexSegment
 from archive.whoosh_writer import IndexWriter, table_of
-from archive.words import DEFINITION
 from mailstore.errors import StorageUnavailableError
 from mailstore.instants import instant_of
 from mailstore.message import MessageId
@@ -56,11 +57,18 @@ class WhooshIndex:
         if messages:
             self._commit(frozenset(messages), (), is_removal=True)
 
-    def search(self, query: Query, *, limit: int, among: Collection[MessageId] | None = None) -> Hits:
-        """The newest ``limit`` messages that match, of ``among`` if given. Raises ``QueryTooWideError``."""
-        deadline = Deadline(seconds=QUERY_SECONDS)
-        wanted = None if among is None else frozenset(among)
-        return self._ask(lambda segments: _hits(segments, query, deadline, limit, wanted))
+    def search(
+        self, query: Query, *, limit: int, among: Collection[MessageId] | None = None, order: Order = Order.NEWEST
+    ) -> Hits:
+        """The first ``limit`` messages that match, of ``among`` if given. Raises ``QueryTooWideError``."""
+        kept = None if among is None else frozenset(among)
+        wanted = signals(query) if order is Order.RELEVANCE else ()
+        return self._ask(lambda segments: _hits(segments, query, wanted, limit=limit, among=kept))
+
+    def facets(self, query: Query, *, mailboxes: Collection[str], seconds: float) -> FacetCounts:
+        """How many of the messages that match have which facet, counted for ``seconds``."""
+        deadline = Deadline(seconds=seconds)
+        return self._ask(lambda segments: _facets(segments, query, mailboxes, deadline))
 
     def document_count(self) -> int:
         """How many messages the index holds."""
@@ -130,15 +138,33 @@ def _require_definition(storage: SealedIndexStorage) -> None:
 def _hits(
     segments: Iterable[IndexSegment],
     query: Query,
-    deadline: Deadline,
+    wanted: tuple[Signal, ...],
+    *,
     limit: int,
     among: frozenset[MessageId] | None,
 ) -> Hits:
-    found = [
-        (segment.received[number], segment.ids[number])
-        for segment in segments
-        for number in segment.matching(query, deadline)
-        if among is None or segment.ids[number] in among
-    ]
-    newest = nlargest(limit, found)
-    return Hits(len(found), tuple(Hit(message, instant_of(count)) for count, message in newest))
+    deadline = Deadline(seconds=QUERY_SECONDS)
+    found: list[tuple[int, int, MessageId]] = []
+    for segment in segments:
+        numbers = segment.matching(query, deadline)
+        scores = segment.scores(numbers, wanted, deadline)
+        told = ((scores[number], segment.received[number], segment.ids[number]) for number in numbers)
+        found += (each for each in told if among is None or each[2] in among)
+    first = nlargest(limit, found)
+    return Hits(len(found), tuple(Hit(message, instant_of(count)) for _, count, message in first))
+
+
+def _facets(
+    segments: Iterable[IndexSegment], query: Query, mailboxes: Collection[str], deadline: Deadline
+) -> FacetCounts:
+    """Count segment by segment, the one with the newest mail first; a segment counts whole or not at all."""
+    tallies: list[tuple[Facet, str, int]] = []
+    total = 0
+    for segment in sorted(segments, key=IndexSegment.newest_at, reverse=True):
+        try:
+            found = segment.matching(query, deadline)
+        except QueryTooWideError:
+            return counts_of(tallies, total=total, is_complete=False)
+        tallies += segment.facets(found, mailboxes)
+        total += len(found)
+    return counts_of(tallies, total=total)

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from archive.index_document import ADDRESS_FIELDS, Field
+from archive.index_document import ADDRESS_FIELDS, Direction, Field
 from archive.query_conditions import (
     AddressIs,
     AllOf,
     AnyOf,
     CategoryIs,
+    DirectionIs,
     HasAttachment,
     IdIs,
     Leaf,
@@ -26,6 +27,7 @@ from archive.query_conditions import (
     Query,
     ReceivedBefore,
     ReceivedFrom,
+    SenderDomainIs,
     Words,
     leaves,
     matches,
@@ -262,6 +264,21 @@ def _has(value: _Value) -> Query:
     return HasAttachment()
 
 
+def _domain(value: _Value) -> Query:
+    value.plain_words()
+    try:
+        return SenderDomainIs(parse_mailbox(f"anybody@{value.text}").canonical.rpartition("@")[2])
+    except BadAddressError:
+        raise value.refused("this is no mail domain, such as mail.example") from None
+
+
+def _direction(value: _Value) -> Query:
+    try:
+        return DirectionIs(Direction(value.text.lower()))
+    except ValueError:
+        raise value.refused(f"a direction is one of {', '.join(Direction)}") from None
+
+
 def _first_instant(value: _Value) -> datetime:
     """The first instant, in UTC, of the year, month or day that the value names (ISO 8601 calendar dates)."""
     parts = re.fullmatch(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", value.text)
@@ -278,6 +295,8 @@ _MEANINGS: dict[str, _Meaning] = {name.value: _text_in(name) for name in Field} 
     "id": _id,
     "category": _category,
     "has": _has,
+    "domain": _domain,
+    "direction": _direction,
     "after": lambda value: ReceivedFrom(_first_instant(value)),
     "before": lambda value: ReceivedBefore(_first_instant(value)),
 }

@@ -18,7 +18,9 @@ from urllib.parse import quote
 import apsw
 
 from archive.index_document import IndexDocument
-from archive.sqlite_question import Question
+from archive.search_facets import Facet
+from archive.sqlite_facts import FACTS, PartFacts
+from archive.sqlite_question import SAME_FOR_ALL, Question, address_question
 from archive.sqlite_schema import INSERT_FACTS, INSERT_WORDS, PAGE_BYTES, SCHEMA, SETTINGS, facts_of, words_row
 from mailstore import durable_file
 from mailstore.errors import StorageUnavailableError, TamperedError
@@ -43,15 +45,16 @@ _DAMAGE = (apsw.NotADBError, apsw.CorruptError)
 _FROM_WORDS = "FROM words CROSS JOIN messages AS m ON m.number = words.rowid WHERE words MATCH ?"
 _FROM_MESSAGES = "FROM messages AS m WHERE 1"
 _COUNTED_WORDS = "SELECT count(*) FROM words WHERE words MATCH ?"
-_NEWEST_FIRST = "ORDER BY m.received_at DESC, m.id DESC LIMIT"
+_WORDS_ALONE = "SELECT rowid FROM words WHERE words MATCH ?"
+_NEWEST_FIRST = "m.received_at DESC, m.id DESC LIMIT"
 
 
 @dataclass(frozen=True)
 class PartAnswer:
-    """``total`` messages of a part match, ``newest`` are the newest of them: time of receipt and id."""
+    """``total`` messages of a part match, ``first`` are the first of them: relevance, time of receipt and id."""
 
     total: int
-    newest: list[tuple[int, str]]
+    first: list[tuple[int, int, str]]
 
 
 class Part:
@@ -62,6 +65,7 @@ class Part:
         with _as_ours(path):
             self._connection = _connected(path, key, cache_bytes=cache_bytes)
         self._span: tuple[int, int, int] | None = None
+        self._facts: tuple[int, PartFacts] | None = None
         with _as_ours(path):
             if not (is_new or _number(self._connection, "SELECT count(*) FROM sqlite_schema")):
                 raise TamperedError(f"the index file {path.name} is empty")
@@ -147,7 +151,7 @@ class Part:
         """When its first and last message were received, in microseconds since 1970; None when it is empty."""
         asked = "SELECT min(received_at), max(received_at) FROM messages"
         with _as_ours(self._path):
-            version = _number(self._connection, "PRAGMA data_version") * 2**32 + self._connection.total_changes()
+            version = self._version()
             if self._span is None or self._span[0] != version:
                 [(first, last)] = self._connection.execute(asked)
                 if first is None:
@@ -156,21 +160,54 @@ class Part:
             return self._span[1:]
 
     def answer(self, question: Question, *, limit: int, is_over: Callable[[], bool]) -> PartAnswer | None:
-        """How many match, and the newest ``limit`` of them; None when the time was over before that was known."""
-        source = _FROM_MESSAGES if question.match is None else _FROM_WORDS
-        where = [source, *(f"AND ({condition})" for condition in question.conditions)]
-        parameters = (*([] if question.match is None else [question.match]), *question.parameters)
-        of_words_alone = question.match is not None and not question.conditions
-        counted = _COUNTED_WORDS if of_words_alone else " ".join(["SELECT count(*)", *where])
-        newest = " ".join(["SELECT m.received_at, m.id", *where, f"{_NEWEST_FIRST} {limit:d}"])
+        """How many match, and the first ``limit`` of them; None when the time was over before that was known."""
+        where, parameters = _where(question)
+        counted = _COUNTED_WORDS if _is_of_words_alone(question) else f"SELECT count(*) {where}"
+        by_score = "" if question.score == SAME_FOR_ALL else "score DESC, "
+        first = f"SELECT {question.score} AS score, m.received_at, m.id {where} ORDER BY {by_score}{_NEWEST_FIRST}"
+        with suppress(apsw.InterruptError), self._interrupted_when(is_over), _as_ours(self._path):
+            total = _number(self._connection, counted, parameters)
+            if not total or limit < 1:
+                return PartAnswer(total, [])
+            asked = self._connection.execute(f"{first} {limit:d}", (*question.score_parameters, *parameters))
+            return PartAnswer(total, list(asked))
+        return None
+
+    def facets(
+        self, question: Question, *, mailboxes: Collection[str], is_over: Callable[[], bool]
+    ) -> tuple[int, list[tuple[Facet, str, int]]] | None:
+        """How many match, and how many of them have which facet; None when the time was over before."""
+        one_state = self._connection
+        with suppress(apsw.InterruptError), self._interrupted_when(is_over), _as_ours(self._path), one_state:
+            found = self._numbers(question)
+            tallies = list(self._known_facts().counted(found))
+            return len(found), tallies + list(self._taking_part(frozenset(found), mailboxes))
+        return None
+
+    def _taking_part(self, found: frozenset[int], mailboxes: Collection[str]) -> Iterator[tuple[Facet, str, int]]:
+        for address in mailboxes if found else ():
+            yield Facet.MAILBOX, address, len(found.intersection(self._numbers(address_question(address))))
+
+    def _numbers(self, question: Question) -> list[int]:
+        where, parameters = _where(question)
+        asked = _WORDS_ALONE if _is_of_words_alone(question) else f"SELECT m.number {where}"
+        return [number for (number,) in self._connection.execute(asked, parameters)]
+
+    def _known_facts(self) -> PartFacts:
+        version = self._version()
+        if self._facts is None or self._facts[0] != version:
+            self._facts = version, PartFacts(self._connection.execute(FACTS))
+        return self._facts[1]
+
+    def _version(self) -> int:
+        """Another one after every change, ours or another process's."""
+        return _number(self._connection, "PRAGMA data_version") * 2**32 + self._connection.total_changes()
+
+    @contextmanager
+    def _interrupted_when(self, is_over: Callable[[], bool]) -> Iterator[None]:
         self._connection.set_progress_handler(is_over, _STEPS_BETWEEN_LOOKS)
         try:
-            with _as_ours(self._path):
-                total = _number(self._connection, counted, parameters)
-                wants_items = total and limit > 0
-                return PartAnswer(total, list(self._connection.execute(newest, parameters)) if wants_items else [])
-        except apsw.InterruptError:
-            return None
+            yield
         finally:
             self._connection.set_progress_handler(None)
 
@@ -178,6 +215,17 @@ class Part:
         rows = [(number,) for number in numbers]
         self._connection.executemany("DELETE FROM words WHERE rowid = ?", rows)
         self._connection.executemany("DELETE FROM messages WHERE number = ?", rows)
+
+
+def _where(question: Question) -> tuple[str, tuple[str | int, ...]]:
+    """The rest of a statement that asks this, with its parameters."""
+    source = _FROM_MESSAGES if question.match is None else _FROM_WORDS
+    where = " ".join([source, *(f"AND ({condition})" for condition in question.conditions)])
+    return where, (*([] if question.match is None else [question.match]), *question.parameters)
+
+
+def _is_of_words_alone(question: Question) -> bool:
+    return question.match is not None and not question.conditions
 
 
 def unlink(path: Path) -> None:

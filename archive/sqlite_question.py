@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from archive.index_document import Field
 from archive.query_conditions import (
     AddressIs,
     AllOf,
     AnyOf,
     CategoryIs,
+    DirectionIs,
     HasAttachment,
     IdIs,
     Not,
@@ -23,16 +25,19 @@ from archive.query_conditions import (
     Query,
     ReceivedBefore,
     ReceivedFrom,
+    SenderDomainIs,
     Words,
     leaves,
 )
-from archive.sqlite_schema import HAS_ATTACHMENT, NOWHERE, address_token, category_token, column_of, word_token
+from archive.search_relevance import Signal
+from archive.sqlite_schema import NOWHERE, address_token, column_of, mark_token, word_token
 from mailstore.instants import microseconds
 from mailstore.message import MessageId
 
 Parameter: TypeAlias = str | int
 
 _WITH_WORDS = "m.number IN (SELECT rowid FROM words WHERE words MATCH ?)"
+SAME_FOR_ALL = "0"
 _AMONG = "m.id IN (SELECT value FROM json_each(?))"
 
 
@@ -40,7 +45,8 @@ _AMONG = "m.id IN (SELECT value FROM json_each(?))"
 class Question:
     """What a message must be: ``match`` its words (None: any), ``conditions`` of SQL over ``messages AS m``.
 
-    ``received_from`` and ``received_before`` bound the time of receipt, in microseconds since 1970.
+    ``received_from`` and ``received_before`` bound the time of receipt, in microseconds since 1970. ``score`` is SQL
+    for how relevant a message is, by which they come first; the same for all where only the time counts.
     """
 
     match: str | None = field(default=None, repr=False)
@@ -48,6 +54,8 @@ class Question:
     parameters: tuple[Parameter, ...] = field(default=(), repr=False)
     received_from: int | None = None
     received_before: int | None = None
+    score: str = SAME_FOR_ALL
+    score_parameters: tuple[Parameter, ...] = field(default=(), repr=False)
 
     def may_be_within(self, first: int, last: int) -> bool:
         """False when no message received from ``first`` to ``last`` can be meant."""
@@ -97,6 +105,25 @@ def question_of(query: Query, *, among: Collection[MessageId] | None = None) -> 
                 question = question.narrowed(sql.condition, *sql.parameters)
     question = _with_words(question, [part for part in parts if _is_of_words(part)])
     return question if among is None else question.narrowed(_AMONG, json.dumps(sorted(among)))
+
+
+def scored(question: Question, signals: Sequence[Signal]) -> Question:
+    """The same question, with how relevant a message is for what was asked."""
+    if not signals:
+        return question
+    score = " + ".join(_scored(signal) for signal in signals)
+    tokens = tuple(_token(condition) for signal in signals for condition, _ in signal)
+    return replace(question, score=score, score_parameters=tokens)
+
+
+def _scored(signal: Signal) -> str:
+    """The weight of the first of its conditions that a message meets."""
+    return f"CASE {' '.join(f'WHEN {_WITH_WORDS} THEN {weight:d}' for _, weight in signal)} ELSE 0 END"
+
+
+def address_question(address: str) -> Question:
+    """Which messages this address takes part in."""
+    return Question(match=_token(AddressIs(Field.PARTICIPANT, address)))
 
 
 def _from_at_least(question: Question, instant: int) -> Question:
@@ -184,10 +211,8 @@ def _token(condition: Query) -> str:
             return f"{_in_column(column_of(where), word_token(where, start))} *"
         case AddressIs(where, address):
             return _quoted(address_token(where, address))
-        case CategoryIs(name):
-            return _quoted(category_token(name))
-        case HasAttachment():
-            return _quoted(HAS_ATTACHMENT)
+        case CategoryIs() | HasAttachment() | SenderDomainIs() | DirectionIs():
+            return _quoted(mark_token(condition))
         case _:
             raise AssertionError(condition)
 

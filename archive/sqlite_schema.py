@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import assert_never
 
 from archive.index_document import Field, IndexDocument
-from archive.words import LONGEST_WORD_CHARACTERS, fold, words_of
+from archive.query_conditions import CategoryIs, DirectionIs, HasAttachment, MarkCondition, SenderDomainIs, marks_of
+from archive.words import LONGEST_WORD_CHARACTERS, words_of
 from mailstore.instants import microseconds
 
-FORMAT = 1
+FORMAT = 2
 """Stands in the list of the parts; another one is made anew."""
 
 PAGE_BYTES = 8_192
@@ -35,7 +37,7 @@ SCHEMA = (
     """CREATE TABLE messages (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, received_at INTEGER NOT NULL,
         category TEXT NOT NULL, has_attachment INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
-        sender_domain TEXT NOT NULL)""",
+        sender_domain TEXT NOT NULL, direction TEXT NOT NULL)""",
     "CREATE INDEX messages_by_time ON messages (received_at, id)",
     """CREATE VIRTUAL TABLE words USING fts5 (
         subject, participant, body, filename, attachment, marks,
@@ -50,8 +52,8 @@ SETTINGS = {
 """What the table of words is told once (https://www.sqlite.org/fts5.html section 6)."""
 
 INSERT_FACTS = (
-    "INSERT INTO messages (number, id, received_at, category, has_attachment, size_bytes, sender_domain)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number"
+    "INSERT INTO messages (number, id, received_at, category, has_attachment, size_bytes,"
+    " sender_domain, direction) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
 )
 INSERT_WORDS = (
     "INSERT INTO words (rowid, subject, participant, body, filename, attachment, marks) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -62,9 +64,12 @@ INSERT_WORDS = (
 _WORD_MARKS = {Field.FROM: "\ue001", Field.TO: "\ue002", Field.CC: "\ue003", Field.BCC: "\ue004"}
 _ADDRESS_MARKS = {name: chr(0xE010 + number) for number, name in enumerate([*_WORD_MARKS, Field.PARTICIPANT])}
 _CATEGORY_MARK = "\ue020"
-HAS_ATTACHMENT = "\ue021"
+_HAS_ATTACHMENT = "\ue021"
 NOWHERE = "\ue022"
 """A token that no message has."""
+
+_DOMAIN_MARK = "\ue023"
+_DIRECTION_MARK = "\ue024"
 
 _BETWEEN_TEXTS = " \u00b6 "
 """Two texts of a field are this far apart: a token that no query holds, so that no phrase crosses."""
@@ -87,21 +92,31 @@ def address_token(name: Field, address: str) -> str:
     return _ADDRESS_MARKS[name] + _letters(address)
 
 
-def category_token(folded: str) -> str:
-    """A category by its folded name."""
-    return _CATEGORY_MARK + _letters(folded)
+def mark_token(condition: MarkCondition) -> str:
+    """One word about a whole message: its folded category, its sender's domain, its direction."""
+    match condition:
+        case CategoryIs(name):
+            return _CATEGORY_MARK + _letters(name)
+        case SenderDomainIs(domain):
+            return _DOMAIN_MARK + _letters(domain)
+        case DirectionIs(direction):
+            return _DIRECTION_MARK + direction.value
+        case HasAttachment():
+            return _HAS_ATTACHMENT
+        case _:
+            assert_never(condition)
 
 
 def facts_of(document: IndexDocument) -> tuple[str | int, ...]:
     """The row of a document, as ``INSERT_FACTS`` takes it, but for its number."""
-    domains = sorted(address.rpartition("@")[2] for address in document.addresses.get(Field.FROM, ()))
     return (
         document.id,
         microseconds(document.received_at),
         document.category,
         int(document.has_attachment),
         document.size_bytes,
-        domains[0] if domains else "",
+        document.sender_domain,
+        document.direction.value,
     )
 
 
@@ -133,9 +148,7 @@ def _marks(document: IndexDocument) -> Iterator[str]:
             yield " ".join(mark + word for word in words_of(text))
     for name, addresses in document.addresses.items():
         yield " ".join(address_token(name, address) for address in sorted(addresses))
-    yield category_token(fold(document.category))
-    if document.has_attachment:
-        yield HAS_ATTACHMENT
+    yield from map(mark_token, marks_of(document))
 
 
 def _letters(text: str) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import assert_never
 
 from whoosh.columns import FixedBytesColumn, NumericColumn
 from whoosh.fields import COLUMN, Schema
 
 from archive.index_document import Field, IndexDocument
 from archive.posting_file import packed_places
-from archive.words import fold
+from archive.query_conditions import CategoryIs, DirectionIs, HasAttachment, MarkCondition, SenderDomainIs, marks_of
 
 ID_BYTES = 26
 ID_COLUMN = FixedBytesColumn(ID_BYTES)
@@ -23,8 +24,10 @@ RECEIVED_COLUMN = NumericColumn("q")
 SCHEMA = Schema(id=COLUMN(ID_COLUMN), received_at=COLUMN(RECEIVED_COLUMN))
 
 _FIELD_MARKS = {name: bytes([number]) for number, name in enumerate(Field, start=1)}
-_CATEGORY_MARK = b"\x40"
+CATEGORY_MARK = b"\x40"
 HAS_ATTACHMENT = b"\x41"
+DOMAIN_MARK = b"\x42"
+DIRECTION_MARK = b"\x43"
 
 _NO_PLACES = b""
 _ADDRESS_PLACE = packed_places([0])
@@ -39,9 +42,19 @@ address_term = word_term
 """A whole address is a term beside its words. It holds an @ and no word does, so they are never mistaken."""
 
 
-def category_term(folded: str) -> bytes:
-    """A category by its folded name."""
-    return _CATEGORY_MARK + folded.encode()
+def mark_term(condition: MarkCondition) -> bytes:
+    """One word about a whole message: its folded category, its sender's domain, its direction."""
+    match condition:
+        case CategoryIs(name):
+            return CATEGORY_MARK + name.encode()
+        case SenderDomainIs(domain):
+            return DOMAIN_MARK + domain.encode()
+        case DirectionIs(direction):
+            return DIRECTION_MARK + direction.encode()
+        case HasAttachment():
+            return HAS_ATTACHMENT
+        case _:
+            assert_never(condition)
 
 
 def terms_of(document: IndexDocument) -> Iterator[tuple[bytes, bytes]]:
@@ -53,9 +66,7 @@ def terms_of(document: IndexDocument) -> Iterator[tuple[bytes, bytes]]:
     for name, addresses in document.addresses.items():
         for address in addresses:
             yield address_term(name, address), _ADDRESS_PLACE
-    yield category_term(fold(document.category)), _NO_PLACES
-    if document.has_attachment:
-        yield HAS_ATTACHMENT, _NO_PLACES
+    yield from ((mark_term(each), _NO_PLACES) for each in marks_of(document))
 
 
 def _places(texts: tuple[list[str], ...]) -> dict[str, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import assert_never, overload
 
@@ -16,9 +17,7 @@ from archive.query_conditions import (
     AddressIs,
     AllOf,
     AnyOf,
-    CategoryIs,
     FactCondition,
-    HasAttachment,
     IdIs,
     Not,
     Prefix,
@@ -30,21 +29,28 @@ from archive.query_conditions import (
     fields_of,
 )
 from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_facets import NO, YES, Facet
 from archive.search_index import QueryTooWideError
+from archive.search_relevance import Signal
 from archive.whoosh_schema import (
+    CATEGORY_MARK,
+    DIRECTION_MARK,
+    DOMAIN_MARK,
     HAS_ATTACHMENT,
     ID_BYTES,
     ID_COLUMN,
     RECEIVED_COLUMN,
     address_term,
-    category_term,
+    mark_term,
     word_term,
 )
-from mailstore.instants import microseconds
+from mailstore.instants import instant_of, microseconds
 from mailstore.message import MessageId
 
 POSTINGS = ".postings"
 """How the file of a segment's postings ends."""
+
+_FACET_MARKS = {CATEGORY_MARK: Facet.CATEGORY, DOMAIN_MARK: Facet.DOMAIN, DIRECTION_MARK: Facet.DIRECTION}
 
 MOST_PREFIX_WORDS = 2_000
 """Words of one segment and field that one prefix may stand for."""
@@ -152,6 +158,33 @@ class IndexSegment:
             case _:
                 return self._with_fact(query)
 
+    def scores(self, found: Documents, wanted: tuple[Signal, ...], deadline: Deadline) -> Counter[int]:
+        """How relevant each of these documents is; those of no relevance are left out."""
+        scores: Counter[int] = Counter()
+        for signal in wanted:
+            waiting = found
+            for condition, weight in signal:
+                met = waiting & self.matching(condition, deadline)
+                scores.update(dict.fromkeys(met, weight))
+                waiting -= met
+        return scores
+
+    def facets(self, found: Documents, mailboxes: Collection[str]) -> Iterator[tuple[Facet, str, int]]:
+        """How many of these documents have which value of which facet."""
+        years = Counter(instant_of(self.received[number]).year for number in found)
+        yield from ((Facet.YEAR, f"{year:04}", count) for year, count in years.items())
+        for mark, facet in _FACET_MARKS.items():
+            for term, postings in self._postings.beginning_with(mark):
+                yield facet, term[1:].decode(), len(found.intersection(postings.documents))
+        attached = len(found & self._having(HAS_ATTACHMENT))
+        yield from ((Facet.ATTACHMENT, YES, attached), (Facet.ATTACHMENT, NO, len(found) - attached))
+        for address in mailboxes:
+            yield Facet.MAILBOX, address, len(found & self._having(address_term(Field.PARTICIPANT, address)))
+
+    def newest_at(self) -> int:
+        """When the newest of its messages was received, in microseconds since 1970."""
+        return max(self.received, default=0)
+
     def _matching_all(self, queries: tuple[Query, ...], deadline: Deadline) -> Documents:
         found = self._all
         for part in queries:
@@ -177,16 +210,12 @@ class IndexSegment:
             case IdIs(message):
                 number = self.ids.number_of(message)
                 return frozenset() if number is None else frozenset({number})
-            case CategoryIs(category):
-                return self._having(category_term(category))
-            case HasAttachment():
-                return self._having(HAS_ATTACHMENT)
             case ReceivedFrom(instant):
                 return self._received(microseconds(instant).__le__)
             case ReceivedBefore(instant):
                 return self._received(microseconds(instant).__gt__)
             case _:
-                assert_never(condition)
+                return self._having(mark_term(condition))
 
     def _received(self, fits: Callable[[int], bool]) -> Documents:
         return frozenset(number for number, received in enumerate(self.received) if fits(received))

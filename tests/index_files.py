@@ -9,7 +9,7 @@ from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import SearchIndex
 from archive.search_index_sqlite import LIST_FOLDER, MOST_PART_MESSAGES, QUERY_SECONDS, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
-from archive.words import DEFINITION
+from archive.index_document import DEFINITION
 
 
 def secrets_path(directory: Path) -> Path:

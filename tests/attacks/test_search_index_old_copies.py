@@ -22,7 +22,7 @@ from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import IndexOutdatedError
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
-from archive.words import DEFINITION
+from archive.index_document import DEFINITION
 from mailstore.errors import TamperedError
 from mailstore.message import MessageId, identifier_from
 from tests.index_files import secrets_path, storage_in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archive.document_reading import read_document
-from archive.index_document import Field, IndexDocument, document_of
+from archive.index_document import Direction, Field, IndexDocument, document_of
 from archive.query_conditions import AllOf, AnyOf, Not, Prefix, Query, ReceivedBefore, Words, matches
+from archive.search_facets import Facet, condition_of, facets_of
 from archive.search_index import QueryTooWideError, SearchIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
+from archive.search_relevance import Order, relevance
 from archive.text_extraction import TextExtractor
 from mailstore.addresses import parse_mailbox
 from mailstore.message import Envelope, MessageId, identifier_from
@@ -65,6 +68,7 @@ def document(
     attachment_texts: tuple[str, ...] = (),
     category: str = "unclassified",
     received_at: datetime | None = None,
+    direction: Direction = Direction.RECEIVED,
 ) -> IndexDocument:
     recipients = tuple(parse_mailbox(each) for each in ("pat@mail.example", *blind))
     return document_of(
@@ -78,6 +82,7 @@ def document(
         file_names=file_names,
         attachment_texts=attachment_texts,
         has_attachment=bool(file_names),
+        direction=direction,
     )
 
 
@@ -188,6 +193,7 @@ WORDS = [
 ]
 texts = st.lists(st.sampled_from([*WORDS, "\n", ",", "-", "pat@mail.example"]), max_size=6).map(" ".join)
 short = st.lists(texts, max_size=2).map(tuple)
+MAILBOXES = ["dr@clinic.example", "pat@mail.example", "päd@xn--mller-kva.example"]
 ADDRESSES = ["dr@clinic.example", "DR@Clinic.example", "pat@mail.example", "päd@müller.example", "x.lab@clinic.example"]
 numbers = count(1)
 documents = st.builds(
@@ -202,7 +208,8 @@ documents = st.builds(
     blind=st.lists(st.sampled_from(ADDRESSES), max_size=1).map(tuple),
     file_names=st.lists(st.sampled_from(["lab.pdf", "Résultat_x1.docx"]), max_size=2).map(tuple),
     attachment_texts=short,
-    category=st.sampled_from(["unclassified", "medical-record"]),
+    category=st.sampled_from(["unclassified", "medical-record", "Medical-Record"]),
+    direction=st.sampled_from(list(Direction)),
     received_at=st.datetimes(datetime(2023, 12, 30), datetime(2024, 2, 3), timezones=st.just(UTC)),  # noqa: DTZ001
 )
 values = st.one_of(
@@ -221,6 +228,9 @@ facts = st.sampled_from(
         "after:2024",
         "before:2024-01-15",
         "after:2024-02",
+        "domain:clinic.example",
+        "domain:müller.example",
+        "direction:sent",
     ]
 )
 queries = st.recursive(
@@ -248,6 +258,87 @@ def test_the_index_answers_as_the_messages_themselves_do(
         query: Query = parse(text)
         expected = {each.id for each in some if matches(query, each)}
         assert {hit.id for hit in index.search(query, limit=100).items} == expected, text
+
+
+def counted(found: list[IndexDocument]) -> Counter[tuple[Facet, str]]:
+    return Counter(each for document in found for each in facets_of(document, mailboxes=MAILBOXES))
+
+
+def facets_of_index(index: SearchIndex, query: Query) -> dict[tuple[Facet, str], int]:
+    told = index.facets(query, mailboxes=MAILBOXES, seconds=60)
+    assert told.is_complete
+    assert told.total == index.search(query, limit=1).total
+    return {(facet, value): count for facet, values in told.counts.items() for value, count in values.items()}
+
+
+def in_order(query: Query, some: list[IndexDocument]) -> list[MessageId]:
+    found = [each for each in some if matches(query, each)]
+    found.sort(key=lambda each: (relevance(query, each), each.received_at, each.id), reverse=True)
+    return [each.id for each in found]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(some=st.lists(documents, min_size=1, max_size=9), asked=st.lists(queries, min_size=10, max_size=20))
+def test_each_facet_counts_the_results_that_it_would_leave(
+    engine: str, some: list[IndexDocument], asked: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    index = ENGINES[engine](tmp_path_factory.mktemp("index"))
+    index.add(some)
+    for query in map(parse, asked):
+        told = facets_of_index(index, query)
+        assert told == counted([each for each in some if matches(query, each)])
+        for (facet, value), results in told.items():
+            assert index.search(AllOf((query, condition_of(facet, value))), limit=1).total == results
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(some=st.lists(documents, min_size=1, max_size=9), asked=st.lists(queries, min_size=10, max_size=20))
+def test_the_most_relevant_come_first(
+    engine: str, some: list[IndexDocument], asked: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    index = ENGINES[engine](tmp_path_factory.mktemp("index"))
+    index.add(some)
+    for query in map(parse, asked):
+        hits = index.search(query, limit=4, order=Order.RELEVANCE)
+        assert [hit.id for hit in hits.items] == in_order(query, some)[:4]
+
+
+def test_facets_follow_what_is_added_and_removed_by_another(open_index: Callable[[], SearchIndex]) -> None:
+    writer, reader = open_index(), open_index()
+    everything = parse("-nothing")
+    for number in range(1, 8):
+        writer.add([document(number, subject="burst")])
+        assert facets_of_index(reader, everything)[Facet.YEAR, "2024"] == number
+    writer.remove([message_id(7), message_id(1)])
+    writer.add([document(2, category="billing", direction=Direction.SENT)])
+    told = facets_of_index(reader, everything)
+    assert told[Facet.DIRECTION, "received"] == 4
+    assert told[Facet.CATEGORY, "billing"] == 1
+    assert told[Facet.MAILBOX, "pat@mail.example"] == 5
+
+
+def test_facets_without_time_say_that_they_are_not_all(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add([document(1, subject="burst")])
+    told = index.facets(parse("burst"), mailboxes=(), seconds=-1.0)
+    assert (told.is_complete, told.total) == (False, 0)
+
+
+def test_a_word_in_the_subject_says_more_than_one_in_the_text(open_index: Callable[[], SearchIndex]) -> None:
+    index = open_index()
+    index.add(
+        [
+            document(1, subject="knee surgery"),
+            document(2, subject="surgery of the knee"),
+            document(3, bodies=("knee surgery",)),
+            document(4, attachment_texts=("surgery", "knee"), file_names=("a.pdf", "b.pdf")),
+        ]
+    )
+    hits = index.search(parse("knee surgery"), limit=9, order=Order.RELEVANCE)
+    assert [hit.id for hit in hits.items] == [message_id(number) for number in (1, 2, 3, 4)]
+    assert found(index, "knee surgery") == [4, 3, 2, 1]
 
 
 def real_mail() -> list[IndexDocument]:
@@ -298,3 +389,9 @@ def test_all_engines_answer_alike_about_real_mail(tmp_path: Path) -> None:
         expected = {each.id for each in documents if matches(query, each)}
         for name, index in indexes.items():
             assert {hit.id for hit in index.search(query, limit=1_000).items} == expected, (name, query)
+    for query in islice(questions_about(documents, chance), 40):
+        expected_counts = counted([each for each in documents if matches(query, each)])
+        for name, index in indexes.items():
+            assert facets_of_index(index, query) == expected_counts, (name, query)
+            best = index.search(query, limit=1_000, order=Order.RELEVANCE)
+            assert [hit.id for hit in best.items] == in_order(query, documents), (name, query)

@@ -11,7 +11,7 @@ from archive.index_care import IndexBusyError, IndexCare, RebuildMark, RebuildPr
 from archive.intake import REBUILT, Intake
 from archive.search_index import SearchIndex
 from archive.search_index_whoosh import WhooshIndex
-from archive.words import DEFINITION
+from archive.index_document import DEFINITION
 from mailstore.message import MessageId
 from tests import index_files
 from tests.records_room import RECORDS, RecordsRoom

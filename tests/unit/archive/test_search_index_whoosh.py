@@ -16,7 +16,7 @@ from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
 from archive.whoosh_segment import POSTINGS
 from archive.whoosh_writer import MOST_SEGMENT_DOCUMENTS, table_of
-from archive.words import DEFINITION
+from archive.index_document import DEFINITION
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import TamperedError
 from mailstore.message import Envelope, MessageId, identifier_from
