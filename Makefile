@@ -64,21 +64,29 @@ test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test sui
 test-failpoints: test-packages $(VENV)/.test-installed ## See that every failpoint in the source is come by in some rehearsal
 	@$(BIN)/python -m pytest -n 0 -m rehearsal
 
-GUEST_PACKAGES := mmdebstrap systemd-container nftables iproute2 openssh-client chromium fonts-dejavu-core git
+GUEST_PACKAGES := mmdebstrap debian-archive-keyring systemd-container nftables iproute2 openssh-client mount git
 
 .PHONY: guest-packages
-guest-packages: test-packages $(VENV)/.test-installed
+guest-packages: root test-packages $(VENV)/.test-installed
 	$(SAY) "What boots a Debian and runs the playbook against it"
 	$(call ensure_packages,$(GUEST_PACKAGES))
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-playbook.lock
 
-.PHONY: test-appliance-short
-test-appliance-short: guest-packages ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo 'Debians are booted as root alone: sudo make test-appliance-short'; exit 1; }
+
+.PHONY: lint-playbook
+lint-playbook: guest-packages
+	$(SAY) "The playbook (ansible-lint)"
 	@cd ansible && ../$(BIN)/ansible-lint --offline -q
-	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py
+
+.PHONY: test-appliance-short
+test-appliance-short: lint-playbook ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
+	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py -k bookworm
 
 .PHONY: test-appliance
-test-appliance: guest-packages ## As root, half an hour: all that is tried on Debians booted for it, upgrades and ways back included
+test-appliance: lint-playbook minio ## As root, half an hour: all that is tried on Debians booted for it, upgrades and ways back included
 	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance
 
 .PHONY: minio

@@ -106,7 +106,10 @@ def _made(folder: Path) -> bool:
 
 
 def _run(*words: str, check: bool = True, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, check=check, capture_output=True, text=True, input=given)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, input=given)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(words)} ended with {done.returncode}\n{done.stderr[-3000:]}")
+    return done
 
 
 def _base(release: str) -> Path:
@@ -124,12 +127,13 @@ def _base(release: str) -> Path:
 
 
 def _sources(place: Path, release: str) -> Iterator[Path]:
-    """This machine's own package sources, for the release that is asked for."""
+    """This machine's own sources of Debian's packages, for the release that is asked for. What else it has stays."""
     here = _run("sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME").stdout.strip()
+    suite = re.compile(rf"(?<![-\w]){here}(?!\w)")
     for path in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").iterdir())):
-        if path.suffix in (".list", ".sources") and path.is_file():
+        if path.suffix in (".list", ".sources") and path.is_file() and suite.search(path.read_text("utf-8")):
             copied = place / path.name
-            copied.write_text(path.read_text("utf-8").replace(here, release), "utf-8")
+            copied.write_text(suite.sub(release, path.read_text("utf-8")), "utf-8")
             yield copied
 
 
@@ -261,7 +265,13 @@ def _is_running(pid: int) -> bool:
 
 
 def playbook(
-    guest: Guest, repository: Path, *, program: Sequence[str], told: dict[str, object], check: bool = False
+    guest: Guest,
+    repository: Path,
+    *,
+    program: Sequence[str],
+    told: dict[str, object],
+    check: bool = False,
+    verbosity: int = 0,
 ) -> subprocess.CompletedProcess[str]:
     """Run the repository's playbook against a guest, told its variables by a file."""
     inventory = guest.place / "inventory.yml"
@@ -273,6 +283,7 @@ def playbook(
     )
     words = [*program, "-i", str(inventory), "site.yml", *(["--check"] if check else [])]
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"}
+    environment["ANSIBLE_VERBOSITY"] = str(verbosity)
     done = subprocess.run(
         words, cwd=repository / "ansible", env=environment, capture_output=True, text=True, check=False
     )

@@ -1,6 +1,7 @@
 """A bare Debian becomes a running practice by the playbook alone: installed, mail over TLS, read, found, unchanged.
 
-Run by ``make test-appliance-short``. One guest for all; the tests build on one another and stand in their order.
+Run by ``make test-appliance-short`` on Debian 12, by ``make test-appliance`` on Debian 13 as well. One guest for all;
+the tests build on one another and stand in their order.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def told() -> dict[str, object]:
     return variables()
 
 
-@pytest.fixture(scope="module")
-def machine(told: dict[str, object]) -> Iterator[Guest]:
-    with guest.booted("practice") as booted:
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def machine(told: dict[str, object], request: pytest.FixtureRequest) -> Iterator[Guest]:
+    with guest.booted("practice", release=request.param) as booted:
         guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told)
         yield booted
 

@@ -12,12 +12,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.appliance import guest
+from tests.appliance import guest, secret_watch
 from tests.appliance.guest import Guest
-from tests.appliance.practice_ground import DOMAIN, PLAYBOOK, REPOSITORY, added, changed, variables
+from tests.appliance.practice_ground import (
+    DOMAIN,
+    PLAYBOOK,
+    REPOSITORY,
+    added,
+    changed,
+    deliver,
+    found,
+    signed_in,
+    variables,
+)
+from tests.appliance.secret_watch import SecretWatch
 from tests.build_minio import MINIO
 
-pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
+ADA, RITA = f"ada@{DOMAIN}", f"rita@{DOMAIN}"
+
+pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800), pytest.mark.usefixtures("watch")]
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +40,42 @@ def told() -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def machine(told: dict[str, object]) -> Iterator[Guest]:
+def machine() -> Iterator[Guest]:
     with guest.booted("practice-stores") as booted:
-        guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told)
-        added(booted, f"ida@{DOMAIN}", "admin")
         yield booted
+
+
+@pytest.fixture(scope="module")
+def watch(machine: Guest, told: dict[str, object]) -> SecretWatch:
+    """All command lines while the playbook made the practice."""
+    with secret_watch.watching() as watch:
+        done = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told, verbosity=3)
+    watch.lines.add((done.stdout + done.stderr).encode())
+    added(machine, f"ida@{DOMAIN}", "admin")
+    return watch
+
+
+def test_secrets_of_the_store_are_in_their_files_and_nowhere_else(machine: Guest, watch: SecretWatch) -> None:
+    root = machine.said("cat /etc/strongroom/object-store.environment").split()
+    secrets = [word.partition("=")[2] for word in root if word.startswith("MINIO_ROOT_")]
+    secrets += machine.said("cat /etc/strongroom/object-store.credentials").split()[1:]
+    secrets += [machine.said("cat /etc/strongroom/unlock.key")]
+    assert len(secrets) == 4
+    assert [secret for secret in secrets if watch.saw(secret)] == []
+    journal = machine.said("journalctl --no-pager")
+    assert [secret for secret in secrets if secret in journal] == []
 
 
 def test_one_message_goes_the_whole_path(machine: Guest) -> None:
     assert json.loads(machine.said("strongroom self-test --json"))["passed"]
+
+
+def test_mail_over_tls_is_found_in_the_archive(machine: Guest) -> None:
+    added(machine, ADA, "clinician")
+    records = added(machine, RITA, "records")
+    signed_in(machine, RITA, records["totp_secret"])
+    deliver(machine, ADA, subject="Stored elsewhere", text="The word is canteloupe.")
+    assert found(machine, "canteloupe", asked_by=RITA) == ["Stored elsewhere"]
 
 
 def test_the_store_enforces_what_it_claims(machine: Guest) -> None:
@@ -46,7 +86,7 @@ def test_the_store_enforces_what_it_claims(machine: Guest) -> None:
 
 def test_rows_and_keys_lie_in_databases_of_their_own(machine: Guest) -> None:
     asked = "runuser -u postgres -- psql -XAtc 'SELECT count(*) FROM {}' {}"
-    assert int(machine.said(asked.format("messages", "strongroom_rows"))) == 1
+    assert int(machine.said(asked.format("messages", "strongroom_rows"))) == 2
     assert int(machine.said(asked.format("message_keys", "strongroom_keys"))) >= 1
     assert machine.said("ls /var/lib/strongroom/*.sqlite3 2>/dev/null || true") == ""
 
@@ -69,5 +109,7 @@ def test_the_store_answers_this_machine_alone(machine: Guest) -> None:
 
 
 def test_a_second_run_changes_nothing(machine: Guest, told: dict[str, object]) -> None:
+    looked = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told, check=True)
+    assert changed(looked.stdout) == 0, looked.stdout
     again = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
     assert changed(again.stdout) == 0, again.stdout
