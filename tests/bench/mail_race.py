@@ -142,7 +142,7 @@ class Stores:
     def init_options(self) -> list[str]:
         """What to tell ``init``, with stores that hold nothing yet."""
         for url in filter(None, (self.database, self.keystore)):
-            with psycopg.connect(url, autocommit=True) as server:
+            with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as server:
                 server.execute("DROP SCHEMA public CASCADE")
                 server.execute("CREATE SCHEMA public")
         told = asdict(self)
