@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from appliance import backup_wiring
+from appliance import backup_wiring, restore_rest
 from appliance.backup_settings import BackupTargetSettings
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
@@ -66,8 +66,10 @@ class Backups:
         """A backup of the data.
 
         Raises ``StorageUnavailableError`` when the target or a source fails, ``TamperedError`` when the target is not
-        as it was left, ``RefusedError`` when it is another practice's or another run is under way.
+        as it was left, ``RefusedError`` when it is another practice's or another run is under way, and
+        ``BeingRestoredError`` while mail is still being brought back from another backup.
         """
+        restore_rest.require_whole(self._appliance.data, "a backup of the data")
         backup_wiring.keep_ledger(self._appliance)
         with self._place(told, GenerationKind.DATA) as place:
             made = DataBackup(

@@ -342,6 +342,11 @@ ENTRIES: tuple[Entry, ...] = (
             _option("--generation", "this generation of the data, not the newest", type=int, metavar="NUMBER"),
             _option("--keys-generation", "this generation of the keys, not the newest", type=int, metavar="NUMBER"),
             _option("--message", "one message alone, into the living directory that --data names", metavar="ID"),
+            _option(
+                "--objects-later",
+                "end as soon as serve may be started; it brings the sealed mail back while it works",
+                action="store_true",
+            ),
             _BUCKET_CREDENTIALS,
             _option("--ca-file", "the authority that signed the bucket's certificate", metavar="FILE"),
         ),

@@ -28,6 +28,21 @@ class DataDirectory:
         return self.path / ".unfinished"
 
     @property
+    def restoring(self) -> Path:
+        """Where ``restore`` works until all but the sealed mail is laid down and proved."""
+        return self.path / ".restoring"
+
+    @property
+    def restore_plan(self) -> Path:
+        """What ``restore`` has still to do. Beside a made directory: the sealed mail that is still to come."""
+        return self.path / ".restore-plan.sqlite3"
+
+    @property
+    def restore_turn(self) -> Path:
+        """Held locked by the one process that lays down what a restore still wants."""
+        return self.path / ".restore-turn"
+
+    @property
     def rehearsal(self) -> Path:
         """Where a copy of the rows lies while the steps of a new release are tried on it."""
         return self.path / ".rehearsal"
@@ -214,3 +229,18 @@ class DataDirectory:
             self.run,
             self.sessions,
         )
+
+
+@dataclass(frozen=True)
+class RestoredDirectory(DataDirectory):
+    """A directory that is being restored, before it is put in place: its plan lies in the one that it becomes."""
+
+    @classmethod
+    def within(cls, into: DataDirectory) -> RestoredDirectory:
+        """The one that becomes ``into``."""
+        return cls(into.restoring)
+
+    @property
+    def restore_plan(self) -> Path:
+        """As ``DataDirectory``."""
+        return DataDirectory(self.path.parent).restore_plan

@@ -22,6 +22,7 @@ from appliance import (
     port_health,
     process_file,
     record_health,
+    restore_health,
     sealed_health,
     store_health,
     tls_health,
@@ -71,6 +72,7 @@ def of_state(appliance: Appliance) -> Iterator[Finding]:
     yield guarded("row database", lambda: database_health.of_rows(appliance))
     yield guarded("keystore", lambda: database_health.of_keys(appliance))
     yield guarded("scrub", lambda: record_health.last_scrub(appliance))
+    yield from restore_health.reports(appliance)
     yield guarded("audit checkpoints", lambda: record_health.checkpoints(appliance), is_alarm=True)
     yield guarded("age of the rows", lambda: record_health.age_of_rows(appliance))
     yield guarded("object store", lambda: store_health.answers(appliance), is_alarm=True)

@@ -14,6 +14,7 @@ from mailstore.errors import StorageUnavailableError, StrongroomError
 from mailstore.guard_work import GuardWork
 from mailstore.object_guard import NoGuard, ObjectGuard
 from mailstore.object_store import ObjectStore
+from mailstore.object_store_awaited import AwaitedObjects
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.time_witnesses import OBJECT_STORE, dated
 from mailstore.trusted_time import Witness
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def objects(data: DataDirectory, settings: Settings, row_key: bytes) -> ObjectStore:
     """Where sealed messages lie for good."""
     if not settings.object_store.url:
-        return LocalObjectStore(data.objects)
+        return AwaitedObjects.over(LocalObjectStore(data.objects), data.restore_plan)
     from mailstore.object_store_s3 import S3ObjectStore  # noqa: PLC0415 - half a second that a local store does not pay
     from mailstore.store_claim import StoreClaim, owner_of  # noqa: PLC0415 - as above
     from mailstore.store_probe import Enforced  # noqa: PLC0415 - as above

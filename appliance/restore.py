@@ -1,12 +1,14 @@
 """A whole appliance put together from nothing but backups and a secret, in a directory of its own.
 
-1. Choose the generations and the newest ledger. 2. Lay down the keys and open them. 3. Lay down rows and files. 4. Lay
-down sealed mail. 5. Put the keystore together; what the ledger calls dead gets no key. 6. Replay the ledger. 7. Hold
-everything against each other. 8. Put it in place: only from here on can it be started.
+1. Choose the generations and the newest ledger. 2. Lay down the keys and open them. 3. Lay down rows and files, and put
+down which sealed mail they need. 4. Put the keystore together; what the ledger calls dead gets no key. 5. Replay the
+ledger. 6. Hold everything against each other. 7. Put it in place: only from here on can it be started. 8. Lay down the
+sealed mail (``restore_rest``), beside whatever was started meanwhile.
 
-All of it happens below ``.restoring`` in the new directory, with a plan beside it. Cut off anywhere, the same command
-goes on. Objects and databases that lay on servers come to lie in files here: the copy shares nothing with the appliance
-it was made from, and harms nothing should that one be alive. The search index is made anew by the worker at its start.
+All but the last happens below ``.restoring`` in the new directory, with a plan beside it. Cut off anywhere, the same
+command goes on. Objects and databases that lay on servers come to lie in files here: the copy shares nothing with the
+appliance it was made from, and harms nothing should that one be alive. The search index begins empty; the worker fills
+it once the mail is there.
 """
 
 from __future__ import annotations
@@ -17,8 +19,19 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from appliance import birth_record, check_wiring, config, database_wiring, front_door_wiring, migration, restore_choice
-from appliance.data_directory import DataDirectory
+from appliance import (
+    archive_wiring,
+    birth_record,
+    check_wiring,
+    config,
+    database_wiring,
+    front_door_wiring,
+    migration,
+    restore_choice,
+    restore_rest,
+)
+from appliance.backup_settings import BackupTargetSettings
+from appliance.data_directory import DataDirectory, RestoredDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.long_work import LongWork
 from appliance.restore_choice import Choice, Wish
@@ -55,8 +68,6 @@ from mailstore.slot_secret import SlotSecret
 from mailstore.wall_clock import Clock
 
 STEPS = 8
-STAGING = ".restoring"
-PLAN = ".restore-plan.sqlite3"
 RESTORED = "appliance.restored"
 _JOURNALS = ("", "-wal", "-shm")
 _INDEX = "index"
@@ -71,6 +82,7 @@ class RestoreOutcome:
 
     ``without_key``: messages whose key is in none of these generations. ``missing``: objects that are in no backup.
     ``moved_here``: settings of places on servers that now lie in files. ``problems``: what the check found and left.
+    ``objects_to_come``: what is not laid down yet, and is while the appliance works.
     """
 
     data: str
@@ -88,11 +100,16 @@ class RestoreOutcome:
     moved_here: list[str]
     warnings: list[str]
     problems: list[str]
+    objects_to_come: int = 0
+    bytes_to_come: int = 0
 
 
 @dataclass(frozen=True)
 class Restore:
-    """One restore. ``into`` is absent, empty, or what an earlier run of the same restore left."""
+    """One restore. ``into`` is absent, empty, or what an earlier run of the same restore left.
+
+    ``place``: where ``source`` is, for the worker that may have to go on; None when it may not.
+    """
 
     source: RestoreSource
     keys_source: RestoreSource
@@ -100,44 +117,52 @@ class Restore:
     into: DataDirectory
     clock: Clock
     work: LongWork = field(default_factory=LongWork)
+    place: BackupTargetSettings | None = None
 
     @property
-    def place(self) -> DataDirectory:
-        """Where everything lies until it is whole."""
-        return DataDirectory(self.into.path / STAGING)
+    def staged(self) -> DataDirectory:
+        """Where everything lies until it may be started."""
+        return RestoredDirectory.within(self.into)
 
-    def run(self, wish: Wish) -> RestoreOutcome:
-        """Do all steps. Raises ``RefusedError`` for a directory that is taken, and as ``restore_choice.choose``.
+    def run(self, wish: Wish, *, objects_later: bool = False) -> RestoreOutcome:
+        """Do all steps; with ``objects_later`` but the last one, which is then the running appliance's.
 
-        ``TamperedError`` names what is not what was written; ``StorageUnavailableError``: mend it and run it again.
+        Raises ``RefusedError`` for a directory that is taken, and as ``restore_choice.choose``. ``TamperedError``
+        names what is not what was written; ``StorageUnavailableError``: mend it and run it again.
         """
         with self._plan() as plan:
-            whole = plan.fact("whole")
-            outcome = RestoreOutcome(**json.loads(whole)) if whole else self._made_whole(plan, wish)
-            self.work.step(8, STEPS, "put it in place")
-        self._put_in_place()
+            noted = plan.fact("whole")
+            outcome = RestoreOutcome(**json.loads(noted)) if noted else self._made_ready(plan, wish)
+            self.work.step(7, STEPS, "put it in place")
+            self._put_in_place()
+            plan.hold_to("target", self.source.record.target)
+            if objects_later:
+                objects, size = plan.to_come()
+                return replace(outcome, objects_to_come=objects, bytes_to_come=size)
+            self.work.step(8, STEPS, "lay down sealed mail; strongroom serve may be started meanwhile")
+            with restore_rest.turn(self.into):
+                restore_rest.lay(self.into, plan, self.source, self.work.bytes_done)
         return outcome
 
-    def _made_whole(self, plan: RestorePlan, wish: Wish) -> RestoreOutcome:
-        """Steps 1 to 7."""
+    def _made_ready(self, plan: RestorePlan, wish: Wish) -> RestoreOutcome:
+        """Steps 1 to 6."""
         self.work.step(1, STEPS, "choose what to restore")
         choice = self._chosen(plan, wish)
         self.work.step(2, STEPS, "lay down the keys")
         ring = self._keys_laid(choice)
         self.work.step(3, STEPS, "lay down rows and files")
         self._files_laid(plan, choice)
-        settings = front_door_wiring.settings_of(self.place)
-        birth_record.verify(self.place.birth_record, row_key=ring.row_key)
-        with database_wiring.rows(self.place, settings, ring.row_key) as database:
+        settings = front_door_wiring.settings_of(self.staged)
+        birth_record.verify(self.staged.birth_record, row_key=ring.row_key)
+        with database_wiring.rows(self.staged, settings, ring.row_key) as database:
             migration.upgrade(database)
-            self.work.step(4, STEPS, "lay down sealed mail")
-            self._objects_laid(plan, choice, database)
-            self.work.step(5, STEPS, "put the keystore together")
+            self._objects_wanted(plan, choice, database)
+            self.work.step(4, STEPS, "put the keystore together")
             keys = self._keystore_made(plan, choice, database)
-        with Appliance.with_ring(self.place, settings, ring) as appliance:
-            self.work.step(6, STEPS, "replay the ledger of disposals and holds")
+        with Appliance.with_ring(self.staged, settings, ring) as appliance:
+            self.work.step(5, STEPS, "replay the ledger of disposals and holds")
             replayed = self._replayed(plan, choice, appliance)
-            self.work.step(7, STEPS, "hold everything against each other")
+            self.work.step(6, STEPS, "hold everything against each other")
             outcome = self._outcome(plan, choice, appliance, keys, replayed)
         plan.note("whole", json.dumps(asdict(outcome)))
         reached("restore.after_whole")
@@ -170,7 +195,7 @@ class Restore:
     @contextmanager
     def _plan(self) -> Iterator[RestorePlan]:
         _claim(self.into)
-        plan = RestorePlan(self.into.path / PLAN)
+        plan = RestorePlan(self.into.restore_plan)
         try:
             yield plan
         finally:
@@ -193,11 +218,11 @@ class Restore:
         """Written anew whenever it is come by: they are few and small."""
         for path, content in choice.chain[-1].files:
             if path.startswith(_KEYS):
-                target = self.place.path / restore_laying.checked_path(path)
+                target = self.staged.path / restore_laying.checked_path(path)
                 durable_file.make_directory(target.parent)
                 durable_file.replace(target, content)
         reached("restore.after_keys")
-        return key_custody.unlock(self.place.keys, self.secret)
+        return key_custody.unlock(self.staged.keys, self.secret)
 
     def _files_laid(self, plan: RestorePlan, choice: Choice) -> None:
         """Rows and files, proved by their digests; what lay on servers is told to lie here."""
@@ -205,49 +230,49 @@ class Restore:
             return
         contents, source = choice.contents, choice.source
         for name in _JOURNALS:
-            (self.place.path / f"{_ROWS}{name}").unlink(missing_ok=True)
+            (self.staged.path / f"{_ROWS}{name}").unlink(missing_ok=True)
         plan.add_places(source.places(contents))
         lost = plan.want(restore_laying.wanted_of_files(contents.files))
         if lost:
             raise TamperedError(f"{lost[0].name} of the backup is not whole: a part lies nowhere", fix=ELSEWHERE)
-        restore_laying.lay(plan, source, self.place.path, mark_key=contents.mark_key, tell=self.work.bytes_done)
-        restore_laying.prove_files(contents.files, self.place.path)
+        restore_laying.lay(plan, source, self.staged.path, mark_key=contents.mark_key, tell=self.work.bytes_done)
+        restore_laying.prove_files(contents.files, self.staged.path)
         moved_here = self._settings_moved()
         self._ledger_laid(choice)
-        for folder in self.place.folders:
+        for folder in self.staged.folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         plan.note("moved here", " ".join(moved_here))
         plan.note("files")
         reached("restore.after_files")
 
     def _settings_moved(self) -> tuple[str, ...]:
-        settings = front_door_wiring.settings_of(self.place)
+        settings = front_door_wiring.settings_of(self.staged)
         away = {name: value for name, value in _HERE.items() if _setting(settings, name)}
         if away:
-            text = config.with_values(self.place.settings.read_text("utf-8"), away)
-            durable_file.replace(self.place.settings, text.encode())
+            text = config.with_values(self.staged.settings.read_text("utf-8"), away)
+            durable_file.replace(self.staged.settings, text.encode())
         return tuple(away)
 
     def _ledger_laid(self, choice: Choice) -> None:
         """The longest book, in the place of the one that was laid down with the files."""
-        shutil.rmtree(self.place.ledger, ignore_errors=True)
-        durable_file.make_directory(self.place.ledger)
+        shutil.rmtree(self.staged.ledger, ignore_errors=True)
+        durable_file.make_directory(self.staged.ledger)
         for name, page in choice.book.items():
-            durable_file.write_new(self.place.ledger / name, page)
+            durable_file.write_new(self.staged.ledger / name, page)
 
-    def _objects_laid(self, plan: RestorePlan, choice: Choice, database: Database) -> None:
-        """Every object that the rows need, but those of mail that is dead."""
-        source, contents = choice.source, choice.contents
-        if not plan.is_done("objects wanted"):
-            dead = ledger_replay.dead_by(database, choice.ledger)
-            marks = Marks(contents.mark_key)
-            gone = {name for name, why in contents.absent if why == "destroyed"}
-            wanted = restore_laying.wanted_of_objects(_needed(database, dead), marks)
-            lost = sorted(each.name for each in plan.want(wanted) if each.name not in gone)
-            plan.note("missing", " ".join(lost))
-            plan.note("objects wanted")
-        restore_laying.lay(plan, source, self.place.path, mark_key=contents.mark_key, tell=self.work.bytes_done)
-        reached("restore.after_objects")
+    def _objects_wanted(self, plan: RestorePlan, choice: Choice, database: Database) -> None:
+        """Put down every object that the rows need, but those of mail that is dead."""
+        if plan.is_done("objects wanted"):
+            return
+        contents = choice.contents
+        dead = ledger_replay.dead_by(database, choice.ledger)
+        gone = {name for name, why in contents.absent if why == "destroyed"}
+        wanted = restore_laying.wanted_of_objects(_needed(database, dead), Marks(contents.mark_key))
+        lost = sorted(each.name for each in plan.want(wanted) if each.name not in gone)
+        plan.note("missing", " ".join(lost))
+        if self.place is not None:
+            restore_rest.note_place(plan, self.place)
+        plan.note("objects wanted")
 
     def _keystore_made(self, plan: RestorePlan, choice: Choice, database: Database) -> RestoredKeys:
         """Made anew unless it was made whole: a half one is not told from a whole one."""
@@ -255,8 +280,8 @@ class Restore:
         if noted is not None:
             return RestoredKeys(*map(int, noted.split(" ")))
         for name in _JOURNALS:
-            self.place.keystore.with_name(self.place.keystore.name + name).unlink(missing_ok=True)
-        keystore = database_wiring.made_keystore(self.place, Settings().keystore)
+            self.staged.keystore.with_name(self.staged.keystore.name + name).unlink(missing_ok=True)
+        keystore = database_wiring.made_keystore(self.staged, Settings().keystore)
         try:
             dead = ledger_replay.dead_by(database, choice.ledger)
             made = restore_keys.restore(choice.keys_source, choice.chain, keystore, database, dead=dead)
@@ -274,12 +299,13 @@ class Restore:
         replay = LedgerReplay(
             appliance.database,
             appliance.keystore,
-            self.place.spool,
+            self.staged.spool,
             appliance.objects,
             links=links,
             clock=self.clock,
         )
         done = replay.replay(choice.ledger)
+        archive_wiring.intake(appliance).begin_index()
         detail = {
             "data": choice.data.listing.sequence,
             "keys": choice.keys.listing.sequence,
@@ -294,7 +320,7 @@ class Restore:
 
     def _book(self, appliance: Appliance) -> LedgerBook:
         return LedgerBook(
-            self.place.ledger,
+            self.staged.ledger,
             database=appliance.database,
             keystore=appliance.keystore,
             audit_seed=appliance.ring.audit_seed,
@@ -322,15 +348,14 @@ class Restore:
 
     def _put_in_place(self) -> None:
         """Everything moves up, the settings last: with them the directory counts as made."""
-        if self.place.path.exists():
-            names = sorted(entry.name for entry in self.place.path.iterdir())
-            names.sort(key=lambda name: name == self.place.settings.name)
-            for name in names:
-                (self.place.path / name).rename(self.into.path / name)
-                reached("restore.after_move")
-            self.place.path.rmdir()
-        for path in self.into.path.glob(f"{PLAN}*"):
-            path.unlink()
+        if not self.staged.path.exists():
+            return
+        names = sorted(entry.name for entry in self.staged.path.iterdir())
+        names.sort(key=lambda name: name == self.staged.settings.name)
+        for name in names:
+            (self.staged.path / name).rename(self.into.path / name)
+            reached("restore.after_move")
+        self.staged.path.rmdir()
         durable_file.sync_directory(self.into.path)
 
 
@@ -339,11 +364,13 @@ def _claim(into: DataDirectory) -> None:
     try:
         durable_file.make_directory(into.path)
         found = sorted(entry.name for entry in into.path.iterdir())
-        if found and not any(name.startswith(PLAN) for name in found):
-            raise RefusedError(f"{into.path} is not empty (it holds {found[0]})", fix="name an empty or new directory")
-        if into.settings.exists():
+        is_begun = into.restore_plan.name in found
+        if into.settings.exists() and not is_begun:
             raise RefusedError(f"{into.path} is a data directory already", fix="name an empty or new directory")
-        durable_file.make_directory(into.path / STAGING)
+        if found and not is_begun:
+            raise RefusedError(f"{into.path} is not empty (it holds {found[0]})", fix="name an empty or new directory")
+        if not into.settings.exists():
+            durable_file.make_directory(into.restoring)
     except OSError as error:
         raise StorageUnavailableError(
             f"{into.path} cannot be made: {error.strerror}", fix="check the path and its owner"

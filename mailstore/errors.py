@@ -45,6 +45,12 @@ class ObjectLockedError(StorageUnavailableError):
     code = "object_locked"
 
 
+class BeingRestoredError(StorageUnavailableError):
+    """It is among what a restore still brings back into a directory that is at work already. Try again soon."""
+
+    code = "being_restored"
+
+
 class SealedError(StorageUnavailableError):
     """The appliance is sealed: nothing that was stored can be opened until a person unseals it."""
 

@@ -1,16 +1,19 @@
 """Lays down what a restore wants out of the packs of a backup, each pack read once, each chunk held against its mark.
 
 A pack counts as done when what was wanted of it is on the disk; a restore that was cut off lays the others again.
+Objects are written aside and get their names together, in the transaction that ends the wait for them: the directory
+may be at work already, and what was destroyed meanwhile gets none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from mailstore import durable_file
 from mailstore.backup_contents import BackedFile
 from mailstore.backup_pack import Marks, chunk_at
 from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
@@ -23,6 +26,7 @@ from mailstore.restore_source import ELSEWHERE, RestoreSource
 SYNC_BYTES: Final = 1 << 28
 """What is laid down between two waits for the disk."""
 
+_OBJECTS: Final = "objects"
 _READ_AT_ONCE: Final = 1 << 20
 _TOP_LEVEL: Final = frozenset({"rows.sqlite3", "birth.json", "strongroom.toml", "door.json"})
 _FOLDERS: Final = frozenset({"spool", "certificates", "audit", "ledger", "tls", "sealed-spool", "keys"})
@@ -57,21 +61,20 @@ def checked_path(path: str) -> str:
 def lay(plan: RestorePlan, source: RestoreSource, folder: Path, *, mark_key: bytes, tell: Tell) -> None:
     """Lay down all that the plan wants, below ``folder``.
 
-    Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``.
+    One process at a time. Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``.
     """
     marks, total = Marks(mark_key), plan.bytes_wanted()
     done = unsynced = 0
-    laid: list[bytes] = []
-    for pack in plan.packs():
-        found = plan.wanted_of(pack)
-        size = _lay_pack(source.pack(pack), found, folder, marks)
-        laid.append(pack)
+    laid: dict[bytes, Sequence[Found]] = {}
+    for pack, is_waited_for in plan.packs():
+        laid[pack] = plan.wanted_of(pack)
+        size = _lay_pack(source.pack(pack), laid[pack], folder, marks)
         done, unsynced = done + size, unsynced + size
-        if unsynced >= SYNC_BYTES:
-            _settle(plan, laid)
-            laid, unsynced = [], 0
+        if unsynced >= SYNC_BYTES or is_waited_for:
+            _settle(plan, laid, folder)
+            laid, unsynced = {}, 0
         tell(done, total)
-    _settle(plan, laid)
+    _settle(plan, laid, folder)
 
 
 def prove_files(files: Iterable[BackedFile], folder: Path) -> None:
@@ -84,20 +87,44 @@ def prove_files(files: Iterable[BackedFile], folder: Path) -> None:
             raise TamperedError(f"{file.path} of the backup is not what was written", fix=ELSEWHERE)
 
 
-def _settle(plan: RestorePlan, packs: Sequence[bytes]) -> None:
-    if packs:
-        reached("restore_laying.before_sync")
+def _settle(plan: RestorePlan, laid: Mapping[bytes, Sequence[Found]], folder: Path) -> None:
+    if not laid:
+        return
+    reached("restore_laying.before_sync")
+    os.sync()
+    aside = [each.wanted.name for some in laid.values() for each in some if each.wanted.place == WHOLE]
+
+    def put(wanted: Collection[str]) -> None:
+        for name in aside:
+            if name in wanted:
+                _aside(folder, name).replace(folder / _OBJECTS / name)
+            else:
+                _aside(folder, name).unlink(missing_ok=True)
         os.sync()
-        plan.finish(packs)
-        reached("restore_laying.after_packs")
+
+    try:
+        plan.finish(laid, put)
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"objects cannot be put in place: {error.strerror}", fix="make room, and run the same restore again"
+        ) from error
+    reached("restore_laying.after_packs")
 
 
 def _lay_pack(opened: bytes, found: Sequence[Found], folder: Path, marks: Marks) -> int:
     for each in found:
         content = chunk_at(opened, each.at, each.wanted.mark, marks)
-        path = folder / ("objects/" + each.wanted.name if each.wanted.place == WHOLE else each.wanted.name)
-        _write_at(path, max(0, each.wanted.place), content)
+        if each.wanted.place == WHOLE:
+            _write_at(_aside(folder, each.wanted.name), 0, content)
+        else:
+            _write_at(folder / each.wanted.name, each.wanted.place, content)
     return sum(each.at.length for each in found)
+
+
+def _aside(folder: Path, name: str) -> Path:
+    """Where an object lies until it gets its name; whoever destroys it looks there too (``object_store_local``)."""
+    path = folder / _OBJECTS / name
+    return path.with_name(path.name + durable_file.ASIDE)
 
 
 def _write_at(path: Path, place: int, content: bytes) -> None:

@@ -2,12 +2,17 @@
 
 It holds which generations are restored, where the chunks of the data lie, which of them are wanted where, and what is
 done. Names and digests alone: nothing of what is restored. It is removed at the end.
+
+While objects follow into a directory that is at work already, several processes have it open: who lays them, who asks
+for one (``object_store_awaited``), who destroys one. A name is awaited until the transaction that ends its wait, and
+what ceased to be awaited by a destruction is never laid.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -30,8 +35,16 @@ CREATE TABLE IF NOT EXISTS wanted (
   pack BLOB NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, mark BLOB NOT NULL,
   name TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (pack, offset, name, place)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS wanted_names ON wanted (name);
+CREATE TABLE IF NOT EXISTS asked (pack BLOB PRIMARY KEY) WITHOUT ROWID;
 """
+_PATIENCE_SECONDS: Final = 120.0
+"""Longer than who lays objects ever holds the file: what it takes to sync some hundred megabytes."""
 
+_CACHE_KIB: Final = 131_072
+"""Marks come in no order: a plan of millions of objects is made several times as fast with its pages in memory."""
+
+_AWAITED: Final = "SELECT 1 FROM wanted WHERE name = ? AND place = ? LIMIT 1"
 _WANT: Final = "INSERT OR IGNORE INTO wanted SELECT pack, offset, length, mark, ?, ? FROM places WHERE mark = ?"
 
 _Thing = TypeVar("_Thing")
@@ -55,29 +68,56 @@ class Found:
 
 
 class RestorePlan:
-    """The plan of one restore, open. For one process."""
+    """The plan of one restore, open. Safe to use from many threads, and beside other processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_made: bool = True) -> None:
+        """``is_made``: make the file where it is not there."""
         self._path = path
+        self._lock = threading.RLock()
         with _answering():
-            self._connection = sqlite3.connect(path, isolation_level=None)
-            for setting in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'rwc' if is_made else 'rw'}",
+                uri=True,
+                isolation_level=None,
+                timeout=_PATIENCE_SECONDS,
+                check_same_thread=False,
+            )
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", f"cache_size=-{_CACHE_KIB}"):
                 self._connection.execute(f"PRAGMA {setting}").fetchone()
-            self._connection.executescript(_SCHEMA)
+            if is_made:
+                self._connection.executescript(_SCHEMA)
+
+    @classmethod
+    def existing(cls, path: Path) -> RestorePlan | None:
+        """The plan that lies there; None when none does. ``StorageUnavailableError`` for one that cannot be read."""
+        if not path.exists():
+            return None
+        try:
+            return cls(path, is_made=False)
+        except StorageUnavailableError:
+            if path.exists():
+                raise
+            return None
 
     def close(self) -> None:
         """Give the file back."""
         self._connection.close()
 
+    def remove(self) -> None:
+        """Close it and remove the file. Whoever has it open still reads what it last said."""
+        self.close()
+        for ending in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+
     def fact(self, name: str) -> str | None:
         """What was noted under a name; None when nothing was."""
-        with _answering():
+        with self._answering():
             found = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if found is None else str(found[0])
 
     def note(self, name: str, value: str = "done") -> None:
         """Note something, durably."""
-        with _answering():
+        with self._answering():
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def is_done(self, step: str) -> bool:
@@ -112,34 +152,91 @@ class RestorePlan:
                         missing.append(each)
         return missing
 
-    def packs(self) -> list[bytes]:
-        """The packs that something wanted lies in, in their order."""
-        with _answering():
-            return [row[0] for row in self._connection.execute("SELECT DISTINCT pack FROM wanted ORDER BY pack")]
+    def packs(self) -> Iterator[tuple[bytes, bool]]:
+        """The packs that something wanted lies in, in their order, and whether somebody waits for one: those first."""
+        with self._answering():
+            rows = self._connection.execute("SELECT DISTINCT pack FROM wanted ORDER BY pack").fetchall()
+        left = dict.fromkeys(row[0] for row in rows)
+        while left:
+            asked = next((pack for pack in self._asked() if pack in left), None)
+            pack = next(iter(left)) if asked is None else asked
+            del left[pack]
+            yield pack, asked is not None
 
     def wanted_of(self, pack: bytes) -> list[Found]:
         """What is wanted of a pack."""
         question = "SELECT mark, name, place, offset, length FROM wanted WHERE pack = ? ORDER BY offset"
-        with _answering():
+        with self._answering():
             rows = self._connection.execute(question, (pack,)).fetchall()
         return [Found(Wanted(row[0], row[1], row[2]), ChunkPlace(pack, row[3], row[4])) for row in rows]
 
     def bytes_wanted(self) -> int:
         """How much is still to be laid down."""
-        with _answering():
+        with self._answering():
             return int(self._connection.execute("SELECT coalesce(sum(length), 0) FROM wanted").fetchone()[0])
 
-    def finish(self, packs: Iterable[bytes]) -> None:
-        """What was wanted of these packs is laid down, durably."""
+    def finish(self, packs: Collection[bytes], put: Callable[[frozenset[str]], None]) -> None:
+        """What was wanted of these packs is laid down, durably, once ``put`` has put in place what is wanted still.
+
+        It is told the names of whole chunks. Whoever ends the wait for one (``forget``) comes before or after it.
+        """
         with self._writing():
-            self._connection.executemany("DELETE FROM wanted WHERE pack = ?", [(pack,) for pack in packs])
+            names: set[str] = set()
+            for pack in packs:
+                question = "SELECT name FROM wanted WHERE pack = ? AND place = ?"
+                names.update(row[0] for row in self._connection.execute(question, (pack, WHOLE)))
+            put(frozenset(names))
+            done = [(pack,) for pack in packs]
+            self._connection.executemany("DELETE FROM wanted WHERE pack = ?", done)
+            self._connection.executemany("DELETE FROM asked WHERE pack = ?", done)
+
+    def awaits(self, name: str) -> bool:
+        """True when all of ``name`` is still to be laid down."""
+        with self._answering():
+            return self._connection.execute(_AWAITED, (name, WHOLE)).fetchone() is not None
+
+    def ask_for(self, name: str) -> None:
+        """Somebody waits for it: what lies in its pack is laid down next."""
+        with self._answering():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO asked SELECT pack FROM wanted WHERE name = ? AND place = ?", (name, WHOLE)
+            )
+
+    def forget(self, name: str) -> None:
+        """It is wanted no more."""
+        with self._answering():
+            self._connection.execute("DELETE FROM wanted WHERE name = ? AND place = ?", (name, WHOLE))
+
+    def awaited(self, beginning: str = "") -> Iterator[str]:
+        """The names of what is still to be laid down whole, in order, some at a time."""
+        after, question = beginning, "SELECT name FROM wanted WHERE name > ? AND place = ? ORDER BY name LIMIT ?"
+        while True:
+            with self._answering():
+                rows = self._connection.execute(question, (after, WHOLE, _AT_ONCE)).fetchall()
+            for (name,) in rows:
+                if not name.startswith(beginning):
+                    return
+                yield name
+            if len(rows) < _AT_ONCE:
+                return
+            after = rows[-1][0]
+
+    def to_come(self) -> tuple[int, int]:
+        """How many chunks are still to be laid down, and how many bytes they hold."""
+        with self._answering():
+            row = self._connection.execute("SELECT count(*), coalesce(sum(length), 0) FROM wanted").fetchone()
+        return int(row[0]), int(row[1])
+
+    def _asked(self) -> list[bytes]:
+        with self._answering():
+            return [row[0] for row in self._connection.execute("SELECT pack FROM asked ORDER BY pack")]
 
     def _lies_somewhere(self, mark: bytes) -> bool:
         return self._connection.execute("SELECT 1 FROM places WHERE mark = ?", (mark,)).fetchone() is not None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with _answering():
+        with self._answering():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -148,6 +245,12 @@ class RestorePlan:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """One question at a time, and errors in our words."""
+        with self._lock, _answering():
+            yield
 
 
 def _batches(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:

@@ -61,13 +61,17 @@ class RestoreRoom:
     def source(self) -> RestoreSource:
         return RestoreSource.opened(DirectoryTarget(self.target), self.secret)
 
-    def restore(self, name: str = "new", wish: Wish = NEWEST) -> RestoreOutcome:
-        return self.restore_from(self.source(), name, wish)
+    def restore(self, name: str = "new", wish: Wish = NEWEST, *, objects_later: bool = False) -> RestoreOutcome:
+        return self.restore_from(self.source(), name, wish, objects_later=objects_later)
 
-    def restore_from(self, source: RestoreSource, name: str, wish: Wish) -> RestoreOutcome:
+    def restore_from(
+        self, source: RestoreSource, name: str, wish: Wish, *, objects_later: bool = False
+    ) -> RestoreOutcome:
         into = DataDirectory(self.folder / name)
         work = LongWork(lambda _line: None)
-        return Restore(source, source, self.secret, into, SystemClock(), work).run(wish)
+        place = BackupTargetSettings(name="here", url=str(self.target))
+        restore = Restore(source, source, self.secret, into, SystemClock(), work, place)
+        return restore.run(wish, objects_later=objects_later)
 
     def command(self, name: str, *words: str) -> Told:
         """What a command does in a directory that does not open by itself."""

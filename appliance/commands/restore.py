@@ -31,7 +31,8 @@ def run(call: Call) -> Outcome:
     secret, source = _opened(call, call.arguments.source)
     keys_source = _opened(call, call.arguments.keys_from)[1] if call.arguments.keys_from else source
     wish = Wish(call.arguments.generation, call.arguments.keys_generation)
-    outcome = Restore(source, keys_source, secret, call.data, call.clock).run(wish)
+    restore = Restore(source, keys_source, secret, call.data, call.clock, place=_told(call, call.arguments.source))
+    outcome = restore.run(wish, objects_later=call.arguments.objects_later)
     is_whole = not (outcome.without_key or outcome.missing or outcome.problems)
     return Outcome(asdict(outcome), _text(outcome), exit_code=0 if is_whole else 1)
 
@@ -52,19 +53,19 @@ def _opened(call: Call, place: str) -> tuple[SlotSecret, RestoreSource]:
 
 
 def _target(call: Call, place: str) -> BackupTarget:
+    return backup_wiring.target(call.data, _told(call, place))
+
+
+def _told(call: Call, place: str) -> BackupTargetSettings:
     """A target by its place, or by its name in the settings of a living directory."""
-    data = call.data
     if not backup_settings.is_bucket(place) and not place.startswith("/"):
-        return backup_wiring.target(data, _named(data, place))
-    credentials = call.arguments.credentials
-    return backup_wiring.target(
-        data,
-        BackupTargetSettings(
-            name="the-line",
-            url=place,
-            credentials_file=str(Path(credentials).absolute()) if credentials else "",
-            ca_file=call.arguments.ca_file or "",
-        ),
+        return _named(call.data, place)
+    credentials, ca_file = call.arguments.credentials, call.arguments.ca_file
+    return BackupTargetSettings(
+        name="the-line",
+        url=place,
+        credentials_file=str(Path(credentials).absolute()) if credentials else "",
+        ca_file=str(Path(ca_file).absolute()) if ca_file else "",
     )
 
 
@@ -86,8 +87,7 @@ def _text(outcome: RestoreOutcome) -> str:
         listed = getattr(outcome, name)
         if listed:
             lines += ["", f"{name.replace('_', ' ')}:", *(f"  {each}" for each in listed)]
-    lines += [
-        "",
-        "Next: strongroom serve. Mail that came since then is in no backup.",
-    ]
+    lines += ["", "Next: strongroom serve. Mail that came since then is in no backup."]
+    if outcome.objects_to_come:
+        lines.append("Sealed mail follows while it serves: strongroom doctor says how far it is.")
     return "\n".join(lines)

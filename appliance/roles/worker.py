@@ -20,6 +20,7 @@ from appliance import (
     drain_wiring,
     object_store_wiring,
     opening_follow_up,
+    restore_duty,
     store_wiring,
     wiring,
     workplace_wiring,
@@ -155,17 +156,19 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     drain = drain_wiring.drain(appliance, front, should_stop=stopping.is_set)
     if unfinished := await opening_follow_up.drained_first(drain, stopping=stopping):
         duties.append(unfinished)
+    when_whole = partial(restore_duty.when_whole, appliance)
     duties += [
-        asyncio.create_task(_every(SCRUB_EVERY, partial(_scrub, check_wiring.scrub(appliance)))),
-        asyncio.create_task(_every(INDEX_CHECK_EVERY, partial(_tend, care))),
+        asyncio.create_task(restore_duty.until_whole(appliance, partial(_mend, appliance), stopping=stopping)),
+        asyncio.create_task(_every(SCRUB_EVERY, when_whole(partial(_scrub, check_wiring.scrub(appliance))))),
+        asyncio.create_task(_every(INDEX_CHECK_EVERY, when_whole(partial(_tend, care)))),
         asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
-        asyncio.create_task(_every(RELEASE_EVERY, partial(_release, store_wiring.release(appliance)))),
+        asyncio.create_task(_every(RELEASE_EVERY, when_whole(partial(_release, store_wiring.release(appliance))))),
         asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, appliance, store_wiring.orphan_sweep(appliance)))),
-        asyncio.create_task(_every(RECLASSIFY_EVERY, partial(_reclassify, archive_wiring.desk(appliance)))),
+        asyncio.create_task(_every(RECLASSIFY_EVERY, when_whole(partial(_reclassify, archive_wiring.desk(appliance))))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
-        asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, partial(_train, training))),
+        asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, when_whole(partial(_train, training)))),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
-        asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.data)),
+        asyncio.create_task(_every(BACKUP_LOOK_EVERY, when_whole(schedule.data))),
         asyncio.create_task(_every(DRILL_LOOK_EVERY, drills.run)),
         asyncio.create_task(_every(LEDGER_LOOK_EVERY, partial(backup_wiring.keep_ledger, appliance))),
     ]

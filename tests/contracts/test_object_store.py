@@ -12,7 +12,9 @@ import pytest
 from mailstore.errors import NotFoundError, RefusedError, TamperedError
 from mailstore.object_layout import new_object_name
 from mailstore.object_store import ObjectStore
+from mailstore.object_store_awaited import AwaitedObjects
 from mailstore.object_store_local import LocalObjectStore
+from mailstore.restore_plan import RestorePlan
 from tests import s3_servers
 from tests.chaos_proxy import Behaviour, ChaosProxy
 
@@ -34,6 +36,7 @@ def slow_way(port: int) -> ChaosProxy:
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "local": lambda folder: LocalObjectStore.made(folder / "objects"),
+    "awaited": lambda folder: AwaitedObjects(LocalObjectStore.made(folder / "objects"), RestorePlan(folder / "plan")),
     "minio": lambda _: s3_servers.minio().store(),
     "slow": slow_minio,
     "seaweedfs": lambda _: s3_servers.seaweedfs().store(),

@@ -35,11 +35,14 @@ def test_new_box_accepts_and_reads_mail_within_the_hour_of_a_total_loss(tmp_path
     shutil.rmtree(practice.data)
     begun = time.monotonic()
     new = RunningPractice(tmp_path / "new", practice.base, practice.people)
-    told = new.told("restore", "--from", str(target), "--key-file", str(elsewhere))
+    told = new.told("restore", "--objects-later", "--from", str(target), "--key-file", str(elsewhere))
     assert (told["messages"], told["keys"], told["without_key"], told["problems"]) == (3, told["keys"], [], [])
+    assert told["objects_to_come"] > 0
+    assert not [path for path in (new.data / "objects").rglob("*") if path.is_file()]
     with new.serving("--key-file", str(elsewhere)):
         new.deliver(LETTER, sender="a@elsewhere.example", recipients=[DESK])
         assert time.monotonic() - begun < HOUR
+        new.until(lambda: not list(new.data.glob(".restore*")))
         new.until(lambda: new.told("archive", "status")["indexed"] == 4)
         new.sign_in(DESK)
         assert len(new.told("message", "list", DESK, "--as", DESK)["items"]) == 4

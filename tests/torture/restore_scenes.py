@@ -20,7 +20,7 @@ def restore(house: House) -> None:
         only = ("--only", "keys") if older else ()
         _done(command(house.data, "backup", "create", "--to", str(target), *only))
         data.rename(lost)
-    if not house.data.settings.exists():
+    if not house.data.settings.exists() or house.data.restore_plan.exists():
         words: tuple[str, ...] = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
         words += ("--generation", str(older)) if older else ()
         house.say("restored", answer=_done(command(house.data, *words)))

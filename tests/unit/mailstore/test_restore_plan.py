@@ -26,13 +26,44 @@ def test_what_is_wanted_is_told_by_pack_until_it_is_laid_down_and_not_after(path
     assert [each.name for each in plan.want(wanted)] == ["lost"]
     plan.close()
     again = RestorePlan(path)
-    assert (again.packs(), again.bytes_wanted()) == ([FIRST, SECOND], 12)
+    assert (list(again.packs()), again.bytes_wanted()) == ([(FIRST, False), (SECOND, False)], 12)
     [found] = again.wanted_of(SECOND)
     assert (found.wanted.place, found.at.offset, found.at.length) == (65536, 9, 5)
-    again.finish([FIRST])
-    assert again.packs() == [SECOND]
+    put: list[str] = []
+    again.finish([FIRST], put.extend)
+    assert (put, list(again.packs())) == (["xx/object"], [(SECOND, False)])
     again.want(wanted)
     again.close()
+
+
+def test_what_somebody_waits_for_is_next(path: Path) -> None:
+    plan = RestorePlan(path)
+    plan.add_places([(bytes([n]) * 16, ChunkPlace(bytes([n]) * 32, 0, 7)) for n in range(4)])
+    plan.want([Wanted(bytes([n]) * 16, f"object-{n}") for n in range(4)])
+    turns = plan.packs()
+    assert next(turns) == (b"\0" * 32, False)
+    plan.ask_for("object-3")
+    assert next(turns) == (b"\3" * 32, True)
+    plan.finish([b"\3" * 32], lambda _names: None)
+    assert [is_waited_for for _, is_waited_for in turns] == [False, False]
+    plan.close()
+
+
+def test_what_is_not_awaited_any_more_is_put_nowhere_and_its_pack_is_done_all_the_same(path: Path) -> None:
+    plan = RestorePlan(path)
+    plan.add_places([(b"a" * 16, ChunkPlace(FIRST, 0, 7)), (b"b" * 16, ChunkPlace(FIRST, 7, 7))])
+    plan.want([Wanted(b"a" * 16, "aa/dead"), Wanted(b"b" * 16, "ab/alive")])
+    other = RestorePlan.existing(path)
+    assert other is not None
+    assert list(other.awaited("a")) == ["aa/dead", "ab/alive"]
+    other.forget("aa/dead")
+    assert (other.awaits("aa/dead"), plan.awaits("ab/alive")) == (False, True)
+    put: list[str] = []
+    plan.finish([FIRST], put.extend)
+    assert (put, plan.to_come(), other.awaits("ab/alive")) == (["ab/alive"], (0, 0), False)
+    plan.remove()
+    assert (RestorePlan.existing(path), other.to_come()) == (None, (0, 0))
+    other.close()
 
 
 def test_one_chunk_may_be_wanted_in_several_places(path: Path) -> None:
