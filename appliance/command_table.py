@@ -57,6 +57,41 @@ _BUCKET_CREDENTIALS = _option(
 )
 _PACE = _option("--bytes-per-second", "no more than this; 0 is no bound", type=int, default=0, metavar="N")
 
+_FOUNDING = (
+    _option(
+        "--loopback",
+        "for trying out: all ports on 127.0.0.1, at BASE plus the usual number",
+        type=int,
+        metavar="BASE",
+    ),
+    _option(
+        "--database",
+        "where rows are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
+        metavar="URL",
+    ),
+    _option(
+        "--keystore",
+        "where message keys are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
+        metavar="URL",
+    ),
+    _option(
+        "--object-store",
+        "where sealed messages lie, when not on this disk: s3+https://HOST:PORT/BUCKET",
+        metavar="URL",
+    ),
+    _option(
+        "--object-store-credentials",
+        "a file with the access key and the secret of the object store, a line each",
+        metavar="FILE",
+    ),
+    _option(
+        "--without-shares",
+        "go without recovery shares: once the secret is gone nobody opens the practice, ever",
+        action="store_true",
+    ),
+)
+"""How a new data directory is made, for ``init`` and for ``setup``."""
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         ("init",),
@@ -65,31 +100,29 @@ ENTRIES: tuple[Entry, ...] = (
         (
             _option("--practice", "the practice's name", required=True, metavar="NAME"),
             _option("--domain", "the domain whose mail lives here", required=True),
+            *_FOUNDING,
+        ),
+    ),
+    Entry(
+        ("setup",),
+        "the first run, at a terminal: practice, first administrator, recovery shares typed back from paper",
+        "setup:run",
+        (
+            _option("--practice", "the practice's name, asked for otherwise", metavar="NAME"),
+            _option("--domain", "the domain whose mail lives here, asked for otherwise"),
+            _option("--look", "only say what is missing still", action="store_true"),
+            *_FOUNDING,
+        ),
+    ),
+    Entry(
+        ("serve",),
+        "run the appliance until it is told to end",
+        "serve:run",
+        (
             _option(
-                "--loopback",
-                "for trying out: all ports on 127.0.0.1, at BASE plus the usual number",
-                type=int,
-                metavar="BASE",
-            ),
-            _option(
-                "--database",
-                "where rows are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
-                metavar="URL",
-            ),
-            _option(
-                "--keystore",
-                "where message keys are kept, when not in a file here: postgresql://USER@HOST/DATABASE",
-                metavar="URL",
-            ),
-            _option(
-                "--object-store",
-                "where sealed messages lie, when not on this disk: s3+https://HOST:PORT/BUCKET",
-                metavar="URL",
-            ),
-            _option(
-                "--object-store-credentials",
-                "a file with the access key and the secret of the object store, a line each",
-                metavar="FILE",
+                "--role",
+                "only this part, beside the others; for a service manager, which binds the sockets",
+                choices=PARTS,
             ),
         ),
     ),

@@ -23,6 +23,11 @@ class DataDirectory:
         return self.path / "birth.json"
 
     @property
+    def first_run(self) -> Path:
+        """There until the first run is finished; no mail is taken from outside meanwhile."""
+        return self.path / "first-run.json"
+
+    @property
     def unfinished(self) -> Path:
         """Where ``init`` works until all is made."""
         return self.path / ".unfinished"

@@ -15,6 +15,7 @@ from appliance import (
     backup_health,
     database_health,
     drill_health,
+    first_run_health,
     index_health,
     key_agent_health,
     key_health,
@@ -43,6 +44,7 @@ def of_directory(data: DataDirectory, settings: Settings, *, now: datetime) -> I
 
 def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Iterator[Finding]:
     """Those of them that cost next to nothing, however much mail there is."""
+    yield guarded("first run", lambda: first_run_health.finished(data))
     yield guarded("disk space", lambda: machine_health.space(data))
     yield guarded("spool", lambda: machine_health.spool(data, settings), is_alarm=True)
     yield guarded("time server", machine_health.time_server)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance import typed_secret
 from mailstore.slot_kinds import secret_in
 from mailstore.slot_secret import SlotSecret
 
@@ -18,11 +18,6 @@ def secret_of(kind: str, path: Path) -> SlotSecret:
 
 @contextmanager
 def given(kind: str, content: bytes) -> Iterator[SlotSecret]:
-    """A secret that was handed over, as a file that is in memory only and gone afterwards (memfd_create(2))."""
-    descriptor = os.memfd_create("secret", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, content)
-        yield secret_of(kind, Path(f"/proc/self/fd/{descriptor}"))
-    finally:
-        os.ftruncate(descriptor, 0)
-        os.close(descriptor)
+    """A secret that was handed over, gone afterwards."""
+    with typed_secret.in_memory(content) as path:
+        yield secret_of(kind, path)

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from appliance.delivery_plan import Located
+from appliance.first_run_mark import Latch
 from appliance.settings import SmtpSettings
 from appliance.settlements import Settlements
 from appliance.smtp_acceptance import AcceptanceLimits
@@ -97,7 +98,8 @@ class DoorLimits:
 class Door:
     """One listening port's state. ``submitters`` is None on the MX port, where nobody signs in.
 
-    ``is_sealed``: nobody can sign in or submit for the time being.
+    ``is_sealed``: nobody can sign in or submit for the time being. ``latch``: keeps mail of other servers out for as
+    long as the first run of the practice is not finished.
     """
 
     kind: DoorKind
@@ -110,6 +112,7 @@ class Door:
     tls: ssl.SSLContext | None
     submitters: SubmissionDirectory | None = None
     is_sealed: bool = False
+    latch: Latch | None = None
     failures: FailureCount = field(default_factory=FailureCount)
     password_threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(PASSWORD_CHECKS_AT_ONCE, thread_name_prefix="smtp-auth")

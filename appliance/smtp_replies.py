@@ -47,6 +47,7 @@ HELP = Reply(214, "2.0.0", "See RFC 5321")
 
 OUR_FAULT = Reply(451, "4.3.0", "We cannot take mail at the moment; please try again later")
 CANNOT_TELL = Reply(451, "4.4.3", "We cannot look that address up at the moment; please try again later")
+NOT_YET = Reply(451, "4.3.2", "We do not take mail yet; please try again later")
 UNAVAILABLE = Reply(451, "4.3.2", "Sending is temporarily unavailable; please try again later")
 SPOOL_FULL = Reply(452, "4.3.1", "We have no room for mail at the moment; please try again later")
 AUTHENTICATION_DOWN = Reply(454, "4.7.0", "Temporary authentication failure; please try again later")

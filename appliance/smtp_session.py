@@ -220,8 +220,8 @@ class SmtpSession:
         return submitters.authenticate(credentials.login, credentials.password) if submitters else None
 
     async def _mail(self, argument: bytes) -> Reply | bytes:
-        if self._door.kind is DoorKind.SUBMISSION and self._submitter is None:
-            return self._why_nobody_signed_in()
+        if closed := self._why_closed():
+            return closed
         if not self._helo or self._transaction is not None:
             return smtp_replies.BAD_SEQUENCE
         limit = self._door.limits.acceptance.message_bytes
@@ -234,6 +234,15 @@ class SmtpSession:
             return smtp_replies.SPOOL_FULL
         self._transaction = _Transaction(command.sender, command.allows_utf8)
         return smtp_replies.SENDER_OK
+
+    def _why_closed(self) -> Reply | None:
+        """Why no message of this peer is taken, before anything is known of it."""
+        door = self._door
+        if door.kind is DoorKind.SUBMISSION and self._submitter is None:
+            return self._why_nobody_signed_in()
+        if door.latch is not None and door.latch.keeps_out(self._link.peer_address):
+            return smtp_replies.NOT_YET
+        return None
 
     def _why_nobody_signed_in(self) -> Reply:
         if self._door.is_sealed:

@@ -88,13 +88,29 @@ def combined(shares: Sequence[str]) -> bytes:
 
 def shares_in(text: str) -> list[str]:
     """The shares in a text, words separated by one space. ``WrongKeyError`` names one with words too few or many."""
-    paragraphs = [_WORD.findall(each) for each in re.split(r"\n[^\S\n]*\n", _without_comments(text).lower())]
+    paragraphs = [words_in(each) for each in re.split(r"\n[^\S\n]*\n", _without_comments(text))]
     shares: list[str] = []
     for words in paragraphs:
         if len(words) % WORDS:
             raise WrongKeyError(f"share {len(shares) + 1} has {len(words)} words, not {WORDS}")
         shares += [" ".join(words[start : start + WORDS]) for start in range(0, len(words), WORDS)]
     return shares
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text, without what stands between them."""
+    return _WORD.findall(text.lower())
+
+
+def joined(shares: Sequence[str]) -> bytes:
+    """Shares as the file that they are given in."""
+    return "\n\n".join(shares).encode()
+
+
+def proved(words: str, *, number: int) -> str:
+    """One share by itself, when it is one. ``WrongKeyError`` names the share by its number, and the wrong word."""
+    _share(words, number)
+    return words
 
 
 def set_of(share: str) -> int:

@@ -27,6 +27,7 @@ _WORDS = {
     "disposal.proposed": "Proposed a disposal",
     "disposal.run": "Began to carry out a disposal",
     "disposal.withdrawn": "Took back a disposal",
+    "first_run.finished": "Finished the first run of the practice",
     "hold.placed": "Placed a hold",
     "hold.release_requested": "Asked to end a hold",
     "hold.released": "Ended a hold",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from appliance import birth_record, config, foundation, object_store_founding, tls_certificates
+from appliance import birth_record, config, first_run_mark, foundation, object_store_founding, tls_certificates
 from appliance.birth_record import BirthRecord
 from appliance.command_call import Call, Outcome, facts
 from appliance.data_directory import DataDirectory
@@ -116,6 +116,8 @@ def _fill(place: DataDirectory, call: Call, settings: Settings, birth: BirthReco
     tls_certificates.write(place.tls, made)
     settings = foundation.with_password_files(place, settings)
     durable_file.write_new(place.birth_record, birth_record.to_text(birth, row_key=ring.row_key).encode())
+    if birth.loopback_base is None and not call.arguments.without_shares:
+        first_run_mark.write(place.first_run, now=now)
     durable_file.write_new(place.settings, config.sample(settings).encode())
     return settings, ring
 

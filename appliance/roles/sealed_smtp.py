@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 
 import uvloop
 
 from appliance import certificate_renewal, sealed_door, smtp_inbound
+from appliance.first_run_mark import Latch
 from appliance.role_life import Station
 from appliance.sealed_door import SealedDoorParts
 from appliance.smtp_door import Door, DoorKind, DoorLimits
@@ -27,7 +29,10 @@ def work(station: Station) -> None:
         sealed_door.opened(station.data, capture_public=capture_public) as parts,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        service = SmtpService(mx=_door(parts, tls, DoorKind.MX), submission=_door(parts, tls, DoorKind.SUBMISSION))
+        service = SmtpService(
+            mx=replace(_door(parts, tls, DoorKind.MX), latch=Latch(station.data)),
+            submission=_door(parts, tls, DoorKind.SUBMISSION),
+        )
         runner.run(smtp_inbound.serve(service, station.sockets, station.when_ready))
 
 

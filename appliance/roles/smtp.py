@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import uvloop
 
 from appliance import certificate_renewal, commit_process, front_door_wiring, process_hardening, smtp_inbound
+from appliance.first_run_mark import Latch
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.role_life import Station
 from appliance.smtp_authentication import Submitter
@@ -46,7 +47,7 @@ def work(station: Station) -> None:
         tls = certificate_renewal.renewed_context(station.data.tls)
         passwords = AppPasswords(parts.database, deposit_keys.lookup_key)
         service = SmtpService(
-            mx=_door(parts, tls, DoorKind.MX, None),
+            mx=replace(_door(parts, tls, DoorKind.MX, None), latch=Latch(station.data)),
             submission=_door(parts, tls, DoorKind.SUBMISSION, passwords),
         )
         runner.run(smtp_inbound.serve(service, station.sockets, station.when_ready))
