@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+PARTS = ("smtp", "mail", "worker", "key-agent")
+"""What ``serve`` can start by itself (``role_charge.Part``)."""
+
 STAFF_ROLES = ("clinician", "frontdesk", "records", "approver", "admin")
 
 
@@ -126,7 +129,6 @@ ENTRIES: tuple[Entry, ...] = (
             ),
         ),
     ),
-    Entry(("serve",), "run the appliance until it is told to end", "serve:run"),
     Entry(
         ("unseal",),
         "open an appliance that is sealed, with a secret that is named",
