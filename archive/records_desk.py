@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from archive.certificates import Certificates
@@ -10,7 +11,7 @@ from archive.certification import Certification, Issuer
 from archive.disposal_run import DisposalRun
 from archive.disposals import Disposals
 from archive.due_records import DueRecords
-from archive.evidence import DocumentSource, EvidenceReader, own_mailboxes_of
+from archive.evidence import DocumentSource, EvidenceReader, OwnMailboxes, own_mailboxes_of
 from archive.holds import Holds
 from archive.ledger_book import LedgerBook
 from archive.living_holds import LivingHolds
@@ -79,78 +80,149 @@ def open_desk(
     cooling_off_hours: int,
 ) -> RecordsDesk:
     """The desk over these parts."""
-    database, clock, trusted, randomness = parts.database, parts.clock, parts.trusted_clock, parts.randomness
-    details = SealedDetails(parts.ring.archive_key, randomness)
-    own_mailboxes = own_mailboxes_of(database, parts.ring.lookup_key)
-    evidence = EvidenceReader(documents=parts.documents, own_mailboxes=own_mailboxes)
-    living = LivingHolds(details=details, own_mailboxes=own_mailboxes)
-    schedules = Schedules(database=database, details=details, evidence=evidence, clock=clock, randomness=randomness)
-    due_records = DueRecords(database=database, schedules=schedules, living=living, evidence=evidence, clock=trusted)
-    guarding = ObjectGuarding(database=database, schedules=schedules, guard=parts.guard, clock=clock)
-    certification = Certification(
-        database=database,
-        schedules=schedules,
-        issuer=issuer,
-        directory=certificates_directory,
-        checkpoints_path=checkpoints_path,
-        clock=clock,
-    )
     ledger = LedgerBook(
-        ledger_directory, database=database, keystore=parts.keystore, audit_seed=parts.ring.audit_seed, clock=clock
+        ledger_directory,
+        database=parts.database,
+        keystore=parts.keystore,
+        audit_seed=parts.ring.audit_seed,
+        clock=parts.clock,
     )
-    return RecordsDesk(
-        schedules=schedules,
-        holds=Holds(
-            database=database,
-            details=details,
-            living=living,
-            schedules=schedules,
-            evidence=evidence,
-            due_records=due_records,
-            clock=clock,
-            trusted_clock=trusted,
-            randomness=randomness,
-            keep_ledger=ledger.keep,
-            guard_work=parts.guard_work,
-        ),
-        living_holds=living,
-        evidence=evidence,
-        due_records=due_records,
-        disposals=Disposals(
-            database=database,
-            due_records=due_records,
-            schedules=schedules,
-            clock=clock,
-            trusted_clock=trusted,
-            randomness=randomness,
-            cooling_off_hours=cooling_off_hours,
-        ),
-        disposal_run=DisposalRun(
-            database=database,
-            keystore=parts.keystore,
-            spool_directory=parts.spool_directory,
-            objects=parts.objects,
-            links=PartLinks(parts.ring.archive_key, randomness),
-            index=parts.index,
-            due_records=due_records,
-            guarding=guarding,
-            certification=certification,
-            clock=clock,
-            trusted_clock=trusted,
-            randomness=randomness,
-            keep_ledger=ledger.keep,
-        ),
-        certification=certification,
-        certificates=Certificates(database=database, certificate_seed=issuer.certificate_seed),
-        fates=RecordFates(database=database, due_records=due_records),
-        reclassification=Reclassification(
-            database=database,
-            schedules=schedules,
-            evidence=evidence,
-            index=parts.index,
-            clock=clock,
-            guard_work=parts.guard_work,
-        ),
-        guarding=guarding,
-        ledger=ledger,
-    )
+    return _Furnishing(
+        parts, issuer, certificates_directory, checkpoints_path, cooling_off_hours=cooling_off_hours, ledger=ledger
+    ).desk()
+
+
+@dataclass(frozen=True)
+class _Furnishing:
+    """Makes each service once, after those that it stands on."""
+
+    parts: ArchiveParts
+    issuer: Issuer
+    certificates_directory: Path
+    checkpoints_path: Path
+    cooling_off_hours: int
+    ledger: LedgerBook
+
+    def desk(self) -> RecordsDesk:
+        certificates = Certificates(database=self.parts.database, certificate_seed=self.issuer.certificate_seed)
+        return RecordsDesk(
+            schedules=self.schedules,
+            holds=self.holds(),
+            living_holds=self.living,
+            evidence=self.evidence,
+            due_records=self.due_records,
+            disposals=self.disposals(),
+            disposal_run=self.disposal_run(),
+            certification=self.certification,
+            certificates=certificates,
+            fates=RecordFates(database=self.parts.database, due_records=self.due_records),
+            reclassification=self.reclassification(),
+            guarding=self.guarding,
+            ledger=self.ledger,
+        )
+
+    @cached_property
+    def details(self) -> SealedDetails:
+        return SealedDetails(self.parts.ring.archive_key, self.parts.randomness)
+
+    @cached_property
+    def own_mailboxes(self) -> OwnMailboxes:
+        return own_mailboxes_of(self.parts.database, self.parts.ring.lookup_key)
+
+    @cached_property
+    def evidence(self) -> EvidenceReader:
+        return EvidenceReader(documents=self.parts.documents, own_mailboxes=self.own_mailboxes)
+
+    @cached_property
+    def living(self) -> LivingHolds:
+        return LivingHolds(details=self.details, own_mailboxes=self.own_mailboxes)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        return Schedules(
+            database=self.parts.database,
+            details=self.details,
+            evidence=self.evidence,
+            clock=self.parts.clock,
+            randomness=self.parts.randomness,
+        )
+
+    @cached_property
+    def due_records(self) -> DueRecords:
+        return DueRecords(
+            database=self.parts.database,
+            schedules=self.schedules,
+            living=self.living,
+            evidence=self.evidence,
+            clock=self.parts.trusted_clock,
+        )
+
+    @cached_property
+    def guarding(self) -> ObjectGuarding:
+        return ObjectGuarding(
+            database=self.parts.database, schedules=self.schedules, guard=self.parts.guard, clock=self.parts.clock
+        )
+
+    @cached_property
+    def certification(self) -> Certification:
+        return Certification(
+            database=self.parts.database,
+            schedules=self.schedules,
+            issuer=self.issuer,
+            directory=self.certificates_directory,
+            checkpoints_path=self.checkpoints_path,
+            clock=self.parts.clock,
+        )
+
+    def holds(self) -> Holds:
+        return Holds(
+            database=self.parts.database,
+            details=self.details,
+            living=self.living,
+            schedules=self.schedules,
+            evidence=self.evidence,
+            due_records=self.due_records,
+            clock=self.parts.clock,
+            trusted_clock=self.parts.trusted_clock,
+            randomness=self.parts.randomness,
+            keep_ledger=self.ledger.keep,
+            guard_work=self.parts.guard_work,
+        )
+
+    def disposals(self) -> Disposals:
+        return Disposals(
+            database=self.parts.database,
+            due_records=self.due_records,
+            schedules=self.schedules,
+            clock=self.parts.clock,
+            trusted_clock=self.parts.trusted_clock,
+            randomness=self.parts.randomness,
+            cooling_off_hours=self.cooling_off_hours,
+        )
+
+    def disposal_run(self) -> DisposalRun:
+        return DisposalRun(
+            database=self.parts.database,
+            keystore=self.parts.keystore,
+            spool_directory=self.parts.spool_directory,
+            objects=self.parts.objects,
+            links=PartLinks(self.parts.ring.archive_key, self.parts.randomness),
+            index=self.parts.index,
+            due_records=self.due_records,
+            guarding=self.guarding,
+            certification=self.certification,
+            clock=self.parts.clock,
+            trusted_clock=self.parts.trusted_clock,
+            randomness=self.parts.randomness,
+            keep_ledger=self.ledger.keep,
+        )
+
+    def reclassification(self) -> Reclassification:
+        return Reclassification(
+            database=self.parts.database,
+            schedules=self.schedules,
+            evidence=self.evidence,
+            index=self.parts.index,
+            clock=self.parts.clock,
+            guard_work=self.parts.guard_work,
+        )
