@@ -135,6 +135,9 @@ class _Reader:
         if hint == tuple[int, ...]:
             given = tuple(given) if isinstance(given, list) else given
             sentence = "" if _are_counts(given) else "must be a list of whole numbers above 0"
+        elif hint == tuple[str, ...]:
+            given = tuple(given) if isinstance(given, list) else given
+            sentence = one.metadata["check"](given) if _are_texts(given) else "must be a list of texts in quotes"
         elif type(given) is not hint:
             sentence = f"must be {_kind_name(hint)}"
         else:
@@ -167,6 +170,10 @@ def _is_section(one: Field[Any]) -> bool:
 
 def _are_counts(given: Any) -> bool:
     return isinstance(given, tuple) and bool(given) and all(type(each) is int and each > 0 for each in given)
+
+
+def _are_texts(given: Any) -> bool:
+    return isinstance(given, tuple) and all(type(each) is str for each in given)
 
 
 def _kind_name(hint: Any) -> str:
@@ -260,7 +267,6 @@ def _sections() -> Iterator[tuple[str, type[Any]]]:
 
 
 def _reference_row(one: Field[Any], hint: Any) -> str:
-    kind = (
-        "list of whole numbers" if get_args(hint) else {int: "whole number", str: "text", bool: "true or false"}[hint]
-    )
+    words = {int: "whole number", str: "text", bool: "true or false"}
+    kind = f"list of {words[get_args(hint)[0]]}s" if get_args(hint) else words[hint]
     return f"| `{one.name}` | {kind} | `{_toml(one.default)}` | {one.metadata['says']} |"

@@ -198,6 +198,11 @@ class DataDirectory:
         return self.run / "unseal-tries.json"
 
     @property
+    def alerts(self) -> Path:
+        """What was told of which line of the doctor, sealed."""
+        return self.run / "alerts.json"
+
+    @property
     def drain_progress(self) -> Path:
         """How much of the sealed spool was taken in since the appliance was opened."""
         return self.run / "drain.json"

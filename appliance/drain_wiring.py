@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from appliance import alert_wiring
 from appliance.drain_progress import DrainProgress
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.sealed_drain import SealedDrain
@@ -33,9 +34,7 @@ def report(appliance: Appliance, front: FrontDoorParts) -> UnsealReport:
     return UnsealReport(
         tries=UnsealTries(appliance.data.unseal_tries, appliance.clock),
         database=appliance.database,
-        front_door=front.acceptance,
-        postmaster=_postmaster(appliance),
-        host_name=appliance.settings.mx_host,
+        mail=alert_wiring.mail(appliance, front),
         clock=appliance.clock,
     )
 

@@ -7,7 +7,7 @@ administrator and the mails about alarms ask here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
 
@@ -93,6 +93,18 @@ def of_every_record(appliance: Appliance, *, reads_objects: bool) -> Iterator[Fi
     yield guarded("disposal certificates", lambda: record_health.disposal_certificates(appliance))
 
 
+def quickly(appliance: Appliance) -> list[Finding]:
+    """What the worker looks at again and again."""
+    now = appliance.clock.now()
+    return _collected(of_machine(appliance.data, appliance.settings, now=now), of_state(appliance))
+
+
+def thoroughly(appliance: Appliance) -> list[Finding]:
+    """What it looks at once a day."""
+    modes = guarded("file modes", lambda: machine_health.modes(appliance.data))
+    return _collected([modes], of_every_record(appliance, reads_objects=False))
+
+
 class WholeReport:
     """Every check of an open appliance, for the page of the administrator. One look at a time."""
 
@@ -103,9 +115,17 @@ class WholeReport:
     def checks(self) -> list[Finding]:
         """What ``doctor`` says, made now."""
         with self._one_at_a_time:
-            found = list(of_directory(self._appliance.data, self._appliance.settings, now=self._appliance.clock.now()))
-            try:
-                found += of_appliance(self._appliance, reads_objects=False)
-            except StrongroomError as error:
-                found.append(Finding("open", State.FAIL, error.message, error.fix))
-        return found
+            now = self._appliance.clock.now()
+            machine = of_directory(self._appliance.data, self._appliance.settings, now=now)
+            return _collected(machine, of_appliance(self._appliance))
+
+
+def _collected(*groups: Iterable[Finding]) -> list[Finding]:
+    """All of them; what breaks a look off is a finding itself."""
+    found: list[Finding] = []
+    for group in groups:
+        try:
+            found += group
+        except StrongroomError as error:
+            found.append(Finding("open", State.FAIL, error.message, error.fix))
+    return found

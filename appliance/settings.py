@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.alert_settings import AlertSettings
 from appliance.backup_settings import BackupSettings
 from mailstore import object_store_url
 from mailstore.addresses import BadAddressError, parse_mailbox
@@ -433,6 +434,7 @@ def problems_between(settings: Settings, *, is_loopback: bool) -> tuple[tuple[st
         found.append(("portal.port", "the four ports must differ"))
     if not is_loopback:
         found.extend(_floors(settings))
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     return tuple(found)
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from appliance.front_door_wiring import RANDOMNESS
+from appliance.alert_mail import AlertMail
 from appliance.unseal_tries import Tries, UnsealTries
-from mailstore import audit_trail, message_composition
+from mailstore import audit_trail
 from mailstore.actor import SYSTEM
-from mailstore.addresses import Address
 from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
-from mailstore.message import ID_BYTES, Envelope, Origin, ReceivedMessage
-from mailstore.message_composition import ComposedMessage
 from mailstore.wall_clock import Clock
-from portal.front_door import FrontDoor, Refused
-
-logger = logging.getLogger(__name__)
 
 REFUSED: Final = "appliance.unseal_refused"
 OPENED: Final = "appliance.unsealed"
@@ -35,9 +28,7 @@ class UnsealReport:
 
     tries: UnsealTries
     database: Database
-    front_door: FrontDoor
-    postmaster: Address
-    host_name: str
+    mail: AlertMail
     clock: Clock
 
     def tell(self) -> None:
@@ -46,27 +37,11 @@ class UnsealReport:
         if not told:
             return
         if any(each.wrong > 0 for each in told.values()):
-            self._write_to_the_administrator(told)
+            self.mail.send(SUBJECT, _text(told))
         facts = [fact for channel, each in told.items() for fact in _facts(channel, each)]
         with self.database.write() as connection:
             audit_trail.append(connection, facts, now=self.clock.now())
         self.tries.forget()
-
-    def _write_to_the_administrator(self, told: Mapping[str, Tries]) -> None:
-        now = self.clock.now()
-        message = ComposedMessage(
-            from_name="Strongroom",
-            from_address=self.postmaster,
-            to=(self.postmaster,),
-            subject=SUBJECT,
-            text=_text(told),
-            automatic=True,
-        )
-        name = message_composition.new_message_id(RANDOMNESS(ID_BYTES), self.host_name)
-        content = message_composition.compose(message, now=now, message_id=name)
-        received = ReceivedMessage(Envelope(None, (self.postmaster,)), content, now, Origin.SYSTEM)
-        if isinstance(self.front_door.accept(received, SYSTEM), Refused):
-            logger.error("nobody reads what is written to postmaster")
 
 
 def place_of(channel: str) -> str:

@@ -13,6 +13,7 @@ from functools import partial
 
 from appliance import (
     account_wiring,
+    alert_wiring,
     archive_wiring,
     backup_wiring,
     check_wiring,
@@ -111,6 +112,13 @@ DRILL_LOOK_EVERY = timedelta(minutes=10)
 LEDGER_LOOK_EVERY = timedelta(minutes=5)
 """How soon the ledger of disposals and holds says what a crash kept it from saying."""
 
+ALARMS_FROM = timedelta(minutes=2)
+"""What is just starting is not wrong yet: ports open one after the other, an index is made anew."""
+
+THOROUGH_LOOK_FROM = timedelta(minutes=10)
+THOROUGH_LOOK_EVERY = timedelta(days=1)
+"""How often every row is held against the others. The more mail there is, the longer that takes."""
+
 KEY_USE_EVERY = timedelta(minutes=1)
 """How soon an alarm of the key agent is in the audit log."""
 
@@ -190,6 +198,7 @@ def _duties_of_every_moment(appliance: Appliance, front: FrontDoorParts) -> list
         asyncio.create_task(_every(DOOR_LIST_EVERY, partial(list_the_door, appliance))),
         asyncio.create_task(_every(UNSEAL_REPORT_EVERY, drain_wiring.report(appliance, front).tell)),
         *_account_of_keys(appliance),
+        *_alarms(appliance, front),
     ]
 
 
@@ -199,6 +208,16 @@ def _account_of_keys(appliance: Appliance) -> list[asyncio.Task[None]]:
         return []
     duty = KeyUseDuty(appliance.database, appliance.opener.status, clock=appliance.clock)
     return [asyncio.create_task(_every(KEY_USE_EVERY, duty.run))]
+
+
+def _alarms(appliance: Appliance, front: FrontDoorParts) -> list[asyncio.Task[None]]:
+    """Somebody is written to when what the doctor looks at turns red."""
+    watch = alert_wiring.watch(appliance, front)
+    every = timedelta(minutes=appliance.settings.alerts.look_minutes)
+    return [
+        asyncio.create_task(_every(every, watch.look, first=ALARMS_FROM)),
+        asyncio.create_task(_every(THOROUGH_LOOK_EVERY, watch.look_thoroughly, first=THOROUGH_LOOK_FROM)),
+    ]
 
 
 def _stop(worker: Worker, stopping: threading.Event) -> None:
@@ -226,8 +245,9 @@ def kinds_of(promotion: Promotion, intake: Intake, guarding: ObjectGuarding) -> 
     }
 
 
-async def _every(pause: timedelta, duty: Callable[[], None]) -> None:
-    """A duty at the start and then again and again; one that fails is logged and tried at its next time."""
+async def _every(pause: timedelta, duty: Callable[[], None], *, first: timedelta = timedelta(0)) -> None:
+    """A duty at the start or ``first`` after it, and then again and again; one that fails is tried at its next time."""
+    await asyncio.sleep(first.total_seconds())
     while True:
         try:
             await asyncio.to_thread(duty)

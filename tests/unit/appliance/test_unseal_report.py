@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from appliance.alert_mail import AlertMail, Readers
 from appliance.unseal_report import OPENED, REFUSED, SEALED, SUBJECT, UnsealReport
 from appliance.unseal_tries import UnsealTries
 from mailstore import audit_trail
@@ -12,6 +13,8 @@ from mailstore.addresses import Address
 from mailstore.message import MessageId, ReceivedMessage
 from portal.front_door import Accepted
 from tests.vault_room import Vault
+
+POSTMASTER = Address("postmaster", "clinic.example")
 
 
 class Letterbox:
@@ -26,11 +29,14 @@ class Letterbox:
         return Accepted(MessageId("a" * 26))
 
 
+def mail_to(letters: Letterbox, vault: Vault) -> AlertMail:
+    return AlertMail(letters, lambda: Readers((POSTMASTER,), ()), POSTMASTER, "mx.clinic.example", vault.clock)
+
+
 def test_everything_is_told_once(tmp_path: Path) -> None:
     vault, letters = Vault(tmp_path / "vault"), Letterbox()
     tries = UnsealTries(tmp_path / "tries.json", vault.clock)
-    postmaster = Address("postmaster", "clinic.example")
-    report = UnsealReport(tries, vault.database, letters, postmaster, "mx.clinic.example", vault.clock)
+    report = UnsealReport(tries, vault.database, mail_to(letters, vault), vault.clock)
     report.tell()
     tries.note_sealing("command")
     tries.begin("sealed-mail")
@@ -46,7 +52,7 @@ def test_everything_is_told_once(tmp_path: Path) -> None:
     assert (told[REFUSED]["tries"], told[REFUSED]["by"], told[SEALED]["by"]) == (1, "page", "command")
     (letter,) = letters.taken
     assert SUBJECT.encode() in letter.content
-    assert letter.envelope.recipients == (postmaster,)
+    assert letter.envelope.recipients == (POSTMASTER,)
 
 
 def test_right_ones_alone_write_to_nobody(tmp_path: Path) -> None:
@@ -54,9 +60,7 @@ def test_right_ones_alone_write_to_nobody(tmp_path: Path) -> None:
     tries = UnsealTries(tmp_path / "tries.json", vault.clock)
     tries.begin("command")
     tries.was_right("command", was_sealed=False)
-    UnsealReport(
-        tries, vault.database, letters, Address("postmaster", "clinic.example"), "mx.clinic.example", vault.clock
-    ).tell()
+    UnsealReport(tries, vault.database, mail_to(letters, vault), vault.clock).tell()
     with vault.database.read() as connection:
         assert audit_trail.size(connection) == 0
     vault.close()
