@@ -44,6 +44,10 @@ class TlsFinding(StrEnum):
     HANDSHAKE_FAILED = "handshake_failed"
     NO_NAME = "no_name"
     """The address names no host that a certificate could prove, such as ``user@[192.0.2.1]``."""
+    OUTSIDE_POLICY = "outside_policy"
+    """The DNS names a server that the domain's own policy (MTA-STS) does not name."""
+    NO_VOUCHER = "no_voucher"
+    """Nobody but the DNS vouches for the server's name, and the practice does not let that suffice."""
 
 
 class Trust(StrEnum):

@@ -84,11 +84,19 @@ def _shortfall(evidence: TlsEvidence) -> str:
     words = {
         TlsFinding.VERIFIED: f"{name} offers only outdated encryption ({evidence.version})",
         TlsFinding.NOT_OFFERED: f"{name} offers no encryption",
-        TlsFinding.CERTIFICATE_INVALID: f"The certificate of {name} is not valid for it{_why(evidence.problem)}",
+        TlsFinding.CERTIFICATE_INVALID: f"{_false_certificate(evidence)}{_why(evidence.problem)}",
         TlsFinding.HANDSHAKE_FAILED: f"Encryption with {name} failed{_why(evidence.problem)}",
         TlsFinding.NO_NAME: "The address names no server that could prove itself",
+        TlsFinding.OUTSIDE_POLICY: f"{name} is not among the servers that the domain's own policy names (MTA-STS)",
+        TlsFinding.NO_VOUCHER: f"Nothing but an unsigned DNS answer says that {name} is the domain's server",
     }
     return words[evidence.finding]
+
+
+def _false_certificate(evidence: TlsEvidence) -> str:
+    if evidence.trust is Trust.DANE:
+        return f"{evidence.server_name} does not prove itself as its signed DNS record (DANE) asks"
+    return f"The certificate of {evidence.server_name} is not valid for it"
 
 
 def _proof(evidence: TlsEvidence) -> str:
