@@ -43,6 +43,7 @@ def variables(**more: object) -> dict[str, object]:
         "strongroom_practice": "Juniper Street Clinic",
         "strongroom_domain": DOMAIN,
         "strongroom_revision": head(),
+        "strongroom_without_shares": True,
         "strongroom_resolver": False,  # what the guest may ask is this machine's resolver, which proves nothing
         **more,
     }
