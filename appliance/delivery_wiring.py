@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from appliance import account_wiring, outbound_wiring, pickup_notice
+from appliance import account_wiring, dkim_wiring, outbound_wiring, pickup_notice
 from appliance.bounce_message import ReportingServer
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts
 from appliance.outbound_wiring import Outbound, OutboundRules, OutboundStore
@@ -37,6 +37,7 @@ def outbound(appliance: Appliance, front: FrontDoorParts) -> Outbound:
         directory=front.directory,
         has_portal_account=lambda address: has_portal_account(appliance, address),
         link_of=lambda message: pickup_link.link(origin, message),
+        signing=dkim_wiring.signing(appliance),
     )
 
 

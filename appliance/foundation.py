@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import inspect
 
-from appliance import database_wiring, migration, schema
+from appliance import database_wiring, dkim_wiring, migration, schema
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import DatabaseSettings, KeystoreSettings, Settings
@@ -69,6 +69,7 @@ def databases_made(data: DataDirectory, settings: Settings, ring: KeyRing, clock
     try:
         with _rows(data, settings, ring) as database:
             _make_rows(database, clock)
+            dkim_wiring.begin(database, settings, ring, now=clock.now())
         yield
     except BaseException:
         _unmake(data, settings, ring)

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from appliance import notice_return, pickup_notice, recipient_outcome, relayed_message
 from appliance.delivery_progress import TO_DO, DeliveryProgress, Work
+from appliance.dkim_signing import DkimSigning
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import NoMail
 from appliance.outgoing_mail import OutgoingMail
@@ -48,6 +49,7 @@ class NoticeSending:
         servers: ReceivingServers,
         progress: DeliveryProgress,
         *,
+        signing: DkimSigning,
         turns: DomainTurns,
         settings: NoticeSettings,
         link_of: Callable[[MessageId], str],
@@ -60,6 +62,7 @@ class NoticeSending:
         self._mail = mail
         self._servers = servers
         self._progress = progress
+        self._signing = signing
         self._turns = turns
         self._settings = settings
         self._link_of = link_of
@@ -111,7 +114,8 @@ class NoticeSending:
                 return TryAgain(reached.reply.line)
             case Channel():
                 try:
-                    (reply,) = await reached.send(self._notice(work), before_data=_nothing_to_record)
+                    notice = await asyncio.to_thread(self._notice, work)
+                    (reply,) = await reached.send(notice, before_data=_nothing_to_record)
                 finally:
                     await reached.close()
                 return recipient_outcome.of_reply(reply)
@@ -125,7 +129,7 @@ class NoticeSending:
             now=self._clock.now(),
             message_id=new_message_id(self._randomness(16), sender.domain),
         )
-        message = relayed_message.prepared(content, trace_field=b"", is_possible_duplicate=False)
+        message = self._signing.signed(relayed_message.prepared(content, trace_field=b"", is_possible_duplicate=False))
         position = work.recipient.position
         way_back = notice_return.return_address(sender, work.message.id, position, lookup_key=self._lookup_key)
         return Transmission(way_back, (work.address,), message)

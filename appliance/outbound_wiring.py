@@ -12,6 +12,8 @@ from appliance.bounce_message import ReportingServer
 from appliance.delivery_progress import DeliveryProgress
 from appliance.delivery_reports import DeliveryReports
 from appliance.directory import Directory
+from appliance.dkim_signing import DkimSigning
+from appliance.domain_policies import DomainPolicies
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import LookupSettings, MxLookup
 from appliance.notice_bounces import NoticeBounces
@@ -144,6 +146,7 @@ def outbound(
     notices = NoticeSending(
         mail,
         servers,
+    signing: DkimSigning,
         progress,
         turns=turns,
         settings=rules.notice,
@@ -159,9 +162,11 @@ def outbound(
         front_door,
         directory,
         server=rules.server,
+        signing=signing,
         schedule=rules.schedule,
         clock=store.clock,
         randomness=store.randomness,
     )
     bounces = NoticeBounces(mail, progress, lookup_key=store.lookup_key, clock=store.clock)
     return Outbound(relay, notices, reports, bounces, rules.messages_at_once)
+        signing=signing,

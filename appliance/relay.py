@@ -15,12 +15,13 @@ from datetime import timedelta
 from appliance import encryption_policy, recipient_outcome, relayed_message
 from appliance.delivery_plan import RecipientFacts, RouteDecision, TlsEvidence, Unreachable
 from appliance.delivery_progress import TO_DO, DeliveryProgress, Work
+from appliance.dkim_signing import DkimSigning
 from appliance.domain_turns import DomainTurns
 from appliance.mx_lookup import NoMail
 from appliance.outgoing_mail import Outgoing, OutgoingMail
 from appliance.receiving_servers import ReceivingServers
 from appliance.recipient_outcome import Outcome, RefusedForGood, Stage, ToPortal, TryAgain
-from appliance.relayed_message import MAX_RECIPIENTS, Transmission
+from appliance.relayed_message import MAX_RECIPIENTS, RelayedMessage, Transmission
 from appliance.smtp_outbound import ProvenChannel
 from mailstore import failpoint
 from mailstore.addresses import Address
@@ -56,6 +57,7 @@ class Relay:
         servers: ReceivingServers,
         progress: DeliveryProgress,
         *,
+        signing: DkimSigning,
         turns: DomainTurns,
         rules: RelayRules,
         clock: Clock,
@@ -64,6 +66,7 @@ class Relay:
         self._mail = mail
         self._servers = servers
         self._progress = progress
+        self._signing = signing
         self._turns = turns
         self._rules = rules
         self._clock = clock
@@ -138,7 +141,7 @@ class Relay:
             failpoint.reached("outbound.after_intention")
 
         is_possible_duplicate = works[0].may_have_arrived
-        message = await asyncio.to_thread(attempt.outgoing.prepared, is_possible_duplicate=is_possible_duplicate)
+        message = await asyncio.to_thread(self._signed, attempt.outgoing, is_possible_duplicate=is_possible_duplicate)
         recipients = tuple(work.address for work in works)
         transmission = Transmission(attempt.outgoing.sender, recipients, message)
         if shortfall := channel.shortfall(transmission):
@@ -146,6 +149,9 @@ class Relay:
         replies = await channel.send(transmission, before_data=before_data)
         outcomes = [recipient_outcome.of_message_reply(reply) for reply in replies]
         return {work.item.id: outcome for work, outcome in zip(works, outcomes, strict=True)}
+
+    def _signed(self, outgoing: Outgoing, *, is_possible_duplicate: bool) -> RelayedMessage:
+        return self._signing.signed(outgoing.prepared(is_possible_duplicate=is_possible_duplicate))
 
     async def _without_channel(self, evidence: TlsEvidence | Unreachable, work: Work) -> Outcome:
         return _not_sent(await self._decision(evidence, work))

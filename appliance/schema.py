@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_search_engines"
+HEAD = "20261122_dkim_keys"
 """The newest step in ``migrations/versions``."""
 
 

@@ -1,8 +1,8 @@
-"""The appliance's own tables: who has signed in on the command line, and where the appliance works."""
+"""The appliance's own tables: sign-ins of the command line, where the appliance works, and what signs mail."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
 
 from mailstore.tables import Instant, id_column, seal_column
 
@@ -32,3 +32,32 @@ workplaces = Table(
     seal_column(),
 )
 """One row: the data directory that may work on this database (``appliance.workplace``)."""
+
+dkim_keys = Table(
+    "dkim_keys",
+    METADATA,
+    id_column("id", primary_key=True),
+    Column("domain", String(253), nullable=False),
+    Column("selector", String(63), nullable=False),
+    Column("algorithm", String(24), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("sealed_private", LargeBinary, nullable=True),
+    Column("made_at", Instant, nullable=False),
+    Column("signs_since", Instant, nullable=True),
+    Column("retired_at", Instant, nullable=True),
+    seal_column(),
+    UniqueConstraint("domain", "selector"),
+)
+"""Keys that sign mail which leaves; ``sealed_private`` is gone once a key is retired (``appliance.dkim_keys``)."""
+
+mta_sts_policies = Table(
+    "mta_sts_policies",
+    METADATA,
+    Column("domain_index", LargeBinary(BLIND_INDEX_BYTES), primary_key=True),
+    Column("fetched_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("sealed_policy", LargeBinary, nullable=False),
+    seal_column(),
+)
+"""Policies of other domains about their mail servers (``appliance.policy_records``)."""

@@ -28,6 +28,8 @@ _WORDS = {
     "disposal.run": "Began to carry out a disposal",
     "disposal.withdrawn": "Took back a disposal",
     "first_run.finished": "Finished the first run of the practice",
+    "dns.dkim_activated": "Put new keys in use that sign mail which leaves",
+    "dns.dkim_made": "Made keys that sign mail which leaves",
     "hold.placed": "Placed a hold",
     "hold.release_requested": "Asked to end a hold",
     "hold.released": "Ended a hold",

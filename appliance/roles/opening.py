@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance import database_wiring, schema, wiring, workplace_wiring
+from appliance import database_wiring, dkim_wiring, schema, wiring, workplace_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.role_life import Station
@@ -36,3 +36,4 @@ def bring_up_to_date(data: DataDirectory, settings: Settings, keys: WorkingKeys,
             migration.upgrade(database)
         if claim := workplace_wiring.claim(data, settings, database, keys.row_key):
             claim.begin(now=now)
+        dkim_wiring.begin(database, settings, keys, now=now)

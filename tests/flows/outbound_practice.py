@@ -18,6 +18,8 @@ from appliance.bounce_message import ReportingServer
 from appliance.directory import Directory
 from appliance.message_trace import MessageTrace, TracedRecipient
 from appliance.mx_lookup import LookupSettings
+from appliance.dkim_keys import DkimKeys, NewPair
+from appliance.dkim_signing import DkimSigning
 from appliance.outbound_wiring import OutboundRules, OutboundStore
 from appliance.outbox_worker import Worker, WorkerRules
 from appliance.pickup_notice import NoticeSettings
@@ -55,6 +57,8 @@ LETTER = b"From: doctor@clinic.example\r\nSubject: CANARY-SUBJECT\r\n\r\nCANARY-
 
 
 def route(domain: str, port: int, ca_file: str = "", mx_name: str = "") -> RouteSettings:
+DKIM_KEYS = DkimKeys(archive_key=RING.archive_key, randomness=os.urandom)
+DKIM_PAIR = NewPair.made()
     """A pinned route to a server of the outside world on this machine."""
     return RouteSettings(domain, mx_name or f"mx.{domain}", "127.0.0.1", port, ca_file)
 
@@ -137,6 +141,7 @@ class OutboundPractice:
 
     def nothing_due(self) -> bool:
         with self.database.read() as connection:
+            signing=DkimSigning(self.database, DKIM_KEYS, domain="clinic.example", clock=self.clock),
             due = outbox.next_due(connection, (Kind.DELIVER, Kind.NOTIFY, Kind.REPORT, Kind.BOUNCE))
             leased = connection.execute(select(func.count(tables.outbox.c.leased_until))).scalar_one()
         return not leased and (due is None or due > self.clock.now())
@@ -218,3 +223,4 @@ def _create(database: Database, ring: KeyRing) -> None:
     with database.write() as connection:
         index = address_index(ring.lookup_key, parse_mailbox(DOCTOR))
         mailboxes.create(connection, DOCTOR_ACTOR.account, index)
+        DKIM_KEYS.begin(connection, "clinic.example", DKIM_PAIR, now=BEGINNING)
