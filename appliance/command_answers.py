@@ -464,7 +464,7 @@ ANSWERS: Mapping[str, Fields] = {
         "moved_here[]?": "settings of places on servers whose content lies in files of the directory now",
         "warnings[]?": "what to know before it is started, in words",
         "problems[]?": "what a check found and could not mend, in words; exit code 1 when there is any",
-        "objects_to_come?": "how many objects serve brings back while it works; 0 but with --objects-later",
+        "objects_to_come?": "how many objects serve brings back while it works; 0 unless it was told to",
         "bytes_to_come?": "how many bytes are in them",
         "message?": "with --message: the message",
         "restored[]?": "with --message: the keys and objects that were brought back; none when it is whole",

@@ -382,6 +382,11 @@ ENTRIES: tuple[Entry, ...] = (
                 "end as soon as serve may be started; it brings the sealed mail back while it works",
                 action="store_true",
             ),
+            _option(
+                "--keep-store",
+                "the mail stays in its object store, a server that outlived the box; store take-over opens it",
+                action="store_true",
+            ),
             _BUCKET_CREDENTIALS,
             _option("--ca-file", "the authority that signed the bucket's certificate", metavar="FILE"),
         ),

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 def objects(data: DataDirectory, settings: Settings, row_key: bytes) -> ObjectStore:
     """Where sealed messages lie for good."""
-    if not settings.object_store.url:
-        return AwaitedObjects.over(LocalObjectStore(data.objects), data.restore_plan)
+    store = server(data, settings, row_key) if settings.object_store.url else LocalObjectStore(data.objects)
+    return AwaitedObjects.over(store, data.restore_plan)
+
+
+def server(data: DataDirectory, settings: Settings, row_key: bytes) -> ObjectStore:
+    """The object store that the settings name. Only for an appliance whose objects lie on a server."""
     from mailstore.object_store_s3 import S3ObjectStore  # noqa: PLC0415 - half a second that a local store does not pay
     from mailstore.store_claim import StoreClaim, owner_of  # noqa: PLC0415 - as above
     from mailstore.store_probe import Enforced  # noqa: PLC0415 - as above

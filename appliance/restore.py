@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -27,7 +27,9 @@ from appliance import (
     database_wiring,
     front_door_wiring,
     migration,
+    object_store_wiring,
     restore_choice,
+    restore_objects,
     restore_rest,
 )
 from appliance.backup_settings import BackupTargetSettings
@@ -46,12 +48,10 @@ from mailstore import (
     durable_file,
     key_custody,
     message_records,
-    part_records,
     restore_keys,
     restore_laying,
 )
 from mailstore.audit_entry import AuditFact
-from mailstore.backup_pack import Marks
 from mailstore.consistency_check import Depth
 from mailstore.consistency_problem import Finding, Kind
 from mailstore.consistency_repair import Repair
@@ -59,7 +59,7 @@ from mailstore.database import Database
 from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.key_hierarchy import KeyRing
-from mailstore.message import MessageId, StoredObject
+from mailstore.object_store import ObjectStore
 from mailstore.part_records import PartLinks
 from mailstore.restore_keys import RestoredKeys
 from mailstore.restore_plan import RestorePlan
@@ -73,7 +73,8 @@ _JOURNALS = ("", "-wal", "-shm")
 _INDEX = "index"
 _KEYS = "keys/"
 _ROWS = "rows.sqlite3"
-_HERE = {"object_store.url": "", "database.url": "", "keystore.url": ""}
+_STORE = "object_store.url"
+_HERE = {_STORE: "", "database.url": "", "keystore.url": ""}
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ class RestoreOutcome:
 class Restore:
     """One restore. ``into`` is absent, empty, or what an earlier run of the same restore left.
 
-    ``place``: where ``source`` is, for the worker that may have to go on; None when it may not.
+    ``place``: where ``source`` is, for the worker that may have to go on; None when it may not. ``keeps_store``: the
+    mail lies in an object store on a server that outlived the box, and stays there. The copy then refuses to start
+    until a person takes the store over, and nothing is written to it before.
     """
 
     source: RestoreSource
@@ -118,6 +121,7 @@ class Restore:
     clock: Clock
     work: LongWork = field(default_factory=LongWork)
     place: BackupTargetSettings | None = None
+    keeps_store: bool = False
 
     @property
     def staged(self) -> DataDirectory:
@@ -136,8 +140,9 @@ class Restore:
             self.work.step(7, STEPS, "put it in place")
             self._put_in_place()
             plan.hold_to("target", self.source.record.target)
-            if objects_later:
-                objects, size = plan.to_come()
+            plan.let_kept()
+            objects, size = plan.to_come()
+            if objects and (objects_later or self.keeps_store):
                 return replace(outcome, objects_to_come=objects, bytes_to_come=size)
             self.work.step(8, STEPS, "lay down sealed mail; strongroom serve may be started meanwhile")
             with restore_rest.turn(self.into):
@@ -156,10 +161,13 @@ class Restore:
         birth_record.verify(self.staged.birth_record, row_key=ring.row_key)
         with database_wiring.rows(self.staged, settings, ring.row_key) as database:
             migration.upgrade(database)
-            self._objects_wanted(plan, choice, database)
+            restore_objects.put_down(plan, choice, database, self._kept_store(settings, ring))
+            if self.place is not None:
+                restore_rest.note_place(plan, self.place)
             self.work.step(4, STEPS, "put the keystore together")
             keys = self._keystore_made(plan, choice, database)
-        with Appliance.with_ring(self.staged, settings, ring) as appliance:
+        alone = replace(settings, object_store=Settings().object_store)
+        with Appliance.with_ring(self.staged, alone, ring) as appliance:
             self.work.step(5, STEPS, "replay the ledger of disposals and holds")
             replayed = self._replayed(plan, choice, appliance)
             self.work.step(6, STEPS, "hold everything against each other")
@@ -186,7 +194,7 @@ class Restore:
             dead_keys=keys.dead,
             holds_again=replayed.holds,
             without_key=list(restore_keys.without_key(appliance.keystore, appliance.database)),
-            missing=_words(plan, "missing"),
+            missing=_words(plan, restore_objects.MISSING),
             moved_here=_words(plan, "moved here"),
             warnings=list(choice.warnings),
             problems=[each.problem for each in problems],
@@ -245,9 +253,18 @@ class Restore:
         plan.note("files")
         reached("restore.after_files")
 
+    def _kept_store(self, settings: Settings, ring: KeyRing) -> ObjectStore | None:
+        if not self.keeps_store:
+            return None
+        if not settings.object_store.url:
+            raise RefusedError("the objects of this appliance lay on its own disk", fix="restore without --keep-store")
+        return object_store_wiring.server(self.staged, settings, ring.row_key)
+
     def _settings_moved(self) -> tuple[str, ...]:
         settings = front_door_wiring.settings_of(self.staged)
         away = {name: value for name, value in _HERE.items() if _setting(settings, name)}
+        if self.keeps_store:
+            away.pop(_STORE, None)
         if away:
             text = config.with_values(self.staged.settings.read_text("utf-8"), away)
             durable_file.replace(self.staged.settings, text.encode())
@@ -259,20 +276,6 @@ class Restore:
         durable_file.make_directory(self.staged.ledger)
         for name, page in choice.book.items():
             durable_file.write_new(self.staged.ledger / name, page)
-
-    def _objects_wanted(self, plan: RestorePlan, choice: Choice, database: Database) -> None:
-        """Put down every object that the rows need, but those of mail that is dead."""
-        if plan.is_done("objects wanted"):
-            return
-        contents = choice.contents
-        dead = ledger_replay.dead_by(database, choice.ledger)
-        gone = {name for name, why in contents.absent if why == "destroyed"}
-        wanted = restore_laying.wanted_of_objects(_needed(database, dead), Marks(contents.mark_key))
-        lost = sorted(each.name for each in plan.want(wanted) if each.name not in gone)
-        plan.note("missing", " ".join(lost))
-        if self.place is not None:
-            restore_rest.note_place(plan, self.place)
-        plan.note("objects wanted")
 
     def _keystore_made(self, plan: RestorePlan, choice: Choice, database: Database) -> RestoredKeys:
         """Made anew unless it was made whole: a half one is not told from a whole one."""
@@ -388,13 +391,3 @@ def _setting(settings: Settings, dotted: str) -> str:
 
 def _words(plan: RestorePlan, fact: str) -> list[str]:
     return [word for word in (plan.fact(fact) or "").split(" ") if word]
-
-
-def _needed(database: Database, dead: Collection[MessageId]) -> Iterator[StoredObject]:
-    """Every object that the rows need for what is alive; of shared parts all, for nobody has counted them yet."""
-    with database.read() as connection:
-        for message in message_records.all_messages(connection):
-            if message.object is not None and message.id not in dead:
-                yield message.object
-        for part in part_records.all_parts(connection):
-            yield part.object

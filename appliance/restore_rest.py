@@ -13,8 +13,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
-from appliance import backup_wiring, drill_wiring
+from appliance import backup_wiring, drill_wiring, object_store_wiring
 from appliance.backup_settings import BackupTargetSettings
 from appliance.data_directory import DataDirectory
 from appliance.wiring import Appliance
@@ -22,6 +24,7 @@ from mailstore import restore_laying
 from mailstore.backup_listing import GenerationKind
 from mailstore.errors import BeingRestoredError, NotFoundError, RefusedError, StorageUnavailableError
 from mailstore.failpoint import reached
+from mailstore.object_store import ObjectStore
 from mailstore.restore_plan import RestorePlan
 from mailstore.restore_source import RestoreSource
 
@@ -90,8 +93,10 @@ def turn(data: DataDirectory) -> Iterator[None]:
         os.close(descriptor)
 
 
-def lay(data: DataDirectory, plan: RestorePlan, source: RestoreSource, tell: Tell) -> None:
-    """Lay down all that is still wanted, in one's ``turn``, and be done with the plan.
+def lay(
+    data: DataDirectory, plan: RestorePlan, source: RestoreSource, tell: Tell, *, store: ObjectStore | None = None
+) -> None:
+    """Lay down all that is still wanted, in one's ``turn``, and be done with the plan. ``store``: into that server.
 
     Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``: say it again.
     """
@@ -99,7 +104,8 @@ def lay(data: DataDirectory, plan: RestorePlan, source: RestoreSource, tell: Tel
     if generation is None:
         raise NotFoundError(f"{source.url} does not hold the backup of the data that was begun with any more")
     mark_key = source.data_contents(generation).mark_key
-    restore_laying.lay(plan, source, data.path, mark_key=mark_key, tell=tell)
+    shelf = None if store is None else partial(_put_once, store)
+    restore_laying.lay(plan, source, data.path, mark_key=mark_key, tell=tell, shelf=shelf)
     reached("restore.after_objects")
     plan.remove()
     data.restore_turn.unlink()
@@ -122,10 +128,23 @@ def go_on(appliance: Appliance, *, should_stop: Callable[[], bool]) -> bool:
     with closing(plan):
         try:
             with turn(appliance.data):
-                lay(appliance.data, plan, _source(appliance, plan), told)
+                lay(appliance.data, plan, _source(appliance, plan), told, store=_server(appliance))
         except (_StoppedError, BusyError):
             return False
     return True
+
+
+def _put_once(store: ObjectStore, name: str, aside: Path) -> None:
+    """Cut off before that was noted, it is there already."""
+    data = aside.read_bytes()
+    if not (store.exists(name) and store.get(name) == data):
+        store.put(name, data)
+
+
+def _server(appliance: Appliance) -> ObjectStore | None:
+    if not appliance.settings.object_store.url:
+        return None
+    return object_store_wiring.server(appliance.data, appliance.settings, appliance.ring.row_key)
 
 
 def _source(appliance: Appliance, plan: RestorePlan) -> RestoreSource:

@@ -35,6 +35,9 @@ _FORBIDDEN: Final = frozenset({"", ".", ".."})
 Tell = Callable[[int, int], None]
 """Told how many bytes are laid down, and of how many."""
 
+Shelf = Callable[[str, Path], None]
+"""Puts an object whose bytes lie aside, durably, in its place: its name, and where they lie."""
+
 
 def wanted_of_files(files: Iterable[BackedFile]) -> Iterable[Wanted]:
     """Every chunk of these files."""
@@ -58,8 +61,16 @@ def checked_path(path: str) -> str:
     return path
 
 
-def lay(plan: RestorePlan, source: RestoreSource, folder: Path, *, mark_key: bytes, tell: Tell) -> None:
-    """Lay down all that the plan wants, below ``folder``.
+def lay(
+    plan: RestorePlan,
+    source: RestoreSource,
+    folder: Path,
+    *,
+    mark_key: bytes,
+    tell: Tell,
+    shelf: Shelf | None = None,
+) -> None:
+    """Lay down all that the plan wants, below ``folder``; objects on the ``shelf`` where that is elsewhere.
 
     One process at a time. Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``.
     """
@@ -71,10 +82,10 @@ def lay(plan: RestorePlan, source: RestoreSource, folder: Path, *, mark_key: byt
         size = _lay_pack(source.pack(pack), laid[pack], folder, marks)
         done, unsynced = done + size, unsynced + size
         if unsynced >= SYNC_BYTES or is_waited_for:
-            _settle(plan, laid, folder)
+            _settle(plan, laid, folder, shelf)
             laid, unsynced = {}, 0
         tell(done, total)
-    _settle(plan, laid, folder)
+    _settle(plan, laid, folder, shelf)
 
 
 def prove_files(files: Iterable[BackedFile], folder: Path) -> None:
@@ -87,7 +98,7 @@ def prove_files(files: Iterable[BackedFile], folder: Path) -> None:
             raise TamperedError(f"{file.path} of the backup is not what was written", fix=ELSEWHERE)
 
 
-def _settle(plan: RestorePlan, laid: Mapping[bytes, Sequence[Found]], folder: Path) -> None:
+def _settle(plan: RestorePlan, laid: Mapping[bytes, Sequence[Found]], folder: Path, shelf: Shelf | None) -> None:
     if not laid:
         return
     reached("restore_laying.before_sync")
@@ -96,10 +107,12 @@ def _settle(plan: RestorePlan, laid: Mapping[bytes, Sequence[Found]], folder: Pa
 
     def put(wanted: Collection[str]) -> None:
         for name in aside:
-            if name in wanted:
+            if name in wanted and shelf is None:
                 _aside(folder, name).replace(folder / _OBJECTS / name)
-            else:
-                _aside(folder, name).unlink(missing_ok=True)
+                continue
+            if name in wanted and shelf is not None:
+                shelf(name, _aside(folder, name))
+            _aside(folder, name).unlink(missing_ok=True)
         os.sync()
 
     try:

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS wanted (
 CREATE INDEX IF NOT EXISTS wanted_names ON wanted (name);
 CREATE TABLE IF NOT EXISTS asked (pack BLOB PRIMARY KEY) WITHOUT ROWID;
 """
+_KEPT: Final = b""
 _PATIENCE_SECONDS: Final = 120.0
 """Longer than who lays objects ever holds the file: what it takes to sync some hundred megabytes."""
 
@@ -151,6 +152,18 @@ class RestorePlan:
                     if told.rowcount <= 0 and not self._lies_somewhere(each.mark):
                         missing.append(each)
         return missing
+
+    def keep(self, name: str) -> None:
+        """All of ``name`` lies in a store that is kept: it counts as to come until ``let_kept``."""
+        with self._answering():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO wanted VALUES (?, 0, 0, ?, ?, ?)", (_KEPT, _KEPT, name, WHOLE)
+            )
+
+    def let_kept(self) -> None:
+        """What was kept is asked of its store from now on."""
+        with self._answering():
+            self._connection.execute("DELETE FROM wanted WHERE pack = ?", (_KEPT,))
 
     def packs(self) -> Iterator[tuple[bytes, bool]]:
         """The packs that something wanted lies in, in their order, and whether somebody waits for one: those first."""

@@ -155,11 +155,11 @@ class LivedPractice:
         command_sign_in.sign_in(appliance, email=email, password=PASSWORD, code=code)
 
 
-def founded(directory: Path, *, base: int = 47_000) -> LivedPractice:
+def founded(directory: Path, *, base: int = 47_000, init_words: tuple[str, ...] = ()) -> LivedPractice:
     """A new practice with its people, and hashes that cost next to nothing."""
     practice = LivedPractice(directory / "data")
     words = ("--practice", "Lakeside Clinic", "--domain", "clinic.example", "--loopback", str(base))
-    practice.told("init", *words, *database_room.init_words(practice.path))
+    practice.told("init", *words, *database_room.init_words(practice.path), *init_words)
     settings = practice.data.settings
     text = settings.read_text("utf-8")
     for slow, light in LIGHT_HASHES.items():

@@ -31,10 +31,20 @@ def run(call: Call) -> Outcome:
     secret, source = _opened(call, call.arguments.source)
     keys_source = _opened(call, call.arguments.keys_from)[1] if call.arguments.keys_from else source
     wish = Wish(call.arguments.generation, call.arguments.keys_generation)
-    restore = Restore(source, keys_source, secret, call.data, call.clock, place=_told(call, call.arguments.source))
+    restore = Restore(
+        source,
+        keys_source,
+        secret,
+        call.data,
+        call.clock,
+        place=_told(call, call.arguments.source),
+        keeps_store=call.arguments.keep_store,
+    )
     outcome = restore.run(wish, objects_later=call.arguments.objects_later)
     is_whole = not (outcome.without_key or outcome.missing or outcome.problems)
-    return Outcome(asdict(outcome), _text(outcome), exit_code=0 if is_whole else 1)
+    return Outcome(
+        asdict(outcome), _text(outcome, is_store_kept=call.arguments.keep_store), exit_code=0 if is_whole else 1
+    )
 
 
 def _one_message(call: Call) -> Outcome:
@@ -80,7 +90,7 @@ def _named(data: DataDirectory, name: str) -> BackupTargetSettings:
     return found
 
 
-def _text(outcome: RestoreOutcome) -> str:
+def _text(outcome: RestoreOutcome, *, is_store_kept: bool) -> str:
     told = {name: value for name, value in asdict(outcome).items() if name not in _LISTED}
     lines = [facts(told)]
     for name in _LISTED:
@@ -88,6 +98,8 @@ def _text(outcome: RestoreOutcome) -> str:
         if listed:
             lines += ["", f"{name.replace('_', ' ')}:", *(f"  {each}" for each in listed)]
     lines += ["", "Next: strongroom serve. Mail that came since then is in no backup."]
+    if is_store_kept:
+        lines[-1] = "Next, once the other one is ended for good: strongroom store take-over; then strongroom serve."
     if outcome.objects_to_come:
         lines.append("Sealed mail follows while it serves: strongroom doctor says how far it is.")
     return "\n".join(lines)
