@@ -79,7 +79,7 @@ root:
 .PHONY: lint-playbook
 lint-playbook: guest-packages
 	$(SAY) "The playbook (ansible-lint)"
-	@cd ansible && ../$(BIN)/ansible-lint --offline -q
+	@cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint --offline -q
 
 .PHONY: test-appliance-short
 test-appliance-short: lint-playbook ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
