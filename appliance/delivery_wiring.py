@@ -9,6 +9,7 @@ from appliance.bounce_message import ReportingServer
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts
 from appliance.outbound_wiring import Outbound, OutboundRules, OutboundStore
 from appliance.pickup_notice import NoticeSettings
+from appliance.policy_records import PolicyRecords
 from appliance.route_preview import PreviewRules, ServerRoutePreview
 from appliance.settings import Settings
 from appliance.wiring import Appliance
@@ -29,15 +30,16 @@ def outbound(appliance: Appliance, front: FrontDoorParts) -> Outbound:
         randomness=RANDOMNESS,
         jitter=lambda: secrets.randbelow(_JITTER_STEPS) / _JITTER_STEPS,
         lookup_key=appliance.ring.lookup_key,
+        account_key=appliance.ring.account_key,
     )
     return outbound_wiring.outbound(
         store,
         rules(appliance.settings),
         front_door=front.acceptance,
         directory=front.directory,
+        signing=dkim_wiring.signing(appliance),
         has_portal_account=lambda address: has_portal_account(appliance, address),
         link_of=lambda message: pickup_link.link(origin, message),
-        signing=dkim_wiring.signing(appliance),
     )
 
 
@@ -46,9 +48,16 @@ def route_preview(appliance: Appliance, front: FrontDoorParts) -> ServerRoutePre
     outbound_rules = rules(appliance.settings)
     return ServerRoutePreview(
         front.directory,
-        outbound_wiring.servers_of(outbound_rules),
+        outbound_wiring.servers_of(outbound_rules, _policies(appliance), appliance.clock),
         rules=PreviewRules(portal_after=outbound_rules.schedule.portal_after),
         has_portal_account=lambda address: has_portal_account(appliance, address),
+    )
+
+
+def _policies(appliance: Appliance) -> PolicyRecords:
+    ring = appliance.ring
+    return PolicyRecords(
+        appliance.database, lookup_key=ring.lookup_key, account_key=ring.account_key, randomness=RANDOMNESS
     )
 
 
@@ -57,6 +66,7 @@ def rules(settings: Settings) -> OutboundRules:
     domain, name = settings.practice.domain, settings.practice.name
     return outbound_wiring.rules_of(
         settings.outbound,
+        settings.dns,
         host_name=settings.mx_host,
         notice=NoticeSettings(
             practice_name=name,

@@ -1,24 +1,23 @@
-"""Which servers take mail for a domain: a pinned route, or what the DNS says, within a bounded time.
+"""Which servers take mail for a domain, where each of them is, and which of its keys the DNS names.
 
 RFC 5321 section 5.1: MX records in order of preference; with none, the domain's own address; RFC 7505: a null MX
-means that the domain takes no mail. An answer that is missing is never taken for "no": a dead DNS makes mail
-wait (promise I9).
+means that the domain takes no mail. Signed records of keys (DANE): RFC 7672 section 2.2. An answer that is missing is
+never taken for "no": a dead DNS makes mail wait (promise I9).
 """
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-import dns.asyncresolver
-import dns.exception
 import dns.name
-import dns.resolver
 
+from appliance import tlsa_record
+from appliance.name_lookup import Addresses, Answer, LookupFailed, LookupSettings, NameLookup
+from appliance.required_proof import BySignedRecord
 from appliance.settings import RouteSettings
+from appliance.tlsa_record import TlsaRecord
 from mailstore.addresses import canonical_domain
 
 SMTP_PORT = 25
@@ -41,9 +40,18 @@ class MailServer:
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers of a domain, best first."""
+    """The servers of a domain, best first. ``is_proved``: the DNS proved that these are its servers."""
 
     servers: tuple[MailServer, ...]
+    is_proved: bool = False
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a server is, and by which key it proves itself where the DNS names one."""
+
+    addresses: tuple[str, ...]
+    signed: BySignedRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -58,25 +66,7 @@ class NoName:
     """The address names an IP address: there is no name that a certificate could prove."""
 
 
-@dataclass(frozen=True)
-class LookupFailed:
-    """Nobody could say. Try again later."""
-
-    problem: str
-
-
 Found = Servers | NoMail | NoName | LookupFailed
-
-
-@dataclass(frozen=True)
-class LookupSettings:
-    """``nameservers`` empty means those of the system. Private addresses are only reached by a pinned route."""
-
-    own_name: str
-    seconds: float = 10.0
-    nameservers: tuple[str, ...] = ()
-    nameserver_port: int = 53
-    private_addresses_allowed: bool = False
 
 
 class MxLookup:
@@ -85,6 +75,7 @@ class MxLookup:
     def __init__(self, pins: Sequence[RouteSettings], settings: LookupSettings) -> None:
         self._pins = {pin.domain.lower(): pin for pin in pins}
         self._settings = settings
+        self._names = NameLookup(settings)
 
     async def servers_of(self, domain: str) -> Found:
         """The servers that take mail for ``domain``, in the order to try them."""
@@ -94,73 +85,71 @@ class MxLookup:
         pin = self._pins.get(name)
         if pin is not None:
             return Servers((MailServer(pin.mx_name, pin.address, pin.port, pin.ca_file),))
-        try:
-            async with asyncio.timeout(self._settings.seconds):
-                return await self._mail_exchangers(name)
-        except TimeoutError:
-            return LookupFailed("the DNS did not answer in time")
-        except dns.resolver.NXDOMAIN:
+        answer = await self._names.ask(name, "MX")
+        if isinstance(answer, LookupFailed):
+            return answer
+        if not answer.exists:
             return NoMail("550 5.1.2 the domain does not exist")
-        except (dns.exception.DNSException, OSError) as error:
-            return LookupFailed(f"the DNS could not be asked: {type(error).__name__}")
+        return self._mail_exchangers(name, answer)
 
-    async def addresses_of(self, server: MailServer) -> tuple[str, ...]:
-        """The addresses of one server, IPv6 and IPv4. Empty when there is none that we may connect to."""
+    async def whereabouts_of(self, server: MailServer, domain: str, *, is_proved: bool) -> Whereabouts | LookupFailed:
+        """Where a server is, and its signed records when it was proved to be the domain's.
+
+        ``LookupFailed`` when anything about it could not be asked: mail waits rather than go to it with less proof
+        (RFC 7672 section 2.1.2).
+        """
         if server.address:
-            return (server.address,)
-        try:
-            async with asyncio.timeout(self._settings.seconds):
-                found = await self._host_addresses(server.name)
-        except (TimeoutError, dns.exception.DNSException, OSError):
-            return ()
-        return tuple(address for address in found if self._may_connect(address))
+            return Whereabouts((server.address,))
+        found = await self._names.addresses_of(server.name)
+        if isinstance(found, LookupFailed) or not is_proved:
+            return found if isinstance(found, LookupFailed) else Whereabouts(found.addresses)
+        async for base in self._tlsa_bases(server.name, found):
+            if isinstance(base, LookupFailed):
+                return base
+            answer = await self._names.ask(f"_{server.port}._tcp.{base}", "TLSA")
+            if isinstance(answer, LookupFailed):
+                return answer
+            if answer.is_proved and answer.records:
+                return Whereabouts(found.addresses, _signed(answer, base, domain))
+        return Whereabouts(found.addresses)
 
-    async def _mail_exchangers(self, domain: str) -> Found:
-        answer = await self._resolver().resolve(domain, "MX", raise_on_no_answer=False)
-        records = sorted((record.preference, record.exchange) for record in answer)
+    async def _tlsa_bases(self, host: str, found: Addresses) -> AsyncIterator[str | LookupFailed]:
+        """Names to look below for signed records, as far as all that leads there is proved (RFC 7672 section 2.2.3)."""
+        if found.is_proved:
+            for name in dict.fromkeys((found.name, host)):
+                yield name
+        elif found.name != host:
+            alias = await self._names.ask(host, "CNAME")
+            if isinstance(alias, LookupFailed):
+                yield alias
+            elif alias.is_proved and alias.records:
+                yield host
+
+    def _mail_exchangers(self, domain: str, answer: Answer) -> Found:
+        records = sorted((record.preference, record.exchange) for record in answer.records)
+        port = self._settings.mail_port
         if not records:
-            return Servers((MailServer(domain),))
+            return Servers((MailServer(domain, port=port),), answer.is_proved)
         if len(records) == 1 and records[0][1] == dns.name.root:
             return NoMail("556 5.1.10 the domain takes no mail")
         named = [(preference, host.to_text(omit_final_dot=True).lower()) for preference, host in records]
         hosts = [(preference, host) for preference, host in named if HOST_NAME.fullmatch(host)]
         if not hosts:
             return NoMail("550 5.4.4 the domain names no usable mail server")
-        return _worse_than_us_left_out(hosts, self._settings.own_name)
-
-    async def _host_addresses(self, host: str) -> list[str]:
-        resolver = self._resolver()
-        answers = await asyncio.gather(
-            *(resolver.resolve(host, kind, raise_on_no_answer=False) for kind in ("AAAA", "A")),
-            return_exceptions=True,
-        )
-        return [record.to_text() for answer in answers if not isinstance(answer, BaseException) for record in answer]
-
-    def _may_connect(self, address: str) -> bool:
-        """A stranger's MX record must not make us knock on doors inside the practice's network."""
-        return self._settings.private_addresses_allowed or is_public(address)
-
-    def _resolver(self) -> dns.asyncresolver.Resolver:
-        resolver = dns.asyncresolver.Resolver(configure=not self._settings.nameservers)
-        if self._settings.nameservers:
-            resolver.nameservers = list(self._settings.nameservers)
-            resolver.port = self._settings.nameserver_port
-        resolver.lifetime = self._settings.seconds
-        return resolver
+        usable = _better_than_us(hosts, self._settings.own_name)
+        if not usable:
+            return NoMail("554 5.4.6 the domain's mail server is this one, which does not know it")
+        return Servers(tuple(MailServer(host, port=port) for host in usable[:MAX_SERVERS]), answer.is_proved)
 
 
-def is_public(address: str) -> bool:
-    """True for a unicast address of the public internet; an IPv4 address in IPv6 clothes counts as itself."""
-    parsed = ipaddress.ip_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
-    return parsed.is_global and not parsed.is_multicast
+def _signed(answer: Answer, base: str, domain: str) -> BySignedRecord | None:
+    """What usable records ask for. Where none is usable there is no signed key (RFC 7672 section 2.2)."""
+    told = [TlsaRecord(record.usage, record.selector, record.mtype, record.cert) for record in answer.records]
+    records = tlsa_record.usable(told)
+    return BySignedRecord(records, tuple(dict.fromkeys((base, domain)))) if records else None
 
 
-def _worse_than_us_left_out(records: list[tuple[int, str]], own_name: str) -> Found:
+def _better_than_us(records: list[tuple[int, str]], own_name: str) -> list[str]:
     """RFC 5321 section 5.1: a server that finds itself in the list must not send to anything less preferred."""
     own = [preference for preference, host in records if host == own_name.lower()]
-    usable = [host for preference, host in records if not own or preference < min(own)]
-    if not usable:
-        return NoMail("554 5.4.6 the domain's mail server is this one, which does not know it")
-    return Servers(tuple(MailServer(host) for host in usable[:MAX_SERVERS]))
+    return [host for preference, host in records if not own or preference < min(own)]

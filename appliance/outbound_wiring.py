@@ -15,16 +15,19 @@ from appliance.directory import Directory
 from appliance.dkim_signing import DkimSigning
 from appliance.domain_policies import DomainPolicies
 from appliance.domain_turns import DomainTurns
-from appliance.mx_lookup import LookupSettings, MxLookup
+from appliance.mx_lookup import MxLookup
+from appliance.name_lookup import LookupSettings, NameLookup
 from appliance.notice_bounces import NoticeBounces
 from appliance.notice_sending import NoticeRules, NoticeSending
 from appliance.outbox_worker import ErrandWork
 from appliance.outgoing_mail import OutgoingMail
 from appliance.pickup_notice import NoticeSettings
+from appliance.policy_fetching import FetchSettings, PolicyFetching
+from appliance.policy_records import PolicyRecords
 from appliance.receiving_servers import ReceivingServers
 from appliance.relay import Relay, RelayRules
 from appliance.retry_schedule import RetrySchedule
-from appliance.settings import OutboundSettings, RouteSettings
+from appliance.settings import DnsSettings, OutboundSettings, RouteSettings
 from appliance.smtp_outbound import ClientSettings, SmtpOutbound
 from mailstore.addresses import Address
 from mailstore.database import Database
@@ -33,6 +36,7 @@ from mailstore.outbox import Kind, OutboxItem
 from mailstore.retrieval import Retrieval
 from mailstore.sealed_format import Randomness
 from mailstore.wall_clock import Clock
+from portal import unsealing
 from portal.front_door import FrontDoor
 
 MESSAGES_AT_ONCE = 10
@@ -49,6 +53,8 @@ class OutboundRules:
     schedule: RetrySchedule
     notice: NoticeSettings
     server: ReportingServer
+    public_certificate_suffices: bool
+    fetching: FetchSettings = field(default_factory=FetchSettings)
     attempt_seconds: float = 1200.0
     messages_at_once: int = MESSAGES_AT_ONCE
     domain_at_once: int = DOMAIN_AT_ONCE
@@ -65,6 +71,7 @@ class OutboundStore:
     randomness: Randomness
     jitter: Callable[[], float]
     lookup_key: bytes = field(repr=False)
+    account_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Outbound:
 
 
 def rules_of(
-    settings: OutboundSettings, *, host_name: str, notice: NoticeSettings, server: ReportingServer
+    settings: OutboundSettings, dns: DnsSettings, *, host_name: str, notice: NoticeSettings, server: ReportingServer
 ) -> OutboundRules:
     """The rules that the settings ask for."""
     return OutboundRules(
@@ -104,20 +111,33 @@ def rules_of(
             reply_seconds=settings.reply_seconds,
             data_seconds=2 * settings.reply_seconds,
         ),
-        lookup=LookupSettings(own_name=host_name),
+        lookup=LookupSettings(
+            own_name=host_name,
+            nameservers=(dns.validating_resolver,) if dns.validating_resolver else (),
+            nameserver_port=dns.validating_resolver_port,
+            proves=bool(dns.validating_resolver),
+            inner_networks=unsealing.networks_of(settings.inner_networks),
+        ),
         routes=settings.route,
         schedule=retry_schedule.schedule_of(settings),
         notice=notice,
         server=server,
+        public_certificate_suffices=settings.public_certificate_suffices,
         messages_at_once=settings.connections,
         domain_at_once=settings.conversations_per_domain,
         notice_pause=timedelta(minutes=settings.notice_pause_minutes),
     )
 
 
-def servers_of(rules: OutboundRules) -> ReceivingServers:
+def servers_of(rules: OutboundRules, policies: PolicyRecords, clock: Clock) -> ReceivingServers:
     """The way to the servers of a domain; also what the preview of routes asks."""
-    return ReceivingServers(MxLookup(rules.routes, rules.lookup), SmtpOutbound(rules.client))
+    names = NameLookup(rules.lookup)
+    return ReceivingServers(
+        MxLookup(rules.routes, rules.lookup),
+        SmtpOutbound(rules.client, clock),
+        DomainPolicies(names, PolicyFetching(names, rules.fetching), policies, clock=clock),
+        public_certificate_suffices=rules.public_certificate_suffices,
+    )
 
 
 def outbound(
@@ -126,18 +146,23 @@ def outbound(
     *,
     front_door: FrontDoor,
     directory: Directory,
+    signing: DkimSigning,
     has_portal_account: Callable[[Address], bool],
     link_of: Callable[[MessageId], str],
 ) -> Outbound:
     """Relay, notices and reports over one store. ``link_of`` makes the locator that a notice carries."""
     mail = OutgoingMail(store.database, store.retrieval)
-    servers = servers_of(rules)
+    policies = PolicyRecords(
+        store.database, lookup_key=store.lookup_key, account_key=store.account_key, randomness=store.randomness
+    )
+    servers = servers_of(rules, policies, store.clock)
     progress = DeliveryProgress(store.database, store.retrieval, rules.schedule, jitter=store.jitter)
     turns = DomainTurns(rules.domain_at_once)
     relay = Relay(
         mail,
         servers,
         progress,
+        signing=signing,
         turns=turns,
         rules=RelayRules(rules.attempt_seconds, rules.schedule.portal_after),
         clock=store.clock,
@@ -146,8 +171,8 @@ def outbound(
     notices = NoticeSending(
         mail,
         servers,
-    signing: DkimSigning,
         progress,
+        signing=signing,
         turns=turns,
         settings=rules.notice,
         link_of=link_of,
@@ -162,11 +187,9 @@ def outbound(
         front_door,
         directory,
         server=rules.server,
-        signing=signing,
         schedule=rules.schedule,
         clock=store.clock,
         randomness=store.randomness,
     )
     bounces = NoticeBounces(mail, progress, lookup_key=store.lookup_key, clock=store.clock)
     return Outbound(relay, notices, reports, bounces, rules.messages_at_once)
-        signing=signing,

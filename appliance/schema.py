@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_dkim_keys"
+HEAD = "20261122_mta_sts_policies"
 """The newest step in ``migrations/versions``."""
 
 

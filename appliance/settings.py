@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.alert_settings import AlertSettings
 from appliance.backup_settings import BackupSettings
+from appliance.scanning_settings import ScanningSettings
 from mailstore import object_store_url
 from mailstore.addresses import BadAddressError, parse_mailbox
 from portal import unsealing
@@ -102,6 +103,20 @@ def mail_address(value: str) -> str:
     except BadAddressError:
         return "must be an address, for example desk@clinic.example"
     return ""
+
+
+def loopback_address_or_empty(value: str) -> str:
+    """An address of this very machine, or nothing."""
+    try:
+        is_here = not value or ipaddress.ip_address(value).is_loopback
+    except ValueError:
+        is_here = False
+    return "" if is_here else "must be empty or an address of this machine itself, such as 127.0.0.1"
+
+
+def mail_address_or_empty(value: str) -> str:
+    """An address, or nothing for one that is derived from the practice's domain."""
+    return mail_address(value) if value else ""
 
 
 def postgresql_url_or_empty(value: str) -> str:
@@ -271,6 +286,44 @@ class KeystoreSettings:
 
 
 @dataclass(frozen=True)
+class DnsSettings:
+    """Where names are looked up, and what the practice publishes of itself."""
+
+    validating_resolver: str = setting(
+        "",
+        "A resolver on this machine that proves answers by DNSSEC, as 127.0.0.1: its word that an answer is proved is"
+        " believed, and only with it DANE proves mail servers (RFC 7672). Empty: the system's resolvers, unproved.",
+        loopback_address_or_empty,
+    )
+    validating_resolver_port: int = setting(53, "The port of that resolver.", _port)
+    is_public: bool = setting(
+        True,
+        "Whether other servers find the practice in the DNS; false in a closed network: then the doctor looks for no"
+        " record.",
+    )
+    addresses: str = setting(
+        "",
+        "The addresses that strangers reach this machine by, apart by spaces; empty: those of the machine itself.",
+        ip_addresses,
+    )
+    report_address: str = setting(
+        "",
+        "Where other servers send reports about mail and TLS of the domain; empty: postmaster@DOMAIN.",
+        mail_address_or_empty,
+    )
+    dmarc_policy: str = setting(
+        "quarantine",
+        "What others do with mail that only pretends to be ours (RFC 7489): none, quarantine or reject.",
+        one_of("none", "quarantine", "reject"),
+    )
+    mta_sts_mode: str = setting(
+        "testing",
+        "Whether others insist on TLS that proves our mail server (RFC 8461): none, testing or enforce.",
+        one_of("none", "testing", "enforce"),
+    )
+
+
+@dataclass(frozen=True)
 class RouteSettings:
     """A fixed way for one domain, as transport maps do elsewhere."""
 
@@ -308,6 +361,16 @@ class OutboundSettings:
         10,
         "A recipient gets one notice at most in this time, in minutes; what comes meanwhile joins the next.",
         between(0, 1440),
+    )
+    public_certificate_suffices: bool = setting(
+        True,
+        "Whether a public certificate for the server that the DNS names is proof enough where the domain has neither"
+        " DANE nor MTA-STS; false: such mail goes by portal.",
+    )
+    inner_networks: str = setting(
+        "",
+        "Private networks in which mail servers of other domains may be, as 10.20.0.0/16, apart by spaces.",
+        networks,
     )
     route: tuple[RouteSettings, ...] = setting((), "Fixed ways for single domains.")
 
@@ -389,10 +452,12 @@ class Settings:
     submission: SubmissionSettings = field(default_factory=SubmissionSettings)
     portal: PortalSettings = field(default_factory=PortalSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    scanning: ScanningSettings = field(default_factory=ScanningSettings)
     spool: SpoolSettings = field(default_factory=SpoolSettings)
     object_store: ObjectStoreSettings = field(default_factory=ObjectStoreSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     keystore: KeystoreSettings = field(default_factory=KeystoreSettings)
+    dns: DnsSettings = field(default_factory=DnsSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)
@@ -401,6 +466,7 @@ class Settings:
     check: CheckSettings = field(default_factory=CheckSettings)
     key_agent: KeyAgentSettings = field(default_factory=KeyAgentSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     @property
     def mx_host(self) -> str:
@@ -434,7 +500,6 @@ def problems_between(settings: Settings, *, is_loopback: bool) -> tuple[tuple[st
         found.append(("portal.port", "the four ports must differ"))
     if not is_loopback:
         found.extend(_floors(settings))
-    alerts: AlertSettings = field(default_factory=AlertSettings)
     return tuple(found)
 
 

@@ -16,10 +16,12 @@ from typing import Protocol
 import aiosmtplib
 
 from appliance import relayed_message, tls_requirement
-from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
+from appliance.delivery_plan import TlsEvidence, TlsFinding
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
+from appliance.required_proof import ByAuthority, Proof
 from appliance.server_reply import PERMANENT, Reply
+from mailstore.wall_clock import Clock
 
 UNDELIVERABLE = 554
 """Our own answer for a server that cannot take what it would be given (RFC 3463 X.6.3)."""
@@ -133,19 +135,20 @@ class ProvenChannel(Channel):
 class SmtpOutbound:
     """Opens channels. The trust stores are read once and again whenever a file was not readable."""
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    async def open(self, server: MailServer, address: str) -> ProvenChannel | TlsEvidence | NotReached:
-        """A channel to a server that proved its name; else what asking for TLS showed.
+    async def open(self, server: MailServer, address: str, *, proof: Proof) -> ProvenChannel | TlsEvidence | NotReached:
+        """A channel to a server that proved itself by ``proof``; else what asking for TLS showed.
 
         Raises ``StorageUnavailableError`` when our own trust store cannot be read.
         """
-        context = await asyncio.to_thread(self._context, server.ca_file)
+        context = await asyncio.to_thread(self._context, proof)
         client = self._client()
         try:
-            found = await self._asked_for_tls(client, server, address, context)
+            found = await self._asked_for_tls(client, server, address, (proof, context))
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
             return NotReached(server.name, failure(error))
@@ -174,13 +177,16 @@ class SmtpOutbound:
         return Channel(client, server.name, self._settings.data_seconds)
 
     async def _asked_for_tls(
-        self, client: aiosmtplib.SMTP, server: MailServer, address: str, context: ssl.SSLContext
+        self, client: aiosmtplib.SMTP, server: MailServer, address: str, asked: tuple[Proof, ssl.SSLContext]
     ) -> TlsEvidence:
+        proof, context = asked
         if not await self._greeted(client, server, address):
             return TlsEvidence(server.name, TlsFinding.NOT_OFFERED)
         try:
             await client.starttls(
-                server_hostname=server.name, tls_context=context, timeout=self._settings.connect_seconds
+                server_hostname=server.name if isinstance(proof, ByAuthority) else proof.names[0],
+                tls_context=context,
+                timeout=self._settings.connect_seconds,
             )
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             raise  # a connection that ended says nothing about the certificate
@@ -189,8 +195,10 @@ class SmtpOutbound:
         except aiosmtplib.SMTPResponseException as error:
             return tls_requirement.refused(server.name, error.code)
         connection = client.get_transport_info("ssl_object")
-        await client.ehlo()  # what was offered before TLS counts for nothing (RFC 3207 section 4.2)
-        return tls_requirement.verified(server.name, connection, trust=Trust.PINNED if server.ca_file else Trust.PKIX)
+        found = tls_requirement.examined(server.name, connection, proof, now=self._clock.now())
+        if found.finding is TlsFinding.VERIFIED:
+            await client.ehlo()  # what was offered before TLS counts for nothing (RFC 3207 section 4.2)
+        return found
 
     async def _encrypted(self, client: aiosmtplib.SMTP) -> bool:
         try:
@@ -218,10 +226,12 @@ class SmtpOutbound:
             start_tls=False,
         )
 
-    def _context(self, ca_file: str) -> ssl.SSLContext:
-        if ca_file not in self._contexts:
-            self._contexts[ca_file] = tls_requirement.required_context(ca_file)
-        return self._contexts[ca_file]
+    def _context(self, proof: Proof) -> ssl.SSLContext:
+        if not isinstance(proof, ByAuthority):
+            return tls_requirement.unproved_context()
+        if proof.ca_file not in self._contexts:
+            self._contexts[proof.ca_file] = tls_requirement.required_context(proof.ca_file)
+        return self._contexts[proof.ca_file]
 
 
 def failure(error: Exception) -> Reply:

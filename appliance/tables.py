@@ -1,9 +1,10 @@
-"""The appliance's own tables: sign-ins of the command line, where the appliance works, and what signs mail."""
+"""The appliance's own tables: sign-ins of the command line, its place, what signs mail, what other domains ask."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
 
+from mailstore.key_hierarchy import BLIND_INDEX_BYTES
 from mailstore.tables import Instant, id_column, seal_column
 
 METADATA = MetaData()

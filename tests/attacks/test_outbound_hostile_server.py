@@ -15,9 +15,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from appliance import required_proof
 from appliance.mx_lookup import MailServer
 from appliance.server_reply import MAX_REPLY_TEXT, Reply
 from appliance.smtp_outbound import ClientSettings, NotReached, SmtpOutbound
+from mailstore.wall_clock import SystemClock
 
 SETTINGS = ClientSettings("mail.clinic.example", connect_seconds=1, reply_seconds=1)
 
@@ -67,7 +69,9 @@ def hostile(speak: Callable[[socket.socket], None]) -> Iterator[int]:
 def test_a_hostile_server_is_left_soon_and_costs_little(speak: Callable[[socket.socket], None]) -> None:
     async def go(port: int) -> object:
         async with asyncio.timeout(5):
-            return await SmtpOutbound(SETTINGS).open(MailServer("mx.example", "127.0.0.1", port), "127.0.0.1")
+            outbound = SmtpOutbound(SETTINGS, SystemClock())
+            proof = required_proof.of_pinned("")
+            return await outbound.open(MailServer("mx.example", "127.0.0.1", port), "127.0.0.1", proof=proof)
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with hostile(speak) as port:

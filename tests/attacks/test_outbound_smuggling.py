@@ -16,6 +16,7 @@ from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
 from appliance.smtp_outbound import Channel, ClientSettings, SmtpOutbound
 from mailstore.addresses import parse_mailbox
+from mailstore.wall_clock import SystemClock
 from tests.flows.receiving_server import ReceivingServer, receiving, tapped
 
 COMMANDS = b"MAIL FROM:<forged@clinic.example>\r\nRCPT TO:<victim@partner.example>\r\nDATA\r\nSubject: forged\r\n\r\nx"
@@ -40,7 +41,7 @@ def sent_over_the_wire(content: bytes) -> tuple[bytes, ReceivingServer]:
     """Send as a notice would go, in clear, so that the wire can be read."""
 
     async def go(port: int) -> None:
-        client = SmtpOutbound(ClientSettings("mail.clinic.example", connect_seconds=3, reply_seconds=3))
+        client = SmtpOutbound(ClientSettings("mail.clinic.example", connect_seconds=3, reply_seconds=3), SystemClock())
         channel = await client.open_for_notice(MailServer("mx", "127.0.0.1", port), "127.0.0.1")
         assert isinstance(channel, Channel)
         message = relayed_message.prepared(content, trace_field=b"", is_possible_duplicate=False)

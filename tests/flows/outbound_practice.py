@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +14,19 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from appliance import outbound_wiring
+from appliance import tables as appliance_tables
 from appliance.acceptance import Acceptance
 from appliance.bounce_message import ReportingServer
 from appliance.directory import Directory
-from appliance.message_trace import MessageTrace, TracedRecipient
-from appliance.mx_lookup import LookupSettings
 from appliance.dkim_keys import DkimKeys, NewPair
 from appliance.dkim_signing import DkimSigning
+from appliance.message_trace import MessageTrace, TracedRecipient
+from appliance.name_lookup import LookupSettings
 from appliance.outbound_wiring import OutboundRules, OutboundStore
 from appliance.outbox_worker import Worker, WorkerRules
 from appliance.pickup_notice import NoticeSettings
+from appliance.policy_fetching import FetchSettings
+from appliance.policy_records import PolicyRecords
 from appliance.retry_schedule import RetrySchedule
 from appliance.settings import RouteSettings
 from appliance.smtp_acceptance import AcceptanceLimits
@@ -53,14 +57,25 @@ BEGINNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SCHEDULE = RetrySchedule(jitter_share=0)
 RING = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
 LOOKUP_KEY = RING.lookup_key
+DKIM_KEYS = DkimKeys(archive_key=RING.archive_key, randomness=os.urandom)
+DKIM_PAIR = NewPair.made()
 LETTER = b"From: doctor@clinic.example\r\nSubject: CANARY-SUBJECT\r\n\r\nCANARY-BODY\r\n.dot\r\n"
 
 
 def route(domain: str, port: int, ca_file: str = "", mx_name: str = "") -> RouteSettings:
-DKIM_KEYS = DkimKeys(archive_key=RING.archive_key, randomness=os.urandom)
-DKIM_PAIR = NewPair.made()
     """A pinned route to a server of the outside world on this machine."""
     return RouteSettings(domain, mx_name or f"mx.{domain}", "127.0.0.1", port, ca_file)
+
+
+@dataclass
+class Outside:
+    """Where the practice finds the world without pinned routes. Port 9 answers nobody."""
+
+    dns_port: int = 9
+    dns_proves: bool = False
+    mail_port: int = 25
+    policy_port: int = 9
+    public_certificate_suffices: bool = True
 
 
 @dataclass
@@ -78,6 +93,7 @@ class OutboundPractice:
     reply_seconds: float = 3.0
     attempt_seconds: float = 20.0
     schedule: RetrySchedule = SCHEDULE
+    outside: Outside = field(default_factory=Outside)
 
     def send(self, *recipients: str, content: bytes = LETTER, origin: Origin = Origin.SUBMISSION) -> MessageId:
         envelope = Envelope(parse_mailbox(DOCTOR), tuple(parse_mailbox(each) for each in recipients))
@@ -98,8 +114,10 @@ class OutboundPractice:
                 own_name="mail.clinic.example",
                 seconds=0.3,
                 nameservers=("127.0.0.1",),
-                nameserver_port=9,
-                private_addresses_allowed=True,
+                nameserver_port=self.outside.dns_port,
+                proves=self.outside.dns_proves,
+                inner_networks=(ipaddress.ip_network("127.0.0.0/8"),),
+                mail_port=self.outside.mail_port,
             ),
             routes=tuple(self.routes),
             schedule=self.schedule,
@@ -107,15 +125,23 @@ class OutboundPractice:
                 "Clinic", "The blue door is open", "https://portal.clinic.example/", "notices@clinic.example"
             ),
             server=ReportingServer("mail.clinic.example", "postmaster@clinic.example", "Clinic"),
+            public_certificate_suffices=self.outside.public_certificate_suffices,
+            fetching=FetchSettings(seconds=2, port=self.outside.policy_port),
             attempt_seconds=self.attempt_seconds,
         )
 
+    def policies(self) -> PolicyRecords:
+        return PolicyRecords(self.database, lookup_key=LOOKUP_KEY, account_key=RING.account_key, randomness=os.urandom)
+
     def worker(self) -> Worker:
         parts = outbound_wiring.outbound(
-            OutboundStore(self.database, self.retrieval, self.clock, os.urandom, lambda: 0.0, LOOKUP_KEY),
+            OutboundStore(
+                self.database, self.retrieval, self.clock, os.urandom, lambda: 0.0, LOOKUP_KEY, RING.account_key
+            ),
             self.rules(),
             front_door=self.front_door,
             directory=self.directory,
+            signing=DkimSigning(self.database, DKIM_KEYS, domain="clinic.example", clock=self.clock),
             has_portal_account=lambda address: address.canonical in self.portal_accounts,
             link_of=lambda message: f"https://portal.clinic.example/m/{message}",
         )
@@ -141,7 +167,6 @@ class OutboundPractice:
 
     def nothing_due(self) -> bool:
         with self.database.read() as connection:
-            signing=DkimSigning(self.database, DKIM_KEYS, domain="clinic.example", clock=self.clock),
             due = outbox.next_due(connection, (Kind.DELIVER, Kind.NOTIFY, Kind.REPORT, Kind.BOUNCE))
             leased = connection.execute(select(func.count(tables.outbox.c.leased_until))).scalar_one()
         return not leased and (due is None or due > self.clock.now())
@@ -220,6 +245,7 @@ def practice(folder: Path, *, make: bool = True, at: datetime = BEGINNING) -> It
 
 def _create(database: Database, ring: KeyRing) -> None:
     database.create_all()
+    database.create_all(appliance_tables.METADATA)
     with database.write() as connection:
         index = address_index(ring.lookup_key, parse_mailbox(DOCTOR))
         mailboxes.create(connection, DOCTOR_ACTOR.account, index)

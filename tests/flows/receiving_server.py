@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -230,10 +231,21 @@ class CertificateAuthority:
         self.ca_file = str(folder / "outside-ca.pem")
         self._authority.cert_pem.write_to_path(self.ca_file)
 
-    def server(self, name: str) -> ssl.SSLContext:
-        """TLS with a certificate for this name."""
+    @property
+    def der(self) -> bytes:
+        """Its own certificate, as a signed DNS record may name it."""
+        return ssl.PEM_cert_to_DER_cert(self._authority.cert_pem.bytes().decode("ascii"))
+
+    def server(self, name: str, *, with_authority: bool = False) -> ssl.SSLContext:
+        """TLS with a certificate for this name, and behind it the authority's own where that is asked for."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(name).configure_cert(context)
+        shown = self._authority.issue_cert(name).private_key_and_cert_chain_pem.bytes()
+        if with_authority:
+            shown += self._authority.cert_pem.bytes()
+        with tempfile.NamedTemporaryFile() as chain:
+            chain.write(shown)
+            chain.flush()
+            context.load_cert_chain(chain.name)
         return context
 
 

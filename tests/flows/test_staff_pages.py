@@ -93,7 +93,7 @@ def outside(room: PortalRoom, authority: CertificateAuthority) -> Iterator[Outsi
         ]
         preview = ServerRoutePreview(
             directory,
-            outbound_wiring.servers_of(practice.rules()),
+            outbound_wiring.servers_of(practice.rules(), practice.policies(), practice.clock),
             rules=PreviewRules(),
             has_portal_account=lambda address: _has_account(room, address),
         )

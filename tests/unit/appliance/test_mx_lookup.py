@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import threading
 import time
@@ -18,14 +19,13 @@ import pytest
 from appliance.mx_lookup import (
     MAX_SERVERS,
     Found,
-    LookupFailed,
-    LookupSettings,
     MailServer,
     MxLookup,
     NoMail,
     NoName,
     Servers,
 )
+from appliance.name_lookup import Addresses, LookupFailed, LookupSettings, NameLookup
 from appliance.settings import RouteSettings
 
 ZONE = {
@@ -86,6 +86,12 @@ def settings() -> Iterator[LookupSettings]:
 
 def servers_of(domain: str, settings: LookupSettings, *pins: RouteSettings) -> Found:
     return asyncio.run(MxLookup(pins, settings).servers_of(domain))
+
+
+def addresses_of(host: str, settings: LookupSettings) -> tuple[str, ...]:
+    found = asyncio.run(NameLookup(settings).addresses_of(host))
+    assert isinstance(found, Addresses)
+    return found.addresses
 
 
 def names(found: Found) -> list[str]:
@@ -149,14 +155,13 @@ def test_a_pinned_route_asks_no_dns(settings: LookupSettings) -> None:
 
 
 def test_a_strangers_mx_record_does_not_lead_into_our_network(settings: LookupSettings) -> None:
-    found = asyncio.run(MxLookup((), settings).addresses_of(MailServer("mx.example")))
-    assert set(found) == {"9.9.9.9", "2620:fe::fe"}
+    assert set(addresses_of("mx.example", settings)) == {"9.9.9.9", "2620:fe::fe"}
 
 
 def test_private_addresses_are_reached_where_the_settings_allow_it(settings: LookupSettings) -> None:
-    lookup = MxLookup((), replace(settings, private_addresses_allowed=True))
-    assert "127.0.0.1" in asyncio.run(lookup.addresses_of(MailServer("mx.example")))
+    told = replace(settings, inner_networks=(ipaddress.ip_network("10.1.0.0/16"),))
+    assert set(addresses_of("mx.example", told)) == {"9.9.9.9", "2620:fe::fe", "10.1.2.3"}
 
 
 def test_a_server_without_an_address_has_none(settings: LookupSettings) -> None:
-    assert asyncio.run(MxLookup((), settings).addresses_of(MailServer("nothing.example"))) == ()
+    assert addresses_of("nothing.example", settings) == ()

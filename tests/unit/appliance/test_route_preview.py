@@ -28,7 +28,7 @@ def house(tmp_path: Path) -> Iterator[OutboundPractice]:
 def lamps(house: OutboundPractice) -> ServerRoutePreview:
     return ServerRoutePreview(
         house.directory,
-        outbound_wiring.servers_of(house.rules()),
+        outbound_wiring.servers_of(house.rules(), house.policies(), house.clock),
         rules=PreviewRules(answer_seconds=0.5),
         has_portal_account=lambda address: address.canonical in house.portal_accounts,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import relayed_message
+from appliance import relayed_message, required_proof
 from appliance.delivery_plan import TlsEvidence, TlsFinding, Trust
 from appliance.mx_lookup import MailServer
 from appliance.relayed_message import Transmission
@@ -20,6 +20,7 @@ from appliance.server_reply import Reply
 from appliance.smtp_outbound import Channel, ClientSettings, NotReached, ProvenChannel, SmtpOutbound
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.errors import StorageUnavailableError
+from mailstore.wall_clock import SystemClock
 from tests.flows.receiving_server import (
     CertificateAuthority,
     Script,
@@ -31,6 +32,7 @@ from tests.flows.receiving_server import (
 
 MX = "mx.partner.example"
 SETTINGS = ClientSettings("mail.clinic.example", connect_seconds=3, reply_seconds=3, data_seconds=3)
+OUTBOUND = SmtpOutbound(SETTINGS, SystemClock())
 SENDER = parse_mailbox("doctor@clinic.example")
 PATIENT = parse_mailbox("patient@partner.example")
 OTHER = parse_mailbox("other@partner.example")
@@ -44,7 +46,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 
 def opened(port: int, authority: CertificateAuthority, name: str = MX) -> Channel | TlsEvidence | NotReached:
     async def go() -> Channel | TlsEvidence | NotReached:
-        found = await SmtpOutbound(SETTINGS).open(MailServer(name, "127.0.0.1", port, authority.ca_file), "127.0.0.1")
+        proof = required_proof.of_pinned(authority.ca_file)
+        found = await OUTBOUND.open(MailServer(name, "127.0.0.1", port), "127.0.0.1", proof=proof)
         if isinstance(found, Channel):
             await found.close()
         return found
@@ -64,8 +67,8 @@ def sent(
             intentions.append(accepted)
 
     async def go() -> tuple[Reply, ...]:
-        server = MailServer(MX, "127.0.0.1", port, authority.ca_file)
-        channel = await SmtpOutbound(SETTINGS).open(server, "127.0.0.1")
+        proof = required_proof.of_pinned(authority.ca_file)
+        channel = await OUTBOUND.open(MailServer(MX, "127.0.0.1", port), "127.0.0.1", proof=proof)
         assert isinstance(channel, Channel)
         message = relayed_message.prepared(content, trace_field=b"Received: here\r\n", is_possible_duplicate=False)
         try:
@@ -189,7 +192,8 @@ def test_a_server_that_answers_too_slowly_is_unreachable(authority: CertificateA
 
 def test_an_unreadable_trust_store_is_our_own_fault() -> None:
     async def go() -> None:
-        await SmtpOutbound(SETTINGS).open(MailServer(MX, "127.0.0.1", 9, "/nonexistent.pem"), "127.0.0.1")
+        proof = required_proof.of_pinned("/nonexistent.pem")
+        await OUTBOUND.open(MailServer(MX, "127.0.0.1", 9), "127.0.0.1", proof=proof)
 
     with pytest.raises(StorageUnavailableError):
         asyncio.run(go())
@@ -256,7 +260,7 @@ def test_an_internationalised_recipient_is_reached_with_smtputf8(authority: Cert
 
 def test_a_notice_travels_even_to_a_server_without_tls(tmp_path: Path) -> None:
     async def go(port: int) -> None:
-        channel = await SmtpOutbound(SETTINGS).open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
+        channel = await OUTBOUND.open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
         assert isinstance(channel, Channel)
         assert not isinstance(channel, ProvenChannel)
         await channel.close()
@@ -269,7 +273,7 @@ def test_a_notice_travels_even_to_a_server_without_tls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [MX, "elsewhere.example"])
 def test_a_notice_is_encrypted_wherever_the_server_can(authority: CertificateAuthority, name: str) -> None:
     async def go(port: int) -> tuple[Reply, ...]:
-        channel = await SmtpOutbound(SETTINGS).open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
+        channel = await OUTBOUND.open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
         assert isinstance(channel, Channel)
         message = relayed_message.prepared(CONTENT, trace_field=b"", is_possible_duplicate=False)
 
