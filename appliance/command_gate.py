@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Final
 
-from appliance import process_file
+from appliance import key_agent_socket, process_file
 from appliance.command_call import Call
 from appliance.command_table import Entry
 from appliance.key_agent_client import KeyAgentClient
@@ -24,6 +24,6 @@ def require_open(call: Call, entry: Entry) -> None:
     """``SealedError`` when this command may say nothing now."""
     if call.data_path is None or " ".join(entry.words) in SPEAKS or process_file.holder(call.data) is None:
         return
-    with closing(KeyAgentClient.connected(call.data.key_agent_socket)) as agent:
+    with closing(KeyAgentClient.connected(key_agent_socket.of_commands(call.data))) as agent:
         if agent.status()["sealed"]:
             raise SealedError

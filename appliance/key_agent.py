@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from appliance import key_agent_pieces, key_agent_protocol, key_agent_socket, key_use
+from appliance import key_agent_pieces, key_agent_protocol, key_use
 from appliance.data_directory import DataDirectory
 from appliance.key_agent_connection import Connection
+from appliance.key_agent_door import Door
+from appliance.key_agent_followers import Followers
 from appliance.key_agent_lock import Lock
 from appliance.key_agent_orders import Orders
-from appliance.key_agent_policy import Allowance, Ask, Asker, Rate, may
+from appliance.key_agent_policy import DOORS, Allowance, Ask, Asker, Rate, as_whom, may
 from appliance.key_agent_protocol import MalformedError
 from appliance.key_agent_secret import given, secret_of
 from appliance.key_use_record import Alarm, KeyUseRecord
@@ -31,9 +33,6 @@ from mailstore.wall_clock import SystemClock
 
 logger = logging.getLogger(__name__)
 
-MOST_COMMANDS: Final = 64
-"""Connections of commands at a time. One more, and the one that has been quiet longest ends; it may come again."""
-
 STACK_BYTES: Final = 512 * 1024
 ACCOUNT_SECONDS: Final = 60.0
 
@@ -41,14 +40,14 @@ Told = Mapping[str, Any]
 
 
 class KeyAgent:
-    """Answers whoever the supervisor gave a connection to and whoever comes to the socket, each in a thread."""
+    """Answers whoever the supervisor gave a connection to and whoever comes to a socket, each in a thread."""
 
     def __init__(self, charge: AgentCharge, orders: Orders, protections: Mapping[str, bool]) -> None:
         """``protections``: what the kernel granted of what was asked of it, for ``status``."""
         self._protections = protections
         self._orders = orders
-        self._supervisor = os.getppid()
-        self._listener = socket.socket(fileno=charge.listener)
+        self._doors = _doors(charge)
+        self._followers = Followers()
         data = DataDirectory(Path(charge.data))
         self._tries = UnsealTries(data.unseal_tries, SystemClock())
         self._lock = Lock(data.keys, self._tries)
@@ -56,95 +55,108 @@ class KeyAgent:
         self._rates = {Asker(asker): Rate(*rate) for asker, rate in charge.rates.items()}
         self._allowances = {asker: Allowance.full(rate, now=time.monotonic()) for asker, rate in self._rates.items()}
         self._allowance_lock = threading.Lock()
-        self._commands: list[Connection] = []
 
     def run(self, secret: SecretPlace | None) -> None:
         """Answer until the supervisor hangs up. Sealing ends the process from within."""
         threading.stack_size(STACK_BYTES)
         threading.Thread(target=self._begin, args=(secret,), daemon=True).start()
-        threading.Thread(target=self._welcome, daemon=True).start()
+        for door in self._doors:
+            threading.Thread(target=self._welcome, args=(door,), daemon=True).start()
         threading.Thread(target=self._account, daemon=True).start()
         while (told := self._orders.next()) is not None:
-            self._serve(Connection(self._orders.connection(), Asker(str(told["asker"]))))
+            self._serve(Connection(self._orders.connection(), (Asker(str(told["asker"])),)))
 
     def _begin(self, secret: SecretPlace | None) -> None:
         """Open with the secret that lies ready, or say that a person has to come."""
         if secret is None:
-            self._orders.answer({"phase": Phase.SEALED})
+            self._enter(Phase.SEALED)
             return
         try:
             self._lock.open(secret_of(secret.kind, Path(secret.path)), channel=None)
         except StrongroomError as error:
-            self._orders.answer({"phase": Phase.SEALED, "refused": key_agent_protocol.error_told(error)})
+            self._enter(Phase.SEALED, refused=key_agent_protocol.error_told(error))
         else:
-            self._orders.answer({"phase": Phase.OPEN})
+            self._enter(Phase.OPEN)
+
+    def _enter(self, phase: Phase, **more: object) -> None:
+        """Say in which phase we are, to the supervisor and to all who follow."""
+        self._orders.answer({"phase": phase, **more})
+        self._followers.enter(phase)
 
     def _account(self) -> None:
         while True:
             time.sleep(ACCOUNT_SECONDS)
             self._use.write(self._lock.seed)
 
-    def _welcome(self) -> None:
+    def _welcome(self, door: Door) -> None:
         while True:
-            peer, _address = self._listener.accept()
-            who = key_agent_socket.asker(peer, supervisor=self._supervisor)
-            if who is None:
+            connection = door.next()
+            if connection is None:
                 self._use.alarm(Alarm.STRANGER)
-                peer.close()
                 continue
-            if len(self._commands) >= MOST_COMMANDS:
-                quietest = min(self._commands, key=lambda each: each.heard_at)
-                self._commands.remove(quietest)
-                quietest.hang_up()
-            connection = Connection(peer, who)
-            self._commands.append(connection)
-            self._serve(connection)
+            self._serve(connection, door)
 
-    def _serve(self, connection: Connection) -> None:
-        threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
+    def _serve(self, connection: Connection, door: Door | None = None) -> None:
+        threading.Thread(target=self._answer_all, args=(connection, door), daemon=True).start()
 
-    def _answer_all(self, connection: Connection) -> None:
+    def _answer_all(self, connection: Connection, door: Door | None) -> None:
         try:
             while (question := connection.question()) is not None:
                 if not connection.answer(self._answer(connection, question)):
                     break
         except MalformedError:
-            logger.warning("not a question", extra={"asker": connection.asker})
+            logger.warning("not a question", extra={"asker": connection.askers[0]})
         finally:
+            self._followers.left(connection)
             connection.socket.close()
-            if connection in self._commands:
-                self._commands.remove(connection)
+            if door is not None:
+                door.left(connection)
 
     def _answer(self, connection: Connection, question: Told) -> Told:
-        asker = connection.asker
         try:
             ask = Ask(str(question.get("ask")))
         except ValueError:
             raise MalformedError("an unknown question") from None
+        asker = as_whom(connection.askers, ask)
         try:
             if not may(asker, ask):
                 self._use.refused(asker)
                 raise RefusedError("not for you")
-            return self._done(connection, ask, question)
+            return self._done(connection, asker, ask, question)
         except StrongroomError as error:
             return {"error": key_agent_protocol.error_told(error)}
 
-    def _done(self, connection: Connection, ask: Ask, question: Told) -> Told:
+    def _done(self, connection: Connection, asker: Asker, ask: Ask, question: Told) -> Told:
+        told: Told = {}
         match ask:
             case Ask.OPEN:
-                return self._opened(connection.asker, question)
+                told = self._opened(asker, question)
             case Ask.OPEN_PIECE:
-                return self._piece_opened(connection.asker, question)
+                told = self._piece_opened(asker, question)
             case Ask.STATUS:
-                return self._status()
+                told = self._status()
             case Ask.DEPOSIT_KEYS | Ask.WORKING_KEYS:
                 handed = self._lock.keys().handed
                 keys = handed.deposit_keys() if ask is Ask.DEPOSIT_KEYS else handed
-                return {"keys": keys.to_bytes().hex()}
+                told = {"keys": keys.to_bytes().hex()}
             case Ask.UNSEAL:
-                return self._unsealed(connection.asker, question)
+                told = self._unsealed(asker, question)
             case Ask.SEAL:
-                return self._sealed(connection)
+                told = self._sealed(connection, asker)
+            case Ask.FOLLOW | Ask.PREPARED | Ask.END:
+                self._arranged(connection, ask)
+        return told
+
+    def _arranged(self, connection: Connection, ask: Ask) -> None:
+        """What concerns no key: who follows, and what those who follow are told."""
+        if ask is Ask.FOLLOW:
+            self._followers.join(connection)
+        elif ask is Ask.PREPARED:
+            self._followers.prepared()
+        else:
+            logger.critical("told to end", extra={"asker": connection.askers[0]})
+            self._followers.end()
+            self._orders.answer({"end": True})
 
     def _opened(self, asker: Asker, question: Told) -> Told:
         wrapped = key_agent_protocol.wrapped_of(question)
@@ -195,15 +207,22 @@ class KeyAgent:
         if is_new:
             logger.warning("unsealed")
             self._use.event(f"unsealed:{asker}")
-            self._orders.answer({"phase": Phase.OPEN})
+            self._enter(Phase.OPEN)
         return self._status()
 
-    def _sealed(self, connection: Connection) -> Told:
+    def _sealed(self, connection: Connection, asker: Asker) -> Told:
         """Say so to both sides and end: nothing of a process that has ended can be read."""
         logger.warning("sealed")
-        self._use.event(f"sealed:{connection.asker}")
+        self._use.event(f"sealed:{asker}")
         self._use.write(self._lock.seed)
         self._orders.answer({"phase": Phase.SEALED, "by_hand": True})
-        self._tries.note_sealing(connection.asker)
+        self._tries.note_sealing(asker)
         connection.answer({"sealed": True})
         os._exit(0)
+
+
+def _doors(charge: AgentCharge) -> list[Door]:
+    """Where the supervisor starts all roles only commands come to a socket, and its descendants are none."""
+    supervisor = None if charge.doors else os.getppid()
+    doors = [Door(socket.socket(fileno=charge.listener), (Asker.COMMAND,), supervisor)]
+    return [*doors, *(Door(socket.socket(fileno=charge.doors[name]), DOORS[name]) for name in charge.doors)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +66,11 @@ class KeyAgentClient:
         """Close at once."""
         self._ask({"ask": Ask.SEAL})
 
+    def end_all(self) -> None:
+        """Have the whole appliance end, in good order. The agent may be gone before it answers."""
+        with suppress(SealedError):
+            self._ask({"ask": Ask.END})
+
     def deposit_keys(self) -> DepositKeys:
         """What takes mail in."""
         return DepositKeys.from_bytes(bytes.fromhex(self._ask({"ask": Ask.DEPOSIT_KEYS})["keys"]))
@@ -118,6 +124,10 @@ class AgentOpener:
     def status(self) -> dict[str, Any]:
         """As ``KeyAgentClient``."""
         return self._agent.status()
+
+    def working_keys(self) -> HandedKeys:
+        """As ``KeyAgentClient``: the keys of now, where this process may have got older ones."""
+        return self._agent.working_keys()
 
     @property
     def capture_public(self) -> bytes:

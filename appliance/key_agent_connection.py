@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,12 +21,16 @@ QUESTION_SECONDS: Final = 5.0
 
 @dataclass(eq=False)
 class Connection:
-    """Waits for questions as long as nobody hangs up. ``heard_at``: seconds of the monotonic clock."""
+    """Waits for questions as long as nobody hangs up. ``heard_at``: seconds of the monotonic clock.
+
+    ``askers``: as whom the other side may ask; the first is what it is called where that does not matter.
+    """
 
     socket: socket.socket
-    asker: Asker
+    askers: tuple[Asker, ...]
     heard_at: float = field(default_factory=time.monotonic)
     _heard: bytes = field(default=b"", repr=False)
+    _answering: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         key_agent_socket.set_patience(self.socket, QUESTION_SECONDS)
@@ -61,9 +66,10 @@ class Connection:
         return told
 
     def answer(self, told: Mapping[str, Any]) -> bool:
-        """Answer. False when the other side does not take it."""
+        """Answer, from whichever thread. False when the other side does not take it."""
         try:
-            self.socket.sendall(frame(told))
+            with self._answering:
+                self.socket.sendall(frame(told))
         except OSError:
             return False
         return True

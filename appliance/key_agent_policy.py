@@ -48,11 +48,22 @@ class Ask(StrEnum):
     OPEN_PIECE = "open-piece"
     """The key of one file of a backup, for restore drills."""
 
+    FOLLOW = "follow"
+    """The phase, now and at each change."""
+
+    PREPARED = "prepared"
+    """Nothing: says that the rows are ready, so that the other roles begin."""
+
+    END = "end"
+    """Nothing: the appliance works in another place now and ends here."""
+
 
 _MAY: Final[Mapping[Asker, frozenset[Ask]]] = {
-    Asker.SMTP: frozenset({Ask.DEPOSIT_KEYS}),
-    Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN}),
-    Asker.WORKER: frozenset({Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE}),
+    Asker.SMTP: frozenset({Ask.DEPOSIT_KEYS, Ask.FOLLOW}),
+    Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.FOLLOW}),
+    Asker.WORKER: frozenset(
+        {Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE, Ask.FOLLOW, Ask.PREPARED, Ask.END}
+    ),
     Asker.OPENING: frozenset({Ask.WORKING_KEYS}),
     Asker.SEALED_SMTP: frozenset(),
     Asker.SEALED_MAIL: frozenset({Ask.STATUS, Ask.UNSEAL}),
@@ -60,9 +71,22 @@ _MAY: Final[Mapping[Asker, frozenset[Ask]]] = {
 }
 
 
+DOORS: Final[Mapping[str, tuple[Asker, ...]]] = {
+    "smtp": (Asker.SMTP,),
+    "mail": (Asker.MAIL, Asker.SEALED_MAIL),
+    "worker": (Asker.WORKER,),
+}
+"""Where each role is a unit of its own: whoever comes to the socket of this name is one of these."""
+
+
 def may(asker: Asker, ask: Ask) -> bool:
     """True when ``asker`` may ask that at all."""
     return ask in _MAY[asker]
+
+
+def as_whom(askers: tuple[Asker, ...], ask: Ask) -> Asker:
+    """As whom of these somebody asks that: one who may, else the first."""
+    return next((each for each in askers if may(each, ask)), askers[0])
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from appliance.key_agent_policy import Asker
+from appliance.data_directory import DataDirectory
 
 BACKLOG: Final = 64
 _CREDENTIALS: Final = struct.Struct("3i")
 _TIME: Final = struct.Struct("@ll")
 _DEEPEST_ANCESTRY: Final = 64
+
+
+PLACE: Final = "STRONGROOM_AGENT"
+"""The variable that names the directory of the key agent's sockets where a service manager bound them."""
+
+COMMANDS: Final = "command"
+
+
+def socket_of(door: str) -> Path | None:
+    """The socket for one kind of asker where a service manager bound them; None where none did."""
+    place = os.environ.get(PLACE)
+    return Path(place) / f"{door}.sock" if place else None
+
+
+def of_commands(data: DataDirectory) -> Path:
+    """Where commands find the key agent of this directory."""
+    return socket_of(COMMANDS) or data.key_agent_socket
 
 
 def listening(path: Path) -> socket.socket:
@@ -61,8 +78,8 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def asker(peer: socket.socket, *, supervisor: int) -> Asker | None:
-    """A command of our own user; None for anybody else.
+def is_ours(peer: socket.socket, *, supervisor: int | None) -> bool:
+    """True for a process of our own user that does not descend from ``supervisor``, if there is one.
 
     No role and no child of one is a command: they stay descendants of the supervisor whatever they do (prctl(2),
     PR_SET_CHILD_SUBREAPER), and have a connection of their own.
@@ -71,9 +88,11 @@ def asker(peer: socket.socket, *, supervisor: int) -> Asker | None:
         peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
     if user != os.geteuid() or process <= 0:
-        return None
+        return False
+    if supervisor is None:
+        return True
     ancestry = _ancestry(process)
-    return Asker.COMMAND if ancestry and supervisor not in ancestry else None
+    return bool(ancestry) and supervisor not in ancestry
 
 
 def _ancestry(process: int) -> list[int]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from appliance import database_wiring, front_door_wiring, given_file, process_file, wiring
+from appliance import database_wiring, front_door_wiring, given_file, key_agent_socket, process_file, wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.key_agent_client import KeyAgentClient
@@ -186,5 +186,5 @@ def _agent(data: DataDirectory) -> Iterator[KeyAgentClient | None]:
     if process_file.holder(data) is None:
         yield None
         return
-    with closing(KeyAgentClient.connected(data.key_agent_socket)) as agent:
+    with closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as agent:
         yield agent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -31,6 +31,22 @@ class RoleName(StrEnum):
     WORKER = "worker"
     OPENING = "opening"
 
+
+class Part(StrEnum):
+    """What a service manager starts by itself: some of the roles, or the key agent."""
+
+    SMTP = "smtp"
+    MAIL = "mail"
+    WORKER = "worker"
+    KEY_AGENT = "key-agent"
+
+
+ROLES_OF_PART: Mapping[Part, frozenset[RoleName]] = {
+    Part.SMTP: frozenset({RoleName.SMTP}),
+    Part.MAIL: frozenset({RoleName.MAIL}),
+    Part.WORKER: frozenset({RoleName.OPENING, RoleName.WORKER}),
+    Part.KEY_AGENT: frozenset(),
+}
 
 AGENT = "agent"
 """What the key agent's process is called. It is no role: it works for them."""
@@ -80,25 +96,29 @@ class SecretPlace:
 class AgentCharge:
     """What the key agent is told: where the data lies, which secret opens it at once, and everybody's rate of keys.
 
-    ``rates``: for each asker, keys a minute and at once.
+    ``rates``: for each asker, keys a minute and at once. ``doors``: by role, the sockets to which roles come that a
+    service manager started (``key_agent_policy.DOORS``); empty where the supervisor starts them.
     """
 
     data: str
     listener: int
     secret: SecretPlace | None
     rates: Mapping[str, tuple[int, int]]
+    doors: Mapping[str, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The charge as one frame."""
         secret = None if self.secret is None else [self.secret.kind, self.secret.path]
-        return frame({"data": self.data, "listener": self.listener, "secret": secret, "rates": dict(self.rates)})
+        told = {"data": self.data, "listener": self.listener, "secret": secret, "rates": dict(self.rates)}
+        return frame({**told, "doors": dict(self.doors)})
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> AgentCharge:
         """The charge in an opened frame."""
         secret = told["secret"]
         rates = {asker: (int(a_minute), int(at_once)) for asker, (a_minute, at_once) in told["rates"].items()}
-        return cls(str(told["data"]), int(told["listener"]), SecretPlace(*secret) if secret else None, rates)
+        place = SecretPlace(*secret) if secret else None
+        return cls(str(told["data"]), int(told["listener"]), place, rates, told["doors"])
 
 
 def frame(told: Mapping[str, object]) -> bytes:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from appliance.agent_link import AgentLink
 from appliance.key_agent_policy import Asker
-from appliance.role_charge import Charge, Phase, RoleName, frame, module_of, place_name
+from appliance.role_charge import Charge, Phase, RoleName, module_of, place_name
 from appliance.role_process import STEADY_SECONDS, RoleProcess, pause_after
 
 
@@ -42,14 +43,11 @@ class Place:
         """True when the role works, or has done its work."""
         return self.is_done or (self.process is not None and self.process.is_ready)
 
-    def start(self, agent: RoleProcess | None, *, is_afresh: bool) -> RoleProcess:
-        """Start its process, with a connection to the key agent, which is told who it is that asks there."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            module = module_of(self.role, self.phase, self.number)
-            self.process = RoleProcess.role(self.name, module, self.sockets.values(), theirs, is_afresh=is_afresh)
-            if agent is not None:
-                agent.tell(frame({"asker": self.asker}), connection=ours)
+    def start(self, agent: AgentLink, *, is_afresh: bool) -> RoleProcess:
+        """Start its process, with a connection to the key agent, which knows who it is that asks there."""
+        module = module_of(self.role, self.phase, self.number)
+        with agent.connection(self.asker) as connection:
+            self.process = RoleProcess.role(self.name, module, self.sockets.values(), connection, is_afresh=is_afresh)
         self.started_at, self.is_charged = time.monotonic(), False
         return self.process
 

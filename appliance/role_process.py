@@ -31,6 +31,20 @@ def pause_after(failures: int) -> float:
     return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
 
 
+def heard(pipe: socket.socket, before: bytes) -> tuple[list[dict[str, Any]], bytes, bool]:
+    """Whole messages out of what lies there and what came before, what is left over, and whether that was the end."""
+    try:
+        data = pipe.recv(65_536)
+    except OSError:
+        data = b""
+    said: list[dict[str, Any]] = []
+    message, rest = opened(before + data)
+    while message is not None:
+        said.append(message)
+        message, rest = opened(rest)
+    return said, rest, not data
+
+
 @dataclass(eq=False)
 class RoleProcess:
     """A running role and our end of the pipe to it."""
@@ -60,11 +74,11 @@ class RoleProcess:
         )
 
     @classmethod
-    def agent(cls, listener: socket.socket, *, is_afresh: bool) -> RoleProcess:
-        """Start the key agent."""
+    def agent(cls, *listeners: socket.socket, is_afresh: bool) -> RoleProcess:
+        """Start the key agent, with the sockets to which askers come."""
         parent = os.getpid()
         life = None if is_afresh else lambda pipe: key_agent_life.live(pipe, parent)
-        return cls._started(AGENT, AGENT, -1, [listener.fileno()], life)
+        return cls._started(AGENT, AGENT, -1, [each.fileno() for each in listeners], life)
 
     @classmethod
     def _started(
@@ -97,17 +111,8 @@ class RoleProcess:
 
     def hear(self) -> tuple[list[dict[str, Any]], bool]:
         """What the process has said since the last time, and whether it has hung up."""
-        try:
-            data = self.pipe.recv(65_536)
-        except OSError:
-            data = b""
-        self._buffer += data
-        said: list[dict[str, Any]] = []
-        while True:
-            message, self._buffer = opened(self._buffer)
-            if message is None:
-                return said, not data
-            said.append(message)
+        said, self._buffer, has_hung_up = heard(self.pipe, self._buffer)
+        return said, has_hung_up
 
     def ask_to_end(self) -> None:
         """SIGTERM: finish what is under way and leave."""

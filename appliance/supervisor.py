@@ -2,9 +2,12 @@
 
 Mail is taken in by several processes of one role on the same sockets, because one interpreter uses one processor.
 
-The parent binds every port and hands the listening sockets down, so that roles can change without a client being
+The parent holds every port and hands the listening sockets down, so that roles can change without a client being
 refused. It starts the key agent first and follows its phase: sealed roles while there is no key, open ones while there
 is. Each role gets a connection to the agent, over which it takes its keys and asks for those of messages.
+
+A service manager may start the parts one by one: then each has a parent of this kind for its own roles, all of which
+follow the one key agent. The parent of the opening role tells the others, through the agent, when they may begin.
 """
 
 from __future__ import annotations
@@ -20,19 +23,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from appliance import key_agent_protocol, process_hardening
+from appliance.agent_link import AgentLink, AgentSource
 from appliance.data_directory import DataDirectory
-from appliance.role_charge import AGENT, AgentCharge, Phase, RoleName, SecretPlace
+from appliance.role_charge import AGENT, Phase, RoleName
 from appliance.role_place import Place
-from appliance.role_process import RoleProcess, pause_after
-from appliance.settings import Settings
+from appliance.role_process import RoleProcess
+from appliance.service_manager import ServiceManager
 from mailstore.errors import RefusedError
 
 logger = logging.getLogger(__name__)
 
-BACKLOG: Final = 512
 START_SECONDS: Final = 60.0
 END_SECONDS: Final = 25.0
 
@@ -61,58 +64,22 @@ class RoleFailedError(RefusedError):
     code = "role_failed"
 
 
-@contextmanager
-def listening(settings: Settings) -> Iterator[dict[str, socket.socket]]:
-    """All ports, bound. ``RefusedError`` naming the one that is taken or not ours to take."""
-    addresses = {
-        "smtp": settings.smtp.listen,
-        "submission": settings.submission.listen,
-        "submissions": settings.submission.listen,
-        "portal": settings.portal.listen,
-    }
-    sockets: dict[str, socket.socket] = {}
-    try:
-        for name, port in settings.ports.items():
-            sockets[name] = _bound(addresses[name], port)
-        yield sockets
-    finally:
-        for each in sockets.values():
-            each.close()
-
-
-def _bound(address: str, port: int) -> socket.socket:
-    """A listening socket. The protocol is named, or asyncio would not set TCP_NODELAY on its connections."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((address, port))
-        made.listen(BACKLOG)
-    except OSError as error:
-        made.close()
-        raise RefusedError(
-            f"port {port} on {address} cannot be had: {error.strerror}",
-            fix="end what uses it, or give another in strongroom.toml; ports below 1024 need the right to bind them",
-        ) from error
-    return made
-
-
 @dataclass
 class Supervisor:
     """Starts the key agent and the roles of its phase, keeps them running, and ends them.
 
-    ``secret`` opens the keys at the start; without one the appliance is sealed until a person comes. ``listener`` is
-    the key agent's socket, ``rates`` what everybody gets of it, ``processes`` how many a role has, if not one.
+    ``agents`` is where the key agent comes from, ``roles`` which ones are ours, ``processes`` how many a role has, if
+    not one, ``manager`` who wants to know how we are.
     """
 
     data: DataDirectory
     sockets: Mapping[str, socket.socket]
-    listener: socket.socket
-    secret: SecretPlace | None
-    rates: Mapping[str, tuple[int, int]]
+    agents: AgentSource
+    roles: frozenset[RoleName] = frozenset(RoleName)
     processes: Mapping[RoleName, int] = field(default_factory=dict)
+    manager: ServiceManager = field(default_factory=ServiceManager)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    _agent: RoleProcess | None = None
+    _agent: AgentLink | None = None
     _agent_failures: int = 0
     _agent_again_at: float = 0.0
     _phase: Phase | None = None
@@ -126,7 +93,8 @@ class Supervisor:
         gc.freeze()
         process_hardening.keep_descendants()
         self._start_agent(is_afresh=False)
-        self._fill(Phase.SEALED if self.secret is None else Phase.OPEN)
+        if self.agents.expected is not None:
+            self._fill(self.agents.expected)
 
     def run(self, *, when_ready: Callable[[Phase], None]) -> None:
         """Follow the key agent, call ``when_ready`` once all roles of its phase work, and stay until told to end.
@@ -139,9 +107,11 @@ class Supervisor:
             if not self._is_ending and self._phase is not None:
                 logger.info("ready")
                 when_ready(self._phase)
+                self.manager.ready(self._phase)
             while not self._is_ending:
                 self._turn()
             logger.info("ending")
+            self.manager.ending()
 
     def end(self) -> None:
         """End every role: asked first, forced after a while. The key agent stays until nobody needs it."""
@@ -150,11 +120,13 @@ class Supervisor:
         for process in processes:
             process.ask_to_end()
         deadline = time.monotonic() + END_SECONDS
-        for process in [*processes, *([self._agent] if self._agent else [])]:
-            if process is self._agent:
-                process.ask_to_end()
+        for process in processes:
             code = process.end(within_seconds=deadline - time.monotonic())
             logger.info("role ended", extra={"ended_role": process.name, "exit_code": code})
+        if self._agent is not None:
+            self._agent.ask_to_end()
+            code = self._agent.end(within_seconds=deadline - time.monotonic())
+            logger.info("role ended", extra={"ended_role": AGENT, "exit_code": code})
         self._selector.close()
 
     @contextmanager
@@ -192,13 +164,17 @@ class Supervisor:
         for key, _events in self._selector.select(self._patience()):
             if isinstance(key.data, Place):
                 self._hear(key.data)
-            elif isinstance(key.data, RoleProcess) and key.data is self._agent:
-                self._hear_agent(key.data)
+            elif self._agent is not None and key.data is self._agent:
+                self._hear_agent(self._agent)
         self._see_off()
         self._start_again()
         self._charge()
         places = [place.process for place in self._places] + [process for process, _deadline in self._leaving]
-        _bury_orphans({each.process.pid for each in [self._agent, *places] if each is not None})
+        ours = {each.process.pid for each in places if each is not None}
+        if self._agent is not None and self._agent.process_id is not None:
+            ours.add(self._agent.process_id)
+        _bury_orphans(ours)
+        self.manager.alive()
 
     def _patience(self) -> float:
         waits = [place.start_again_at for place in self._places if place.process is None and not place.is_done]
@@ -206,21 +182,28 @@ class Supervisor:
         return max(0.0, min([1.0 if not self._leaving else 0.05, *(each - time.monotonic() for each in waits)]))
 
     def _fill(self, phase: Phase) -> None:
-        """Fork the roles of a phase; they load, and wait for their charge."""
+        """Fork our roles of a phase; they load, and wait for their charge."""
         for role in ROLES_OF[phase]:
+            if role not in self.roles:
+                continue
             sockets = {word: self.sockets[word] for word in SOCKETS_OF[role]}
             for number in range(1, 1 + self.processes.get(role, 1)):
                 self._places.append(Place(role, phase, number, sockets))
                 self._start(self._places[-1], is_afresh=False)
 
     def _start(self, place: Place, *, is_afresh: bool) -> None:
-        process = place.start(self._agent, is_afresh=is_afresh)
-        self._selector.register(process.pipe, selectors.EVENT_READ, place)
+        if self._agent is not None:
+            process = place.start(self._agent, is_afresh=is_afresh)
+            self._selector.register(process.pipe, selectors.EVENT_READ, place)
 
     def _start_agent(self, *, is_afresh: bool) -> None:
-        self._agent = RoleProcess.agent(self.listener, is_afresh=is_afresh)
-        self._agent.tell(AgentCharge(str(self.data.path), self.listener.fileno(), self.secret, self.rates).to_bytes())
-        self._selector.register(self._agent.pipe, selectors.EVENT_READ, self._agent)
+        try:
+            self._agent = self.agents.start(is_afresh=is_afresh)
+        except OSError:
+            self._agent_failures += 1
+            self._agent_again_at = time.monotonic() + self.agents.pause_after(self._agent_failures)
+            return
+        self._selector.register(self._agent.channel, selectors.EVENT_READ, self._agent)
 
     def _start_again(self) -> None:
         """Whoever fell and has paused. Without an agent no role is started."""
@@ -241,30 +224,47 @@ class Supervisor:
         for place in self._places if all(each.is_done for each in first) else first:
             place.charge(str(self.data.path))
 
-    def _hear_agent(self, agent: RoleProcess) -> None:
+    def _hear_agent(self, agent: AgentLink) -> None:
         said, has_hung_up = agent.hear()
         for told in said:
-            agent.is_ready = True
             if self._is_first_start and "refused" in told:
                 raise key_agent_protocol.error_of(told["refused"])
-            if told.get("by_hand"):
-                self.secret = None  # it ends now, and its successor stays closed until a person comes
-            else:
-                self._enter(Phase(told["phase"]))
+            self._follow(told)
         if has_hung_up:
             self._agent_fell(agent)
 
-    def _agent_fell(self, agent: RoleProcess) -> None:
+    def _follow(self, told: Mapping[str, Any]) -> None:
+        """The agent has news. Where others see to the rows, nothing is open for us before they have."""
+        if told.get("end"):
+            self._is_ending = True
+        elif told.get("by_hand"):
+            self.agents.stay_closed()  # it ends now, and its successor waits for a person
+        elif told.get("prepared"):
+            if not self._prepares and self._phase is not Phase.OPEN:
+                self._enter(Phase.OPEN)
+        elif "phase" in told:
+            phase = Phase(told["phase"])
+            if phase is Phase.SEALED or self._prepares:
+                self._enter(phase)
+            elif self._phase is Phase.OPEN:  # with keys of before
+                self._phase = None
+                self._leave()
+
+    @property
+    def _prepares(self) -> bool:
+        """True when the opening role is ours, or no role at all."""
+        return not self.roles or RoleName.OPENING in self.roles
+
+    def _agent_fell(self, agent: AgentLink) -> None:
         """With the agent all keys go: whatever it handed out dies with it. Sealed by hand, it ended as it should."""
-        self._selector.unregister(agent.pipe)
+        self._selector.unregister(agent.channel)
         code = agent.end(within_seconds=2.0)
         if code and self._is_first_start and not self._is_ending:
             raise RoleFailedError(f"the key agent ended while starting (exit code {code})", fix=f"see {self.data.log}")
         self._agent, self._phase = None, None
         self._leave()
         self._agent_failures = self._agent_failures + 1 if code else 0
-        pause = pause_after(self._agent_failures) if code else 0.0
-        self._agent_again_at = time.monotonic() + pause
+        self._agent_again_at = time.monotonic() + self.agents.pause_after(self._agent_failures)
         logger.error("role fell, will be started again", extra={"fallen_role": AGENT, "exit_code": code})
 
     def _enter(self, phase: Phase) -> None:
@@ -276,6 +276,7 @@ class Supervisor:
         if not self._places:
             self._fill(phase)
         logger.warning("phase", extra={"phase": phase})
+        self.manager.status(phase)
 
     def _leave(self) -> None:
         """Roles without keys finish what is under way; those with keys have next to no time for it."""
@@ -312,6 +313,8 @@ class Supervisor:
         code = process.end(within_seconds=2.0)
         if place.role is RoleName.OPENING and process.is_ready and code == 0:
             place.process, place.is_done = None, True
+            if self._agent is not None:
+                self._agent.prepared()
             return
         pause = place.fell()
         if self._is_first_start and not self._is_ending:

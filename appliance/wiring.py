@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance import birth_record, database_wiring, object_store_wiring, process_file, schema, workplace_wiring
+from appliance import (
+    birth_record,
+    database_wiring,
+    key_agent_socket,
+    object_store_wiring,
+    process_file,
+    schema,
+    workplace_wiring,
+)
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, group_commit, settings_of
 from appliance.key_agent_client import AgentOpener, KeyAgentClient
@@ -108,7 +116,7 @@ class Appliance:
         settings = settings_of(data)
         if process_file.holder(data) is not None:
             with (
-                closing(KeyAgentClient.connected(data.key_agent_socket)) as agent,
+                closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as agent,
                 cls.of_agent(data, settings, agent) as appliance,
             ):
                 yield appliance

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from appliance import key_use, process_file
+from appliance import key_agent_socket, key_use, process_file
 from appliance.command_call import Call, Outcome, facts, table
 from appliance.key_agent_client import KeyAgentClient
 from mailstore.errors import RefusedError
@@ -20,7 +20,7 @@ def status(call: Call) -> Outcome:
     data = call.data
     if process_file.holder(data) is None:
         raise RefusedError("no key agent runs", fix="start it: strongroom serve")
-    with closing(KeyAgentClient.connected(data.key_agent_socket)) as agent:
+    with closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as agent:
         told = agent.status()
     protections = {name: told[name] for name in ("sealed", "opening", "has_no_network", "is_memory_locked")}
     if told["sealed"]:

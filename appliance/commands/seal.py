@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from typing import Final
 
-from appliance import process_file
+from appliance import key_agent_socket, process_file
 from appliance.command_call import Call, Outcome
 from appliance.data_directory import DataDirectory
 from appliance.key_agent_client import KeyAgentClient
@@ -25,7 +25,7 @@ def run(call: Call) -> Outcome:
     data = call.data
     if process_file.holder(data) is None:
         raise RefusedError("nothing is running that could be sealed", fix="")
-    with closing(KeyAgentClient.connected(data.key_agent_socket)) as agent:
+    with closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as agent:
         was_open = not agent.status()["sealed"]
         if was_open:
             agent.seal()
@@ -38,7 +38,7 @@ def _until_the_keys_are_gone(data: DataDirectory) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         try:
-            with closing(KeyAgentClient.connected(data.key_agent_socket)) as successor:
+            with closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as successor:
                 successor.status()
         except SealedError:
             time.sleep(LOOK_SECONDS)

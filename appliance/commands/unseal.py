@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import Final
 
-from appliance import drain_progress, given_file, process_file, wiring
+from appliance import drain_progress, given_file, key_agent_socket, process_file, wiring
 from appliance.command_call import Call, Outcome
 from appliance.data_directory import DataDirectory
 from appliance.drain_progress import Drained
@@ -31,7 +31,7 @@ def run(call: Call) -> Outcome:
     content = given_file.secret_in(secret.path)
     if process_file.holder(data) is None:
         raise RefusedError("nothing is running that could be unsealed", fix="start it: strongroom serve")
-    with closing(KeyAgentClient.connected(data.key_agent_socket)) as agent:
+    with closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as agent:
         was_sealed = bool(agent.status()["sealed"])
         if was_sealed:
             drain_progress.forget(data.drain_progress)

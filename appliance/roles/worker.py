@@ -29,7 +29,7 @@ from appliance import (
 from appliance.backup_schedule import BackupSchedule
 from appliance.drill_schedule import DrillSchedule
 from appliance.front_door_wiring import FrontDoorParts
-from appliance.key_agent_client import AgentOpener
+from appliance.key_agent_client import AgentOpener, KeyAgentClient
 from appliance.key_use_duty import KeyUseDuty
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker
 from appliance.role_charge import RoleName, place_name
@@ -130,7 +130,7 @@ def work(station: Station) -> None:
     """Work until SIGTERM; what is under way ends or is taken up again at the next start."""
     step_back()
     with wiring.in_role(station) as appliance, appliance.front_door() as front:
-        asyncio.run(_run(appliance, front, station.when_ready))
+        asyncio.run(_run(appliance, front, station))
 
 
 def step_back() -> None:
@@ -144,7 +144,7 @@ def names(settings: Settings) -> frozenset[str]:
     return frozenset(place_name(RoleName.WORKER, number) for number in range(1, 1 + settings.worker.processes))
 
 
-async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable[[], None]) -> None:
+async def _run(appliance: Appliance, front: FrontDoorParts, station: Station) -> None:
     promotion = store_wiring.promotion(appliance)
     intake = archive_wiring.intake(appliance)
     guarding = archive_wiring.desk(appliance).guarding
@@ -160,7 +160,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
     await asyncio.to_thread(_mend, appliance)
     await asyncio.to_thread(schedule.clear)
     duties = _duties_of_every_moment(appliance, front)
-    when_ready()
+    station.when_ready()
     drain = drain_wiring.drain(appliance, front, should_stop=stopping.is_set)
     if unfinished := await opening_follow_up.drained_first(drain, stopping=stopping):
         duties.append(unfinished)
@@ -180,7 +180,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, when_ready: Callable
         asyncio.create_task(_every(DRILL_LOOK_EVERY, drills.run)),
         asyncio.create_task(_every(LEDGER_LOOK_EVERY, partial(backup_wiring.keep_ledger, appliance))),
     ]
-    duties += _watches(appliance)
+    duties += _watches(appliance, station.agent)
     await worker.run()
     care.stop()
     for duty in duties:
@@ -327,19 +327,19 @@ def _release(release: SpoolRelease) -> None:
         logger.info("spool released", extra={"segments": released.segments})
 
 
-def _watches(appliance: Appliance) -> list[asyncio.Task[None]]:
+def _watches(appliance: Appliance, agent: KeyAgentClient) -> list[asyncio.Task[None]]:
     """Where something is shared, the look whether the appliance still works here."""
     claim = workplace_wiring.claim(appliance.data, appliance.settings, appliance.database, appliance.ring.row_key)
     if claim is None:
         return []
-    return [asyncio.create_task(_every(PLACE_LOOK, partial(_stay_or_end, claim, claim.token())))]
+    return [asyncio.create_task(_every(PLACE_LOOK, partial(_stay_or_end, claim, claim.token(), agent)))]
 
 
-def _stay_or_end(claim: Claim, token: str) -> None:
+def _stay_or_end(claim: Claim, token: str, agent: KeyAgentClient) -> None:
     """Another place took over, or a twin of this machine was started: the whole appliance ends here, in good order."""
     if not claim.is_ours(token):
         logger.critical("works elsewhere now")
-        os.kill(os.getppid(), signal.SIGTERM)
+        agent.end_all()
 
 
 def _mark(mark: HighWaterMark) -> None:

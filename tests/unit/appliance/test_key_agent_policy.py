@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.key_agent_policy import Allowance, Ask, Asker, Rate, may
+from appliance.key_agent_policy import DOORS, Allowance, Ask, Asker, Rate, as_whom, may
 
 OPENS_MAIL = {Ask.WORKING_KEYS, Ask.OPEN, Ask.UNSEAL}
 
 
 @pytest.mark.parametrize("asker", [Asker.SMTP, Asker.SEALED_SMTP])
 def test_role_that_faces_the_internet_may_ask_for_nothing_that_opens_mail(asker: Asker) -> None:
-    assert {ask for ask in Ask if may(asker, ask)} <= {Ask.DEPOSIT_KEYS}
+    assert {ask for ask in Ask if may(asker, ask)} <= {Ask.DEPOSIT_KEYS, Ask.FOLLOW}
+
+
+def test_socket_of_a_unit_is_that_of_its_roles_and_of_nobody_else() -> None:
+    granted = {door: {ask for ask in Ask if may(as_whom(DOORS[door], ask), ask)} for door in DOORS}
+    assert granted["smtp"] == {Ask.DEPOSIT_KEYS, Ask.FOLLOW}
+    assert granted["mail"] == {Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.FOLLOW, Ask.UNSEAL}
+    assert {door for door in DOORS if {Ask.PREPARED, Ask.END} & granted[door]} == {"worker"}
 
 
 def test_only_those_who_work_on_mail_get_its_keys() -> None:

@@ -18,7 +18,7 @@ def test_charge_comes_out_as_it_went_in() -> None:
 
 def test_charge_of_the_key_agent_comes_out_as_it_went_in() -> None:
     for secret in (None, SecretPlace("key_file", "/keys/unlock.key")):
-        charge = AgentCharge("/data", 5, secret, {"mail": (600, 3000)})
+        charge = AgentCharge("/data", 5, secret, {"mail": (600, 3000)}, {"smtp": 6})
         told, _rest = role_charge.opened(charge.to_bytes())
         assert told is not None
         assert AgentCharge.of(told) == charge
