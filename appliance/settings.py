@@ -87,6 +87,12 @@ def ip_address(value: str) -> str:
     return ""
 
 
+def ip_addresses(value: str) -> str:
+    """IP addresses apart by spaces."""
+    problem = next((found for each in value.split() if (found := ip_address(each))), "")
+    return problem and "must be IP addresses apart by spaces, for example 203.0.113.7 2001:db8::7"
+
+
 def networks(value: str) -> str:
     """Networks as CIDR writes them, apart by spaces."""
     try:
