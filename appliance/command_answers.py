@@ -34,6 +34,14 @@ _CHANGE: Fields = {
     "change.rules_added[]": "rules that are new",
     "change.rules_removed[]": "rules that are gone",
 }
+_END: Fields = {
+    "id": "the id of the end that was put forward",
+    "state": "proposed, approved or begun",
+    "proposed_at": "when it was put forward",
+    "approved_at": "when another person agreed, or null",
+    "may_begin_at": "when the cooling-off ends, or null",
+}
+
 _DISPOSAL: Fields = {
     "id": "the disposal's id",
     "state": "proposed, approved, running, completed or withdrawn",
@@ -55,6 +63,16 @@ _GENERATION: Fields = {
     "bytes": "their bytes",
 }
 
+_DKIM_KEY: Fields = {
+    "selector": "the name of the key below _domainkey",
+    "algorithm": "rsa-sha256 or ed25519-sha256",
+    "state": "prepared, signing or retired",
+    "name": "the name of its record",
+    "value": "what its TXT record says",
+    "made_at": "when it was made",
+    "signs_since": "since when it signs or signed, or null",
+    "published_until": "when the record of a retired key may go, or null",
+}
 _SLOT: Fields = {
     "id": "the id of the way in",
     "kind": "passphrase, key_file, credential, token or shares",
@@ -68,6 +86,33 @@ _ROTATION: Fields = {
     "unopened[]": "batches that no pair opens, which stay as they are",
     "retired": "how many older pairs are kept, for what may still name them",
     "resumed": "true when this finished a rotation that was cut off",
+}
+
+
+_FOUND: Fields = {
+    "total": "how many messages match",
+    "items[].id": "the message's id",
+    "items[].subject": "the subject",
+    "items[].from": "the author",
+    "items[].received_at": "when it was accepted",
+    "items[].is_new": "of a saved search: whether it came into the archive since you looked last",
+    "items[].highlights[]": "places that match, the words between « and »",
+    "index_age_seconds": "how long the message has waited that waits longest for the index",
+    "not_indexed": "messages that a search cannot find yet",
+    "is_rebuilding": "whether the index is being made anew at this moment",
+    "is_complete": "false when the search took too long: then more, older messages may match",
+}
+_SAVED: Fields = {
+    "id": "the saved search's id",
+    "name": "what its owner calls it",
+    "query": "the words",
+    "narrow[]": "what it is narrowed to, as --narrow takes it",
+    "order": "newest or relevance",
+    "is_daily": "whether it is run every day",
+    "created_at": "when it was saved",
+    "looked_until": "what came into the archive before is not new to its owner",
+    "ran_at": "when it ran last by itself, or null",
+    "new_messages": "how many new messages that run found",
 }
 
 
@@ -122,6 +167,29 @@ ANSWERS: Mapping[str, Fields] = {
     "database rehearse": {
         "steps": "how many steps are missing; 0 when the rows have the form that this release works with",
         "seconds": "how long they took on the copy",
+    },
+    "dns records": {
+        "domain": "the domain that they are for",
+        **_items(
+            {
+                "purpose": "address, mx, spf, dkim, dmarc, mta-sts, tls-reports, tlsa, mail-programs or reverse",
+                "name": "the whole name, without its last dot",
+                "type": "A, AAAA, MX, TXT, CNAME, SRV, TLSA or PTR",
+                "value": "what it says; a text in one piece",
+                "zone": "the record as a line of a zone file",
+                "says": "what it is for",
+                "is_needed": "false for what only makes things easier or counts in signed zones only",
+            }
+        ),
+        **_TOTAL,
+    },
+    "dns dkim list": {**_items(_DKIM_KEY), **_TOTAL},
+    "dns dkim prepare": {**_items(_DKIM_KEY), **_TOTAL},
+    "dns dkim activate": {**_items(_DKIM_KEY), **_TOTAL},
+    "dns tlsa prepare": {
+        "path": "where the new key lies",
+        "name": "the name of the TLSA records",
+        "values[]": "what the records say: the key in use first, then the new one",
     },
     "key slot list": {**_items(_SLOT), **_TOTAL},
     "key slot add": _SLOT,
@@ -178,7 +246,7 @@ ANSWERS: Mapping[str, Fields] = {
     "sign-in": {"email": "the address", "expires_at": "until when commands may use it"},
     "sign-out": {"email": "the address", "signed_out": "true"},
     "message list": {
-        **_items({**_MESSAGE, "is_new": "true until it was opened", "folder": "inbox or sent", **_DAMAGED}),
+        **_items({**_MESSAGE, "is_new": "true until it was opened", "folder": "inbox, sent or junk", **_DAMAGED}),
         **_TOTAL,
     },
     "message export": {
@@ -213,17 +281,27 @@ ANSWERS: Mapping[str, Fields] = {
         "events[].position": "to which recipient, counted from 0; null for the message itself",
     },
     "archive search": {
+        **{f"{name}?": says for name, says in _FOUND.items()},
+        "facets[]?.facet": "with --facets: year, direction, attachment, category, mailbox or domain",
+        "facets[]?.value": "a value of it, as --narrow takes it",
+        "facets[]?.count": "how many results have it: as many as the search has with it added",
+        "facets_are_complete?": "false when counting took too long: then there are at least so many",
+        "messages?": "with --csv: how many messages the file lists",
+        "csv?": "with --csv: the file",
+    },
+    "archive unread": {
         **_TOTAL,
         "items[].id": "the message's id",
         "items[].subject": "the subject",
         "items[].from": "the author",
         "items[].received_at": "when it was accepted",
-        "items[].highlights[]": "places that match, the words between « and »",
-        "index_age_seconds": "how long ago the index was last written",
-        "not_indexed": "messages that a search cannot find yet",
-        "is_rebuilding": "whether the index is being made anew at this moment",
-        "is_complete": "false when the search took too long: then more, older messages may match",
+        "items[].reasons[]": "why a search does not see all of it",
     },
+    "archive saved list": {**_TOTAL, **_items(_SAVED)},
+    "archive saved add": _SAVED,
+    "archive saved change": _SAVED,
+    "archive saved remove": {"id": "the search that is gone"},
+    "archive saved run": _FOUND,
     "archive engine show": {
         "engine": "the engine in use: whoosh or sqlite",
         "since": "when it was chosen; null for the one that every archive begins with",
@@ -259,6 +337,12 @@ ANSWERS: Mapping[str, Fields] = {
         "engine": "the engine that keeps the search index",
         "index_bytes": "what its index takes on the disk",
         "query_p95_ms": "how long 95 of 100 searches of the last day took at most, or null when nobody searched",
+        "newest_indexed_at": "when the newest message that can be found was received, or null",
+        "lag_seconds": "how long the message has waited that waits longest for the index; 0 when none does",
+        "not_indexed[].reason": "why messages are not in the index at all",
+        "not_indexed[].count": "how many messages",
+        "unread_parts[].reason": "why parts of messages, most often files, could not be read",
+        "unread_parts[].count": "how many parts",
     },
     "schedule show": {
         "id": "its version, or null while only the suggestion is there",
@@ -340,6 +424,30 @@ ANSWERS: Mapping[str, Fields] = {
         "kept[].id": "a message that was approved and stays",
         "kept[].why": "why",
         "certificate": "the certificate (JSON); its PDF and the verifying key (*.pem) lie beside it; null without one",
+    },
+    "decommission show": {
+        "id": "the id of the end that was put forward, or null",
+        "state": "none, proposed, approved or begun; under way or done once its order counts",
+        "proposed_at?": "when it was put forward, or null",
+        "approved_at?": "when another person agreed, or null",
+        "may_begin_at?": "when the cooling-off ends, or null",
+        "messages?": "how many messages would die",
+        "within_period?": "how many of them the schedule does not let go yet, counted from rows",
+        "under_way?": "pieces of mail that are on their way still; run waits until there are none",
+        "holds[]?": "the holds in force, by id",
+        "ways_in[]?": "the unlock slots, by id and kind",
+        "targets[]?": "the targets of backups",
+        "key_copies[]?": "every place that keys were ever shipped to",
+        "certificate?": "the certificate once it is done, or null",
+    },
+    "decommission propose": _END,
+    "decommission approve": _END,
+    "decommission withdraw": {"id": "the id of the end that was put forward", "state": "withdrawn"},
+    "decommission run": {
+        "id": "the id of the end that was put forward",
+        "state": "done",
+        "certificate": "the certificate (JSON); the verifying key (*.pem) lies beside it",
+        "resumed": "true when it went on with one that was cut off",
     },
     "certificate verify": {
         "valid": "true or false; exit code 1 when false",

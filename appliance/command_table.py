@@ -60,6 +60,14 @@ _BUCKET_CREDENTIALS = _option(
 )
 _PACE = _option("--bytes-per-second", "no more than this; 0 is no bound", type=int, default=0, metavar="N")
 
+_NAMED_HOLD = _option(
+    "--hold",
+    "a hold in force whose records may die all the same, for they lie elsewhere; once for each",
+    action="append",
+    default=[],
+    metavar="ID",
+)
+
 _FOUNDING = (
     _option(
         "--loopback",
@@ -94,6 +102,24 @@ _FOUNDING = (
     ),
 )
 """How a new data directory is made, for ``init`` and for ``setup``."""
+
+_LIMIT = _option("--limit", "at most this many", type=int, default=20, metavar="N")
+_ASKED = (
+    _option(
+        "query",
+        "words, fields and phrases, as docs/reference/query-language.md says",
+        metavar="QUERY",
+        nargs="?",
+        default="",
+    ),
+    _option(
+        "--narrow",
+        "only results with this value of a facet; may be said for several facets",
+        action="append",
+        metavar="FACET=VALUE",
+    ),
+    _option("--order", "newest first, or by where the words stand", choices=("newest", "relevance"), default="newest"),
+)
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -203,9 +229,49 @@ ENTRIES: tuple[Entry, ...] = (
         "search the archive",
         "archive:search",
         (
-            _option("query", "words, fields and phrases, as docs/reference/query-language.md says", metavar="QUERY"),
-            _option("--limit", "at most this many", type=int, default=20, metavar="N"),
+            *_ASKED,
+            _LIMIT,
+            _option("--facets", "count the results by year, sender, mailbox and more", action="store_true"),
+            _option("--csv", "the list of results as a CSV file on stdout, at most 10,000", action="store_true"),
         ),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("archive", "unread"),
+        "messages of which a search does not see all, and why",
+        "archive:unread",
+        (_LIMIT,),
+        is_in_name_of_person=True,
+    ),
+    Entry(("archive", "saved", "list"), "your saved searches", "saved_search:show", is_in_name_of_person=True),
+    Entry(
+        ("archive", "saved", "add"),
+        "save a search",
+        "saved_search:add",
+        (
+            _option("--name", "what you call it; kept sealed", required=True),
+            *_ASKED,
+            _option("--daily", "look every day for what is new", action="store_true"),
+        ),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("archive", "saved", "change"),
+        "rename a saved search, or run it daily or not any more",
+        "saved_search:change",
+        (
+            _ID,
+            _option("--name", "what you call it from now on"),
+            _option("--daily", "look every day for what is new", choices=("yes", "no")),
+        ),
+        is_in_name_of_person=True,
+    ),
+    Entry(("archive", "saved", "remove"), "forget a saved search", "saved_search:remove", (_ID,), is_in_name_of_person=True),
+    Entry(
+        ("archive", "saved", "run"),
+        "the results of a saved search, with what came since you looked last marked as new",
+        "saved_search:run",
+        (_ID, _LIMIT),
         is_in_name_of_person=True,
     ),
     Entry(("archive", "status"), "whether all that was accepted is archived and indexed", "archive:status"),
@@ -309,6 +375,41 @@ ENTRIES: tuple[Entry, ...] = (
         "destroy what was approved and certify it",
         "disposal:execute",
         (_ID,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("decommission", "show"), "what the end of this practice would destroy, and how far it is", "decommission:show"
+    ),
+    Entry(
+        ("decommission", "propose"),
+        "put forward the end of all keys",
+        "decommission:propose",
+        (_NAMED_HOLD,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("decommission", "approve"),
+        "agree to it (another person)",
+        "decommission:approve",
+        (_ID, _NAMED_HOLD),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("decommission", "withdraw"),
+        "take back one's own proposal or approval, while nothing was destroyed",
+        "decommission:withdraw",
+        (_ID,),
+        is_in_name_of_person=True,
+    ),
+    Entry(
+        ("decommission", "run"),
+        "destroy every key within reach and certify it, or go on with what was cut off; serve must not run",
+        "decommission:execute",
+        (
+            _ID,
+            _NAMED_HOLD,
+            _option("--practice", "the practice's name, typed out", default="", metavar="NAME"),
+        ),
         is_in_name_of_person=True,
     ),
     Entry(
@@ -420,6 +521,25 @@ ENTRIES: tuple[Entry, ...] = (
         "self_test:run",
         (_option("--wait", "seconds that each step may take", type=float, default=60.0, metavar="SECONDS"),),
     ),
+    Entry(
+        ("dns", "records"),
+        "every record to publish in the DNS",
+        "dns:records",
+        (_option("--zone", "as lines of a zone file", action="store_true"),),
+    ),
+    Entry(("dns", "dkim", "list"), "the keys that sign mail which leaves", "dns:dkim_list"),
+    Entry(("dns", "dkim", "prepare"), "make new keys, to be published before they sign", "dns:dkim_prepare"),
+    Entry(
+        ("dns", "dkim", "activate"),
+        "let the prepared keys sign, once the DNS shows them; those before never sign again",
+        "dns:dkim_activate",
+        (_option("--unseen", "do not look in the DNS first", action="store_true"),),
+    ),
+    Entry(
+        ("dns", "tlsa", "prepare"),
+        "make the key of a later certificate, to be published before that is in use",
+        "dns:tlsa_prepare",
+    ),
     Entry(("key", "slot", "list"), "every way in: its kind, its label, and when it was last tried", "key:slot_list"),
     Entry(
         ("key", "slot", "add"),
@@ -499,14 +619,19 @@ GROUPS: Mapping[str, str] = {
     "key agent": "the process that has the keys while the appliance runs",
     "key shares": "recovery shares: several people together open the practice",
     "database": "where rows and keys are kept",
+    "dns": "what the practice publishes of itself",
+    "dns dkim": "keys that sign mail which leaves",
+    "dns tlsa": "the published key of the mail server",
     "user": "people who work at the practice",
     "patient": "patients",
     "message": "single messages",
     "archive": "the archive",
     "archive engine": "the engine of the search index",
+    "archive saved": "searches that you saved",
     "schedule": "the retention schedule",
     "hold": "legal holds",
     "disposal": "disposal of what is due",
+    "decommission": "the end of a practice",
     "certificate": "certificates of disposal",
     "audit": "the audit trail",
     "store": "the object store behind the spool",

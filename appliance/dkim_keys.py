@@ -64,9 +64,14 @@ class DkimKey:
         """What its TXT record says."""
         return dkim_signature.record_value(self.algorithm, self.public)
 
+    @property
+    def published_until(self) -> datetime | None:
+        """When the record of a retired key may go; None while the key is not retired."""
+        return None if self.retired_at is None else self.retired_at + STAYS_PUBLISHED
+
     def is_published(self, now: datetime) -> bool:
         """True while its record belongs in the DNS."""
-        return self.retired_at is None or now - self.retired_at < STAYS_PUBLISHED
+        return self.published_until is None or now < self.published_until
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ place. ECDSA on P-256, because every mail server and browser in use takes it (RF
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import ssl
 from dataclasses import dataclass, field
@@ -16,13 +17,17 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mailstore.errors import TamperedError
+from mailstore import durable_file
+from mailstore.errors import RefusedError, TamperedError
 
 CA_FILE = "ca.pem"
 CERTIFICATE_FILE = "server.pem"
 KEY_FILE = "server.key"
+NEXT_KEY_FILE = "next.key"
+"""The key of a later certificate, whose TLSA record is published before that certificate is in use (RFC 7671 8.1)."""
 
 CA_LIFE = timedelta(days=3650)
 SERVER_LIFE = timedelta(days=397)
@@ -42,7 +47,8 @@ class GeneratedCertificates:
 
 def server_names(domain: str) -> tuple[str, ...]:
     """The DNS names that the server certificate carries for a practice."""
-    return ("localhost", domain, f"mx.{domain}", f"mail.{domain}", f"portal.{domain}")
+    hosts = ("mx", "mail", "portal", "mta-sts", "autoconfig", "autodiscover")
+    return ("localhost", domain, *(f"{host}.{domain}" for host in hosts))
 
 
 def generate(*, practice: str, domain: str, now: datetime) -> GeneratedCertificates:
@@ -171,14 +177,19 @@ def _certificate_in(path: Path) -> x509.Certificate:
 
 def _refuse_foreign_key(path: Path, certificate: x509.Certificate) -> None:
     """OpenSSL compares the public half that is written beside an EC key; what counts is the private half itself."""
+    if _private_key_in(path).public_key() != certificate.public_key():
+        raise TamperedError(f"tls/{path.name} does not belong to tls/{CERTIFICATE_FILE}, or either was changed")
+
+
+def _private_key_in(path: Path) -> PrivateKeyTypes:
+    """The key, with its public half computed anew."""
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if isinstance(key, ec.EllipticCurvePrivateKey):
-            key = ec.derive_private_key(key.private_numbers().private_value, key.curve)
+            return ec.derive_private_key(key.private_numbers().private_value, key.curve)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise TamperedError(f"tls/{path.name} is no private key") from None
-    if key.public_key() != certificate.public_key():
-        raise TamperedError(f"tls/{path.name} does not belong to tls/{CERTIFICATE_FILE}, or either was changed")
+    return key
 
 
 def _refuse_forged(certificate: x509.Certificate, authority: x509.Certificate) -> None:
@@ -189,3 +200,29 @@ def _refuse_forged(certificate: x509.Certificate, authority: x509.Certificate) -
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         raise TamperedError(f"tls/{CA_FILE} or tls/{CERTIFICATE_FILE} was changed") from None
+
+
+def key_digests(directory: Path) -> tuple[bytes, ...]:
+    """SHA-256 of the server's public key, and of the next one where that is prepared (RFC 6698 section 2.1.3)."""
+    digests = [_digest(_certificate_in(directory / CERTIFICATE_FILE).public_key())]
+    if (next_key := directory / NEXT_KEY_FILE).exists():
+        digests.append(_digest(_private_key_in(next_key).public_key()))
+    return tuple(dict.fromkeys(digests))
+
+
+def _digest(key: PublicKeyTypes) -> bytes:
+    info = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(info).digest()
+
+
+def prepare_next_key(directory: Path) -> Path:
+    """Make the key that a later certificate shall be for. ``RefusedError`` when there is one."""
+    path = directory / NEXT_KEY_FILE
+    if path.exists():
+        raise RefusedError(f"tls/{NEXT_KEY_FILE} is there already", fix="publish its TLSA record, then use it")
+    key = ec.generate_private_key(ec.SECP256R1())
+    told = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    durable_file.write_new(path, told)
+    return path
