@@ -14,6 +14,7 @@ from functools import partial
 from appliance import (
     backup_health,
     database_health,
+    dns_health,
     drill_health,
     first_run_health,
     index_health,
@@ -61,6 +62,7 @@ def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Ite
 def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterator[Finding]:
     """The checks that look inside. ``reads_objects``: every sealed byte too, which takes long."""
     yield from of_state(appliance)
+    yield from dns_health.findings(appliance)
     yield from of_every_record(appliance, reads_objects=reads_objects)
 
 
@@ -102,7 +104,7 @@ def quickly(appliance: Appliance) -> list[Finding]:
 def thoroughly(appliance: Appliance) -> list[Finding]:
     """What it looks at once a day."""
     modes = guarded("file modes", lambda: machine_health.modes(appliance.data))
-    return _collected([modes], of_every_record(appliance, reads_objects=False))
+    return _collected([modes], dns_health.findings(appliance), of_every_record(appliance, reads_objects=False))
 
 
 class WholeReport:
