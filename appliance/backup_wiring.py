@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from appliance import backup_settings, schema
 from appliance.backup_settings import BackupTargetSettings
 from appliance.data_directory import DataDirectory
+from appliance.key_agent_client import AgentOpener
 from appliance.wiring import Appliance
 from archive.ledger_book import LedgerBook
 from mailstore import (
@@ -26,6 +27,7 @@ from mailstore.backup_target_directory import DirectoryTarget
 from mailstore.data_backup import DataSources
 from mailstore.errors import RefusedError, StorageUnavailableError
 from mailstore.keys_backup import KeySources
+from mailstore.working_keys import WorkingKeys
 
 _NEVER = ("unlock.key", "next.json")
 _NEVER_ENDINGS = (".secrets", ".aside")
@@ -59,12 +61,7 @@ def seals(appliance: Appliance) -> BackupSeals:
     """What seals and signs this appliance's backups. ``StorageUnavailableError`` while keys are being rotated."""
     ring = appliance.ring
     files = key_files.read_state(appliance.data.keys)
-    publics = {"data_recovery": ring.data_recovery_public, "keys_recovery": ring.keys_recovery_public}
-    if key_ring_file.recovery_publics(files) != publics:
-        raise StorageUnavailableError(
-            "keys/recovery.json is not of the keys that this process works with",
-            fix="if the keys were rotated just now, restart serve; if not, restore keys/ from a backup of the keys",
-        )
+    publics = _recovery_publics(appliance, key_ring_file.recovery_publics(files))
     practice = backup_claim.practice_of(ring.row_key)
     audit_public = audit_public_key(ring.audit_seed)
     return BackupSeals(
@@ -75,6 +72,25 @@ def seals(appliance: Appliance) -> BackupSeals:
         keys_recovery_public=publics["keys_recovery"],
         ways_in=backup_ways_in.made(files, practice=practice, audit_public=audit_public, publics=publics),
     )
+
+
+def _recovery_publics(appliance: Appliance, published: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """What backups are sealed to. Keys that were renewed since this process got its own are asked for anew.
+
+    What is published in a file counts for nothing alone: whoever can write there would have backups sealed to himself.
+    """
+    if published == _publics_of(appliance.ring):
+        return published
+    if isinstance(appliance.opener, AgentOpener) and published == _publics_of(appliance.opener.working_keys()):
+        return published
+    raise StorageUnavailableError(
+        "keys/recovery.json is not of the keys that this process works with",
+        fix="if the keys were rotated just now, restart serve; if not, restore keys/ from a backup of the keys",
+    )
+
+
+def _publics_of(ring: WorkingKeys) -> dict[str, bytes]:
+    return {"data_recovery": ring.data_recovery_public, "keys_recovery": ring.keys_recovery_public}
 
 
 def data_sources(appliance: Appliance) -> DataSources:
