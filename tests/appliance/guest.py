@@ -94,6 +94,7 @@ def booted(name: str, *, release: str = "bookworm") -> Iterator[Guest]:
             try:
                 yield guest
             finally:
+                _note_down(guest)
                 _power_off(guest)
     finally:
         _run("umount", str(guest.root), check=False)
@@ -242,6 +243,13 @@ def _boot(guest: Guest) -> None:
         if time.monotonic() > end or started.poll() is not None:
             raise AssertionError(f"the guest did not boot:\n{(guest.place / 'console.log').read_text()[-3000:]}")
         time.sleep(0.1)
+
+
+def _note_down(guest: Guest) -> None:
+    """Keep what the machine said last beside the base systems, for whoever asks why a test failed."""
+    asked = "journalctl --no-pager --lines=300; tail --lines=40 /var/lib/strongroom/log/*.log"
+    told = guest.run(asked, check=False)
+    (CACHE / f"{guest.name}.log").write_text(told.stdout + told.stderr, "utf-8")
 
 
 def _power_off(guest: Guest) -> None:
