@@ -20,7 +20,7 @@ from appliance.smtp_acceptance import AcceptanceLimits
 from mailstore.actor import SYSTEM, Actor
 from mailstore.audit_entry import AuditFact
 from mailstore.deposit import Deposit, Depositor, FollowUp
-from mailstore.message import MessageId, Origin, ReceivedMessage, RecipientPlan, Route
+from mailstore.message import MessageId, Origin, ReceivedMessage, RecipientPlan, Route, Scan
 from mailstore.message_composition import trace_field
 from mailstore.message_parts import summary_of
 from mailstore.outbox import Kind
@@ -162,5 +162,6 @@ def _accepted_fact(received: ReceivedMessage, plan: DeliveryPlan, actor: Actor) 
             "origin": received.origin.value,
             "size_bytes": len(received.content),
             "recipients": len(plan.recipients),
+            **({"scan": received.scan.value} if received.scan is not Scan.OFF else {}),
         },
     )

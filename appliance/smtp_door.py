@@ -12,6 +12,7 @@ from typing import Protocol
 
 from appliance.delivery_plan import Located
 from appliance.first_run_mark import Latch
+from appliance.mail_scanning import MailScanning
 from appliance.settings import SmtpSettings
 from appliance.settlements import Settlements
 from appliance.smtp_acceptance import AcceptanceLimits
@@ -99,7 +100,8 @@ class Door:
     """One listening port's state. ``submitters`` is None on the MX port, where nobody signs in.
 
     ``is_sealed``: nobody can sign in or submit for the time being. ``latch``: keeps mail of other servers out for as
-    long as the first run of the practice is not finished.
+    long as the first run of the practice is not finished. ``scanning`` looks at mail
+    before it is taken, where it is on.
     """
 
     kind: DoorKind
@@ -113,6 +115,7 @@ class Door:
     submitters: SubmissionDirectory | None = None
     is_sealed: bool = False
     latch: Latch | None = None
+    scanning: MailScanning | None = None
     failures: FailureCount = field(default_factory=FailureCount)
     password_threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(PASSWORD_CHECKS_AT_ONCE, thread_name_prefix="smtp-auth")

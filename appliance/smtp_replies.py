@@ -50,6 +50,7 @@ CANNOT_TELL = Reply(451, "4.4.3", "We cannot look that address up at the moment;
 NOT_YET = Reply(451, "4.3.2", "We do not take mail yet; please try again later")
 UNAVAILABLE = Reply(451, "4.3.2", "Sending is temporarily unavailable; please try again later")
 SPOOL_FULL = Reply(452, "4.3.1", "We have no room for mail at the moment; please try again later")
+NOT_SCANNED = Reply(451, "4.7.1", "We cannot look at this message at the moment; please try again later")
 AUTHENTICATION_DOWN = Reply(454, "4.7.0", "Temporary authentication failure; please try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the rest in another transaction")
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections; please try again later")
@@ -82,6 +83,8 @@ SIGN_IN_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 MECHANISM_UNKNOWN = Reply(504, "5.5.4", "Authentication mechanism not supported")
 FALSE_SENDER = Reply(550, "5.7.1", "The envelope sender is not an address of your account")
 FALSE_AUTHOR = Reply(550, "5.7.1", "The From field must hold your own address, once and plainly")
+VIRUS = Reply(550, "5.7.1", "Message refused: it carries a virus")
+JUNK = Reply(550, "5.7.1", "Message refused: it looks like junk")
 REFUSED = Reply(550, "5.7.1", "Message refused by policy")
 
 _OF_REFUSALS = {
@@ -95,6 +98,8 @@ _OF_REFUSALS = {
     "long_lines": LONG_LINES,
     "too_many_hops": TOO_MANY_HOPS,
     "too_large": TOO_LARGE,
+    "virus": VIRUS,
+    "junk": JUNK,
 }
 
 

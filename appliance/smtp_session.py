@@ -9,11 +9,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from appliance import smtp_acceptance, smtp_replies
 from appliance.delivery_plan import Located
+from appliance.mail_scanning import MailScanning
+from appliance.scan_verdict import PutOff
 from appliance.smtp_authentication import (
     FAILURE_SECONDS,
     FAILURES_PER_CONNECTION,
@@ -30,7 +32,7 @@ from appliance.smtp_door import CannotTellError, Door, DoorKind
 from appliance.smtp_replies import Reply
 from appliance.smtp_wire import SmtpWire, Unread
 from mailstore.addresses import Address
-from mailstore.message import Envelope, Origin, Peer, ReceivedMessage
+from mailstore.message import Envelope, Origin, Peer, ReceivedMessage, Scan
 from mailstore.spool_gauge import SpoolFullError
 from portal.front_door import Refused
 
@@ -292,7 +294,23 @@ class SmtpSession:
         if content is Unread.TOO_LARGE:
             return smtp_replies.TOO_LARGE
         with self._link.committing():
-            return await self._stored(self._received(transaction, content))
+            received = self._received(transaction, content)
+            judged = received if self._door.scanning is None else await self._judged(received, self._door.scanning)
+            return judged if isinstance(judged, Reply) else await self._stored(judged)
+
+    async def _judged(self, received: ReceivedMessage, scanning: MailScanning) -> ReceivedMessage | Reply:
+        """What the scanners say of it, kept with it; or why it is not taken."""
+        try:
+            match await scanning.judged(received):
+                case Refused() as refused:
+                    return smtp_replies.of_refusal(refused)
+                case PutOff():
+                    return smtp_replies.NOT_SCANNED
+                case Scan() as scan:
+                    return replace(received, scan=scan)
+        except Exception:
+            logger.exception("message could not be judged")
+            return smtp_replies.OUR_FAULT
 
     def _received(self, transaction: _Transaction, content: bytes) -> ReceivedMessage:
         account = self._submitter.actor.account if self._submitter else None

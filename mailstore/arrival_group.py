@@ -26,7 +26,7 @@ from mailstore.key_hierarchy import (
     wrap_batch_key,
     wrap_message_key,
 )
-from mailstore.message import ID_BYTES, Envelope, MessageId, Origin, Peer, ReceivedMessage, identifier_from
+from mailstore.message import ID_BYTES, Envelope, MessageId, Origin, Peer, ReceivedMessage, Scan, identifier_from
 from mailstore.sealed_format import (
     KEY_BYTES,
     MAX_PLAIN_BYTES,
@@ -89,11 +89,12 @@ class Announced:
     peer: Peer
     start: int
     end: int
+    scan: Scan = Scan.OFF
 
     def received(self, content: bytes) -> ReceivedMessage:
         """The message, with its share of the group's content."""
         return ReceivedMessage(
-            self.envelope, content[self.start : self.end], self.received_at, Origin.SMTP, peer=self.peer
+            self.envelope, content[self.start : self.end], self.received_at, Origin.SMTP, self.peer, self.scan
         )
 
 
@@ -218,6 +219,7 @@ def _told(message: ReceivedMessage) -> dict[str, Any]:
         "to": [[each.local, each.domain] for each in envelope.recipients],
         "peer": [peer.address, peer.helo, peer.tls],
         "bytes": len(message.content),
+        **({"scan": message.scan.value} if message.scan is not Scan.OFF else {}),
     }
 
 
@@ -228,7 +230,8 @@ def _index(told: Any) -> GroupIndex:
         sender = None if each["from"] is None else _address(each["from"])
         envelope = Envelope(sender, tuple(_address(pair) for pair in each["to"]))
         address, helo, tls = map(str, each["peer"])
-        messages.append(Announced(envelope, instant_of(int(each["at"])), Peer(address, helo, tls), start, end))
+        scan = Scan(each.get("scan", Scan.OFF))
+        messages.append(Announced(envelope, instant_of(int(each["at"])), Peer(address, helo, tls), start, end, scan))
         start = end
     return GroupIndex(Standing(str(told["series"]), int(told["before"])), int(told["content"]), tuple(messages))
 

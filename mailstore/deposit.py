@@ -20,6 +20,7 @@ from mailstore.message import (
     MessageSummary,
     ReceivedMessage,
     RecipientPlan,
+    Scan,
     identifier_from,
 )
 from mailstore.outbox import Kind
@@ -47,9 +48,10 @@ class FollowUp:
 class Deposit:
     """A message and all that must become true together with it.
 
-    Recipients with a mailbox find it in their inbox. ``sent_mailbox`` gets a copy of the entry in its sent folder.
-    The move into the object store need not be listed in ``follow_up``. Facts without an object are about the
-    message, whose id is made here. ``arrival``: where it waited in the sealed spool; it becomes ours once at most.
+    Recipients with a mailbox find it in their inbox, or in their junk when a scanner said so. ``sent_mailbox`` gets a
+    copy of the entry in its sent folder. The move into the object store need not be listed in ``follow_up``. Facts
+    without an object are about the message, whose id is made here. ``arrival``: where it waited in the sealed spool; it
+    becomes ours once at most.
     """
 
     received: ReceivedMessage
@@ -115,6 +117,7 @@ class Depositor:
             facts=deposit.facts,
             sent_mailbox=deposit.sent_mailbox,
             arrival=deposit.arrival,
+            is_junk=received.scan is Scan.JUNK,
         )
 
     def _sealed_recipient(

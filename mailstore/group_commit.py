@@ -181,7 +181,7 @@ def _filings(each: SealedDeposit, now: datetime) -> Iterator[Filing]:
     """Two addresses of one person make one entry."""
     inboxes = dict.fromkeys(recipient.mailbox for recipient in each.recipients if recipient.mailbox is not None)
     for mailbox in inboxes:
-        yield Filing(mailbox, each.message, Folder.INBOX, now)
+        yield Filing(mailbox, each.message, Folder.JUNK if each.is_junk else Folder.INBOX, now)
     if each.sent_mailbox is not None:
         yield Filing(each.sent_mailbox, each.message, Folder.SENT, now, seen=True)
 

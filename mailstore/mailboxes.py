@@ -30,6 +30,7 @@ class Folder(StrEnum):
 
     INBOX = "inbox"
     SENT = "sent"
+    JUNK = "junk"
 
 
 @dataclass(frozen=True)

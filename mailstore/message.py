@@ -60,6 +60,15 @@ class RecipientState(StrEnum):
     FAILED = "failed"
 
 
+class Scan(StrEnum):
+    """What the scanners of the door said of a message. OFF: nobody asked. UNSCANNED: one of them gave no answer."""
+
+    OFF = ""
+    CLEAN = "clean"
+    JUNK = "junk"
+    UNSCANNED = "unscanned"
+
+
 @dataclass(frozen=True)
 class Envelope:
     """The SMTP envelope (RFC 5321 section 2.3.1). ``sender`` is None for the null reverse-path ``<>``."""
@@ -87,6 +96,7 @@ class ReceivedMessage:
     received_at: datetime
     origin: Origin
     peer: Peer = Peer()
+    scan: Scan = Scan.OFF
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class SealedDeposit:
     """One message as the writer needs it.
 
     ``header_id_index`` is its own Message-ID, ``referred`` those that it refers to, nearest first, as blind indexes.
-    ``follow_up``: kinds of work, each with the position of the recipient that it is about.
+    ``follow_up``: kinds of work, each with the position of the recipient that it is about. ``is_junk``: it goes into the
+    folder for junk, not into the inbox.
     """
 
     message: MessageId
@@ -54,6 +55,7 @@ class SealedDeposit:
     facts: tuple[AuditFact, ...]
     sent_mailbox: str | None
     arrival: Arrival | None
+    is_junk: bool = False
 
 
 class Committing(Protocol):

@@ -49,6 +49,7 @@ _WORDS = {
     "message.destroyed": "Destroyed a message",
     "message.exported": "Took a message out, sealed, with its key",
     "message.opened": "Opened a message",
+    "message.refused": "Refused a message at the door, for a virus or as junk",
     "message.restored": "Brought a message back from a backup",
     "rows.accepted": "Accepted older rows, so that sweeping goes on",
     "schedule.approved": "Put a schedule in force",

@@ -118,6 +118,12 @@ class Conversations:
         )
         return FolderPage(items, total, unseen, found[limit - 1].sequence if len(found) > limit else None)
 
+    def count(self, actor: Actor, folder: Folder) -> int:
+        """How many messages lie in a folder of a member of staff's own mailbox."""
+        with self._desk.database.read() as connection:
+            mailbox = mailboxes.of_account(connection, actor.account)
+            return 0 if mailbox is None else mailboxes.count(connection, mailbox.id, folder)
+
     def summary(self, stored: StoredMessage) -> MessageSummary:
         """The summary of one message. Raises when it cannot be opened."""
         return self._retrieval.summary(stored)

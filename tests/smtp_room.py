@@ -18,6 +18,8 @@ import trustme
 
 from appliance.acceptance import Acceptance
 from appliance.directory import Caretaker, Directory, nobody
+from appliance.first_run_mark import Latch
+from appliance.mail_scanning import MailScanning
 from appliance.smtp_acceptance import AcceptanceLimits
 from appliance.smtp_authentication import Submitter
 from appliance.smtp_door import Door, DoorKind, DoorLimits, MessageTaker
@@ -61,6 +63,8 @@ class FrontDoorRoom:
     limits: DoorLimits = LIMITS
     taker: MessageTaker | None = None
     caretaker: Caretaker = nobody
+    scanning: MailScanning | None = None
+    latch: Latch | None = None
     ports: dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -92,6 +96,8 @@ class FrontDoorRoom:
         mx = self._door(DoorKind.MX)
         submission = self._door(DoorKind.SUBMISSION)
         submission.submitters = self.passwords
+        mx.scanning = submission.scanning = self.scanning
+        mx.latch = self.latch
         self.service = SmtpService(mx=mx, submission=submission)
         sockets = {name: listening_socket() for name in ("smtp", "submission", "submissions")}
         self.ports = {name: int(each.getsockname()[1]) for name, each in sockets.items()}

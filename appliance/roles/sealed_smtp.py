@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import uvloop
 
-from appliance import certificate_renewal, sealed_door, smtp_inbound
+from appliance import certificate_renewal, mail_scanning, sealed_door, smtp_inbound
 from appliance.first_run_mark import Latch
 from appliance.role_life import Station
 from appliance.sealed_door import SealedDoorParts
@@ -29,8 +29,9 @@ def work(station: Station) -> None:
         sealed_door.opened(station.data, capture_public=capture_public) as parts,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
+        scanning = mail_scanning.of_settings(parts.settings.scanning)
         service = SmtpService(
-            mx=replace(_door(parts, tls, DoorKind.MX), latch=Latch(station.data)),
+            mx=replace(_door(parts, tls, DoorKind.MX), latch=Latch(station.data), scanning=scanning),
             submission=_door(parts, tls, DoorKind.SUBMISSION),
         )
         runner.run(smtp_inbound.serve(service, station.sockets, station.when_ready))

@@ -11,9 +11,17 @@ from dataclasses import dataclass, field, replace
 
 import uvloop
 
-from appliance import certificate_renewal, commit_process, front_door_wiring, process_hardening, smtp_inbound
+from appliance import (
+    certificate_renewal,
+    commit_process,
+    front_door_wiring,
+    mail_scanning,
+    process_hardening,
+    smtp_inbound,
+)
 from appliance.first_run_mark import Latch
 from appliance.front_door_wiring import FrontDoorParts
+from appliance.refusal_record import AuditedRefusals
 from appliance.role_life import Station
 from appliance.smtp_authentication import Submitter
 from appliance.smtp_door import Door, DoorKind, DoorLimits
@@ -46,9 +54,11 @@ def work(station: Station) -> None:
     ):
         tls = certificate_renewal.renewed_context(station.data.tls)
         passwords = AppPasswords(parts.database, deposit_keys.lookup_key)
+        scanning = mail_scanning.of_settings(parts.settings.scanning, AuditedRefusals(parts.database, parts.clock))
+        submission = _door(parts, tls, DoorKind.SUBMISSION, passwords)
         service = SmtpService(
-            mx=replace(_door(parts, tls, DoorKind.MX, None), latch=Latch(station.data)),
-            submission=_door(parts, tls, DoorKind.SUBMISSION, passwords),
+            mx=replace(_door(parts, tls, DoorKind.MX, None), latch=Latch(station.data), scanning=scanning),
+            submission=replace(submission, scanning=scanning),
         )
         runner.run(smtp_inbound.serve(service, station.sockets, station.when_ready))
 

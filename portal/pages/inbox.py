@@ -1,4 +1,4 @@
-"""A member of staff's inbox: what came, newest first."""
+"""A member of staff's inbox, and what was taken for junk on its way there: newest first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from litestar import Response
 
 from mailstore.mailboxes import Folder
 from portal.conversations import FolderPage
+from portal.shelf import Shelf
 from portal.visit import STAFF, Visit, shows
 
 MESSAGES_AT_ONCE = 40
@@ -16,16 +17,23 @@ _MOST_DIGITS = 18
 
 @shows("/inbox", audience=STAFF)
 def inbox(visit: Visit) -> Response[Any]:
-    """One page of it. The address says which, so that it can be come back to."""
-    drafts = visit.portal.writing.drafts.all_open(visit.actor)
-    return visit.page("pages/inbox.html", folder=inbox_page(visit), before=before(visit), drafts=len(drafts))
+    """One page of it, or of what was taken for junk. The address says which, so that it can be come back to."""
+    drafts, shelf = visit.portal.writing.drafts.all_open(visit.actor), shelf_of(visit)
+    junk = visit.portal.conversations.count(visit.actor, Folder.JUNK)
+    return visit.page("pages/inbox.html", folder=inbox_page(visit), shelf=shelf, junk=junk, drafts=len(drafts))
 
 
 def inbox_page(visit: Visit) -> FolderPage:
-    """The page of the inbox that the address names."""
+    """The page that the address names."""
+    shelf = shelf_of(visit)
     return visit.portal.conversations.folder(
-        visit.actor, Folder.INBOX, limit=MESSAGES_AT_ONCE, before=before(visit) or None
+        visit.actor, shelf.folder, limit=MESSAGES_AT_ONCE, before=shelf.before or None
     )
+
+
+def shelf_of(visit: Visit) -> Shelf:
+    """Which page of which folder the address names."""
+    return Shelf.named(visit.query("folder"), before(visit))
 
 
 def before(visit: Visit) -> int:

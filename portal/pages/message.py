@@ -10,7 +10,7 @@ from mailstore.header_block import headers_of
 from mailstore.message import MessageId
 from portal.conversations import FolderPage, ListedMessage
 from portal.pages.conversations import message_id
-from portal.pages.inbox import before, inbox_page
+from portal.pages.inbox import inbox_page, shelf_of
 from portal.reading import OpenedMessage
 from portal.sender_verdict import SenderFacts, Verdict, verdict
 from portal.visit import STAFF, Visit, shows, takes
@@ -33,7 +33,7 @@ def message_page(visit: Visit) -> Response[Any]:
         thread=_thread(visit, opened),
         readers=portal.reading.readers_of(actor, name),
         folder=folder,
-        before=before(visit),
+        shelf=shelf_of(visit),
         newer=newer,
         older=older,
     )
