@@ -6,11 +6,13 @@ from appliance import account_wiring, object_store_wiring
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from archive import records_desk
+from archive.archive_listing import ArchiveListing
 from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.certificates import Certificates
 from archive.certification import Issuer, StaffMember
 from archive.chosen_index import ChosenIndex, EngineFiles
+from archive.decommission import Decommission
 from archive.document_reading import DocumentReader
 from archive.engine_change import EngineChange
 from archive.engine_records import Engine
@@ -19,11 +21,17 @@ from archive.index_document import DEFINITION
 from archive.index_secret import IndexSecrets
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk
+from archive.result_export import ResultExports
+from archive.saved_searches import SavedSearches
+from archive.sealed_details import SealedDetails
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index_sqlite import LIST_FOLDER, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
+from archive.unread_mail import UnreadMail
+from mailstore.addresses import parse_mailbox
 from mailstore.message import AccountId
+from portal import access_rules
 
 KEY_BACKUP_DAYS = 30
 """Backups of keys are kept this long at most; certificates say so (docs/operations)."""
@@ -100,6 +108,18 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
     )
 
 
+def decommission(appliance: Appliance) -> Decommission:
+    """What two persons say who want the end of all of it."""
+    return Decommission(
+        database=appliance.database,
+        living=desk(appliance).living_holds,
+        clock=appliance.clock,
+        trusted_clock=appliance.trusted_clock,
+        randomness=RANDOMNESS,
+        cooling_off_hours=appliance.settings.disposal.cooling_off_hours,
+    )
+
+
 def certificates(appliance: Appliance) -> Certificates:
     """Certificates that were issued."""
     return Certificates(database=appliance.database, certificate_seed=appliance.ring.certificate_seed)
@@ -130,7 +150,36 @@ def search(appliance: Appliance, reader: DocumentReader | None = None) -> Archiv
         documents=reader or documents(appliance),
         clock=appliance.clock,
         rebuild_mark=RebuildMark(appliance.data.rebuild_mark),
+        mailboxes=lambda: _mailboxes(appliance),
     )
+
+
+def exports(appliance: Appliance) -> ResultExports:
+    """Lists of results as files."""
+    return ResultExports(
+        database=appliance.database, index=index(appliance), retrieval=appliance.retrieval, clock=appliance.clock
+    )
+
+
+def saved_searches(appliance: Appliance) -> SavedSearches:
+    """Searches that people saved, and their daily run."""
+    return SavedSearches(
+        database=appliance.database,
+        index=index(appliance),
+        details=SealedDetails(appliance.ring.archive_key, RANDOMNESS),
+        clock=appliance.clock,
+        randomness=RANDOMNESS,
+    )
+
+
+def listing(appliance: Appliance) -> ArchiveListing:
+    """What lists show of messages."""
+    return ArchiveListing(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock)
+
+
+def unread_mail(appliance: Appliance) -> UnreadMail:
+    """What no search can find by its words."""
+    return UnreadMail(database=appliance.database, listing=listing(appliance))
 
 
 def index_care(appliance: Appliance, taking_in: Intake) -> IndexCare:
@@ -147,6 +196,13 @@ def index_care(appliance: Appliance, taking_in: Intake) -> IndexCare:
 def reading(appliance: Appliance) -> ArchiveReading:
     """The archive's own door to messages."""
     return ArchiveReading(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock)
+
+
+def _mailboxes(appliance: Appliance) -> dict[str, str]:
+    """The mailboxes of staff, those who left too, by canonical address."""
+    with appliance.database.read() as connection:
+        staff = account_wiring.records(appliance).of_roles(connection, access_rules.STAFF)
+    return {parse_mailbox(each.person.email).canonical: each.person.name for each in staff}
 
 
 def _staff_member(appliance: Appliance, account: AccountId) -> StaffMember:

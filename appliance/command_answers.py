@@ -282,9 +282,9 @@ ANSWERS: Mapping[str, Fields] = {
     },
     "archive search": {
         **{f"{name}?": says for name, says in _FOUND.items()},
-        "facets[]?.facet": "with --facets: year, direction, attachment, category, mailbox or domain",
-        "facets[]?.value": "a value of it, as --narrow takes it",
-        "facets[]?.count": "how many results have it: as many as the search has with it added",
+        "facets[].facet?": "with --facets: year, direction, attachment, category, mailbox or domain",
+        "facets[].value?": "a value of it, as --narrow takes it",
+        "facets[].count?": "how many results have it: as many as the search has with it added",
         "facets_are_complete?": "false when counting took too long: then there are at least so many",
         "messages?": "with --csv: how many messages the file lists",
         "csv?": "with --csv: the file",

@@ -266,7 +266,13 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         is_in_name_of_person=True,
     ),
-    Entry(("archive", "saved", "remove"), "forget a saved search", "saved_search:remove", (_ID,), is_in_name_of_person=True),
+    Entry(
+        ("archive", "saved", "remove"),
+        "forget a saved search",
+        "saved_search:remove",
+        (_ID,),
+        is_in_name_of_person=True,
+    ),
     Entry(
         ("archive", "saved", "run"),
         "the results of a saved search, with what came since you looked last marked as new",

@@ -6,7 +6,6 @@ from appliance import account_wiring, archive_wiring, drain_progress
 from appliance.account_wiring import portal_settings
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
-from archive.archive_listing import ArchiveListing
 from portal import unsealing
 from portal.archive_room import ArchiveRoom, HealthReport
 from portal.conversations import Conversations
@@ -86,7 +85,10 @@ def archive_room(appliance: Appliance) -> ArchiveRoom:
     return ArchiveRoom(
         search=archive_wiring.search(appliance, reader),
         reading=archive_wiring.reading(appliance),
-        listing=ArchiveListing(database=appliance.database, retrieval=appliance.retrieval, clock=appliance.clock),
+        exports=archive_wiring.exports(appliance),
+        saved=archive_wiring.saved_searches(appliance),
+        unread=archive_wiring.unread_mail(appliance),
+        listing=archive_wiring.listing(appliance),
         desk=archive_wiring.desk(appliance, reader),
         checkpoints_path=appliance.data.checkpoints,
     )

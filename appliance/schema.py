@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_mta_sts_policies"
+HEAD = "20261122_saved_searches"
 """The newest step in ``migrations/versions``."""
 
 

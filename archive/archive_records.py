@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, false, func, or_, select, true
 
+from archive import unread_records
 from archive.tables import archive_entries as table
 from mailstore.message import MessageId
 from mailstore.sealed_rows import SealedRow, rows_of
@@ -137,6 +138,13 @@ def not_indexed(connection: Connection, limit: int) -> list[ArchiveEntry]:
     return [_entry(row) for row in found]
 
 
+def partly_unread(connection: Connection, limit: int) -> list[ArchiveEntry]:
+    """Captured messages that the index has not, or not with all their parts, newest first."""
+    where = table.c.problem.is_not(None) | (table.c.unread_parts > 0)
+    found = rows_of(connection).select(connection, table, where, order_by=[table.c.received_at.desc()], limit=limit)
+    return [_entry(row) for row in found]
+
+
 def mark_indexed(connection: Connection, messages: Collection[MessageId], *, now: datetime) -> int:
     """The index holds these, durably. Answers how many rows say so now."""
     return sum(
@@ -170,7 +178,27 @@ def set_category(connection: Connection, message: MessageId, *, category: str, s
 
 def remove_entry(connection: Connection, message: MessageId) -> int:
     """Forget a message. Only a disposal run does this, in the transaction that destroys it."""
+    unread_records.remove(connection, message)
     return rows_of(connection).delete(connection, table, table.c.message == message)
+
+
+def problems(connection: Connection) -> dict[str, int]:
+    """How many messages the index could not take for each reason. Counted by the database, without opening any row."""
+    has_problem = table.c.problem.is_not(None)
+    asked = select(table.c.problem, func.count()).where(has_problem).group_by(table.c.problem).order_by(table.c.problem)
+    return {problem: int(count) for problem, count in connection.execute(asked)}
+
+
+def newest_indexed_at(connection: Connection) -> datetime | None:
+    """When the newest message that the index holds was received; None while it holds none."""
+    asked = select(table.c.received_at).where(table.c.indexed_at.is_not(None))
+    return connection.execute(asked.order_by(table.c.received_at.desc()).limit(1)).scalar()
+
+
+def captured_within(connection: Connection, begin: datetime, end: datetime) -> list[MessageId]:
+    """What came into the archive from one moment on and before another. The rows are not verified."""
+    asked = select(table.c.message).where((table.c.captured_at >= begin) & (table.c.captured_at < end))
+    return [MessageId(each) for each in connection.execute(asked).scalars()]
 
 
 def counts(connection: Connection) -> ArchiveCounts:

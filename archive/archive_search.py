@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from archive import archive_records, search_query
+from archive import archive_records, unread_records
 from archive.evidence import DocumentSource
 from archive.index_care import RebuildMark, RebuildProgress
 from archive.query_conditions import Query
+from archive.saved_search import MOST_ITEMS, AskedSearch
+from archive.search_facets import FacetCounts
 from archive.search_highlight import Highlight, highlights
 from archive.search_index import Hit, SearchIndex
 from archive.two_persons import KEEPERS, require_role
@@ -25,30 +27,49 @@ from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock
 
 SEARCHED = "archive.searched"
-MOST_ITEMS = 1_000
 _MOST_TIMED = 1_000
 HIGHLIGHT_SECONDS = 5.0
 """Time for opening what is shown; results found later come without highlights."""
 
 
+Mailboxes = Callable[[], Mapping[str, str]]
+"""The canonical addresses of the practice's own mailboxes, each with the name of its person."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of an answer: from which result on, with places, facets counted for how long, new since when."""
+
+    offset: int = 0
+    with_highlights: bool = True
+    facet_seconds: float = 0.0
+    new_since: datetime | None = None
+
+
+ALL_OF_EACH = Shown()
+"""From the first on, with the places that match."""
+
+
 @dataclass(frozen=True)
 class SearchItem:
-    """One message found, as a list shows it."""
+    """One message found, as a list shows it. ``is_new``: it came into the archive since the moment asked about."""
 
     id: MessageId
     subject: str = field(repr=False)
     from_: str = field(repr=False)
     received_at: datetime
     highlights: tuple[Highlight, ...] = field(repr=False)
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
 class SearchAnswer:
-    """``total`` messages match, ``items`` are the newest of them.
+    """``total`` messages match, ``items`` are some of them in the order that was asked for.
 
     ``index_age_seconds`` is how long the message that waits longest for the index has waited, 0 when none does.
     ``not_indexed`` messages were accepted and could not be looked at. ``rebuild``: the index is being made anew.
-    Unless it ``is_complete``, the time for it was over: then more, older messages may match.
+    Unless it ``is_complete``, the time for it was over: then more, older messages may match. ``facets`` were counted
+    if that was asked for.
     """
 
     total: int
@@ -57,17 +78,32 @@ class SearchAnswer:
     not_indexed: int
     rebuild: RebuildProgress | None = None
     is_complete: bool = True
+    facets: FacetCounts | None = None
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What cannot be found by words, and why: ``messages`` and ``parts`` of others, by reason."""
+
+    messages: Mapping[str, int]
+    parts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class ArchiveStatus:
-    """How complete the archive is. ``backlog``: messages still on their way in; ``damaged`` ones never arrive."""
+    """How complete the archive is. ``backlog``: messages still on their way in; ``damaged`` ones never arrive.
+
+    ``newest_indexed_at`` is when the newest message that the index holds was received, ``lag_seconds`` how long the one
+    that waits longest has waited.
+    """
 
     accepted: int
     archived: int
     indexed: int
     backlog: int
     damaged: int
+    newest_indexed_at: datetime | None = None
+    lag_seconds: float = 0.0
 
 
 class ArchiveSearch:
@@ -82,48 +118,60 @@ class ArchiveSearch:
         documents: DocumentSource,
         clock: Clock,
         rebuild_mark: RebuildMark | None = None,
+        mailboxes: Mailboxes = dict,
     ) -> None:
         self._rebuild_mark = rebuild_mark
+        self._mailboxes = mailboxes
         self._database = database
         self._index = index
         self._retrieval = retrieval
         self._documents = documents
         self._clock = clock
 
-    def search(
-        self, actor: Actor, text: str, *, limit: int, offset: int = 0, with_highlights: bool = True
-    ) -> SearchAnswer:
-        """``limit`` of the messages that match, from the newest but ``offset`` on, with the places that match.
+    def search(self, actor: Actor, asked: AskedSearch, *, limit: int, shown: Shown = ALL_OF_EACH) -> SearchAnswer:
+        """``limit`` of the messages that match, in their order, with what is to be shown of them.
 
-        Raises ``NotPermittedError``, ``QueryError`` with the place marked, ``QueryTooWideError``, and
-        ``TamperedError`` when the index is not what was written.
+        Raises ``NotPermittedError``, ``QueryError`` with the place marked, ``BadFacetError``, ``NothingAskedError``,
+        ``QueryTooWideError``, and ``TamperedError`` when the index is not what was written.
         """
         require_role(actor, KEEPERS)
-        query = search_query.parse(text)
-        last = max(0, min(offset + limit, MOST_ITEMS))
+        query = asked.query()
+        last = max(0, min(shown.offset + limit, MOST_ITEMS))
         begun = time.monotonic()
-        hits = self._index.search(query, limit=last)
+        hits = self._index.search(query, limit=last, order=asked.order)
         tenths = round((time.monotonic() - begun) * 10_000)
-        now = self._clock.now()
-        detail: Detail = {"characters": len(text), "total": hits.total, "tenths_of_ms": tenths}
+        detail: Detail = {"characters": len(asked.text), "total": hits.total, "tenths_of_ms": tenths}
         fact = AuditFact(SEARCHED, actor.account, detail=detail)
         with self._database.write() as connection:
-            audit_trail.append(connection, [fact], now=now)
+            audit_trail.append(connection, [fact], now=self._clock.now())
         status = self.status()
         return SearchAnswer(
             total=hits.total,
-            items=self._items(query, hits.items[offset:], seconds=HIGHLIGHT_SECONDS if with_highlights else 0.0),
-            index_age_seconds=self._index_age_seconds(now),
+            items=self._items(query, hits.items[shown.offset :], shown),
+            index_age_seconds=status.lag_seconds,
             not_indexed=status.backlog + status.damaged,
             rebuild=self._rebuild_mark.progress() if self._rebuild_mark else None,
             is_complete=hits.is_complete,
+            facets=self._facets(query, seconds=shown.facet_seconds),
         )
+
+    def mailboxes(self, actor: Actor) -> Mapping[str, str]:
+        """The names of the people whose mailboxes are counted, by their addresses."""
+        require_role(actor, KEEPERS)
+        return self._mailboxes()
+
+    def unread(self) -> Unread:
+        """What cannot be found by words, counted by reason."""
+        with self._database.read() as connection:
+            return Unread(archive_records.problems(connection), unread_records.counts(connection))
 
     def status(self) -> ArchiveStatus:
         """How many messages were accepted, archived and indexed. An index that lost some counts as it is."""
         with self._database.read() as connection:
             accepted = message_records.count(connection)
             counts = archive_records.counts(connection)
+            newest = archive_records.newest_indexed_at(connection)
+            waiting = archive_records.oldest_unindexed_at(connection)
         indexed = min(counts.indexed, self._index.document_count())
         return ArchiveStatus(
             accepted=accepted,
@@ -131,27 +179,33 @@ class ArchiveSearch:
             indexed=indexed,
             backlog=max(0, accepted - indexed - counts.not_indexed),
             damaged=counts.not_indexed,
+            newest_indexed_at=newest,
+            lag_seconds=max(0.0, (self._clock.now() - waiting).total_seconds()) if waiting else 0.0,
         )
 
     def query_p95_ms(self) -> float | None:
         """How long 95 of 100 searches of the last day took at most; None when nobody searched."""
         return query_p95_ms(self._database, now=self._clock.now())
 
-    def _index_age_seconds(self, now: datetime) -> float:
-        with self._database.read() as connection:
-            oldest = archive_records.oldest_unindexed_at(connection)
-        return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    def _facets(self, query: Query, *, seconds: float) -> FacetCounts | None:
+        if seconds <= 0:
+            return None
+        return self._index.facets(query, mailboxes=self._mailboxes().keys(), seconds=seconds)
 
-    def _items(self, query: Query, hits: Sequence[Hit], *, seconds: float) -> tuple[SearchItem, ...]:
+    def _items(self, query: Query, hits: Sequence[Hit], shown: Shown) -> tuple[SearchItem, ...]:
+        found = [hit.id for hit in hits]
         with self._database.read() as connection:
-            stored = {each.id: each for each in message_records.stored_many(connection, [hit.id for hit in hits])}
+            stored = {each.id: each for each in message_records.stored_many(connection, found)}
+            entries = archive_records.entries(connection, found) if shown.new_since else []
         summaries = self._retrieval.summaries(stored[hit.id] for hit in hits if hit.id in stored)
-        ends = time.monotonic() + seconds
-        return tuple(
-            self._item(query, stored[hit.id], summaries[hit.id], may_open=time.monotonic() < ends)
-            for hit in hits
-            if hit.id in summaries
+        new = {entry.message for entry in entries if shown.new_since and entry.captured_at >= shown.new_since}
+        ends = time.monotonic() + (HIGHLIGHT_SECONDS if shown.with_highlights else 0.0)
+        items = (
+            self._item(query, stored[message], summaries[message], may_open=time.monotonic() < ends)
+            for message in found
+            if message in summaries
         )
+        return tuple(replace(item, is_new=item.id in new) for item in items)
 
     def _item(self, query: Query, stored: StoredMessage, summary: MessageSummary, *, may_open: bool) -> SearchItem:
         return SearchItem(

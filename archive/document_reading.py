@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from archive.evidence import ReadDocument
-from archive.extracted_text import ExtractedText, Extraction, Unreadable
+from archive.extracted_text import CUT, NOT_TAKEN_APART, ExtractedText, Extraction, Unreadable, known_reason
 from archive.index_document import Direction, direction_of, document_of
 from archive.retention_schedule import UNCLASSIFIED
 from archive.text_extraction import Extractor
@@ -71,16 +71,17 @@ def read_document(
         size_bytes=len(content),
         direction=direction,
     )
-    return ReadDocument(document, texts.unread + len(parsed.losses))
+    reasons = (*texts.unread, *(NOT_TAKEN_APART for _ in parsed.losses))
+    return ReadDocument(document, len(reasons), reasons)
 
 
 class _Texts:
-    """The texts of one message's parts, and how many could not be had."""
+    """The texts of one message's parts, and why some could not be had."""
 
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
         self._ends = time.monotonic() + MESSAGE_SECONDS
-        self.unread = 0
+        self.unread: list[str] = []
 
     def of_body(self, body: Body) -> str:
         """Plain text as it is; HTML as its words."""
@@ -102,9 +103,9 @@ class _Texts:
 
     def _counted(self, found: Extraction) -> str:
         if isinstance(found, ExtractedText):
-            self.unread += not found.is_whole
+            self.unread += [] if found.is_whole else [CUT]
             return found.text
-        self.unread += 1
+        self.unread.append(known_reason(found.reason))
         return ""
 
 

@@ -32,10 +32,14 @@ def own_mailboxes_of(database: Database, lookup_key: bytes) -> OwnMailboxes:
 
 @dataclass(frozen=True)
 class ReadDocument:
-    """A message taken apart. ``unread_parts`` counts what may hold text and could not be read."""
+    """A message taken apart. ``unread_parts`` counts what may hold text and could not be read.
+
+    ``unread_reasons`` says why in one plain word each, where that is known.
+    """
 
     document: IndexDocument = field(repr=False)
     unread_parts: int
+    unread_reasons: tuple[str, ...] = ()
 
 
 class DocumentSource(Protocol):

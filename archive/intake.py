@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from archive import archive_records
+from archive import archive_records, unread_records
 from archive.archive_records import ArchiveEntry
 from archive.classification import classify
 from archive.disposal_decision import classified
@@ -157,6 +157,7 @@ class Intake:
             facts = [_captured(entry, len(holds[message])) for message, entry in new.items()]
             audit_trail.append(connection, facts, now=now)
             self._guard_work.add(connection, new, now=now)
+            unread_records.insert(connection, {each.stored.id: each.unread_reasons for each in fresh})
             readable = [each for each in fresh if each.read is not None]
             outbox.add_many(connection, [NewItem(Kind.INDEX, each.stored.id, now) for each in readable])
         reached("intake.after_rows")
@@ -195,6 +196,11 @@ class _Arrival:
     stored: StoredMessage
     read: ReadDocument | None
     evidence: Evidence
+
+    @property
+    def unread_reasons(self) -> tuple[str, ...]:
+        """Why parts of it could not be read. What could not be opened at all has its problem in its own row."""
+        return self.read.unread_reasons if self.read is not None else ()
 
     @property
     def characters(self) -> int:

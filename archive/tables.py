@@ -1,4 +1,4 @@
-"""The tables of the archive: what was captured, by which schedule, held by whom, and how it ended.
+"""The tables of the archive: what was captured, by which schedule, held by whom, how it ended, and searches kept.
 
 Plain columns hold ids, states, counts, times and the names of record categories. What a hold or a schedule
 says may name people: it is sealed under the archive key (``*_sealed``). Rows of a disposal outlive the messages
@@ -29,6 +29,15 @@ archive_entries = Table(
     Column("indexed_at", Instant, nullable=True, index=True),
     Column("problem", String(WHY_LENGTH), nullable=True, index=True),
     Column("unread_parts", Integer, nullable=False, default=0),
+    seal_column(),
+)
+
+unread_parts = Table(
+    "unread_parts",
+    METADATA,
+    id_column("message", primary_key=True),
+    Column("reason", String(WHY_LENGTH), primary_key=True),
+    Column("parts", Integer, nullable=False),
     seal_column(),
 )
 
@@ -122,6 +131,22 @@ certificates = Table(
     Column("issued_at", Instant, nullable=False),
     Column("document", LargeBinary, nullable=False),
     seal_column(),
+)
+
+saved_searches = Table(
+    "saved_searches",
+    METADATA,
+    id_column("id", primary_key=True),
+    id_column("owner"),
+    Column("details_sealed", LargeBinary, nullable=False),
+    Column("is_daily", Boolean(create_constraint=False), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("looked_until", Instant, nullable=False),
+    Column("ran_at", Instant, nullable=True),
+    Column("new_messages", Integer, nullable=False),
+    Column("is_counted_whole", Boolean(create_constraint=False), nullable=False),
+    seal_column(),
+    Index("ix_saved_searches_owner", "owner"),
 )
 
 search_engines = Table(

@@ -12,6 +12,9 @@ from archive.archive_listing import ArchiveListing
 from archive.archive_reading import ArchiveReading
 from archive.archive_search import ArchiveSearch
 from archive.records_desk import RecordsDesk
+from archive.result_export import ResultExports
+from archive.saved_searches import SavedSearches
+from archive.unread_mail import UnreadMail
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class ArchiveRoom:
     """The archive's services. Each checks the role of whoever asks."""
 
     search: ArchiveSearch
+    exports: ResultExports
+    saved: SavedSearches
+    unread: UnreadMail
     reading: ArchiveReading
     listing: ArchiveListing
     desk: RecordsDesk

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from archive import spreadsheet
 from mailstore import audit_trail
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditEntry, AuditFact
@@ -18,7 +17,7 @@ from mailstore.message import AccountId
 from mailstore.wall_clock import Clock
 from portal import access_rules
 from portal.account_records import Account
-from portal.audit_words import cell, event_words
+from portal.audit_words import event_words
 from portal.errors import ForbiddenError
 from portal.people import People
 
@@ -98,9 +97,7 @@ class AuditLog:
 
 
 def _as_csv(entries: Iterable[AuditEntry], people: Mapping[AccountId, Account]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(COLUMNS)
+    lines = [spreadsheet.line(COLUMNS)]
     for entry in entries:
         known = people.get(AccountId(entry.actor))
         told = (
@@ -113,8 +110,8 @@ def _as_csv(entries: Iterable[AuditEntry], people: Mapping[AccountId, Account]) 
             entry.object,
             " ".join(f"{name}={value}" for name, value in entry.detail.items()),
         )
-        writer.writerow([cell(value) for value in told])
-    return text.getvalue().encode("utf-8")
+        lines.append(spreadsheet.line(told))
+    return b"".join(lines)
 
 
 def _require_reader(actor: Actor) -> None:

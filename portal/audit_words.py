@@ -12,6 +12,7 @@ _WORDS = {
     "archive.body_shown": "Saw the designed text of a message in the archive",
     "archive.listed": "Saw a list of messages",
     "archive.message_opened": "Opened a message in the archive",
+    "archive.results_exported": "Took a list of results out of the archive as a file",
     "archive.searched": "Searched the archive",
     "audit.exported": "Exported the audit log",
     "audit.verified": "Verified the audit log",
@@ -22,6 +23,10 @@ _WORDS = {
     "clock.confirmed": "Confirmed the clock as the second person",
     "clock.frozen": "Stopped disposals and releases: the clock had jumped",
     "clock.resumed": "Let disposals and releases go on: the clock is right",
+    "decommission.approved": "Agreed to the end of the practice's keys",
+    "decommission.begun": "Began the end of the practice's keys",
+    "decommission.proposed": "Put forward the end of the practice's keys",
+    "decommission.withdrawn": "Took back the end of the practice's keys",
     "disposal.approved": "Approved a disposal",
     "disposal.completed": "Completed a disposal",
     "disposal.proposed": "Proposed a disposal",
@@ -52,6 +57,11 @@ _WORDS = {
     "message.refused": "Refused a message at the door, for a virus or as junk",
     "message.restored": "Brought a message back from a backup",
     "rows.accepted": "Accepted older rows, so that sweeping goes on",
+    "saved_search.added": "Saved a search",
+    "saved_search.changed": "Changed a saved search",
+    "saved_search.opened": "Opened a saved search",
+    "saved_search.ran": "Ran a saved search for its owner",
+    "saved_search.removed": "Removed a saved search",
     "schedule.approved": "Put a schedule in force",
     "schedule.proposed": "Proposed a schedule",
     "schedule.withdrawn": "Took back a schedule",
@@ -68,15 +78,7 @@ _WORDS = {
     "store.taken_over": "Moved the appliance to another place",
 }
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-"""What makes a spreadsheet take a cell for a formula or a command (CWE-1236)."""
-
 
 def event_words(event: str) -> str:
     """The event as a sentence without its subject; the name itself, spaced, for one that is not listed."""
     return _WORDS.get(event) or event.replace(".", ": ").replace("_", " ").capitalize()
-
-
-def cell(text: str) -> str:
-    """A value that a spreadsheet shows and never calculates: a leading apostrophe keeps it a text."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -9,13 +9,17 @@ from datetime import timedelta
 from archive import tables
 from archive.archive_listing import ArchiveListing
 from archive.archive_reading import ArchiveReading
-from archive.archive_search import ArchiveSearch
+from archive.archive_search import ArchiveSearch, Mailboxes
 from archive.certification import Issuer, StaffMember
 from archive.document_reading import DocumentReader
 from archive.intake import Intake
 from archive.records_desk import ArchiveParts, RecordsDesk, open_desk
+from archive.result_export import ResultExports
+from archive.saved_searches import SavedSearches
+from archive.sealed_details import SealedDetails
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
+from archive.unread_mail import UnreadMail
 from mailstore.message import AccountId, MessageId
 from portal.archive_room import ArchiveRoom
 from tests import index_files
@@ -27,7 +31,14 @@ NO_COOLING_OFF = timedelta(0)
 class VaultArchive:
     """A real archive beside a vault. ``take`` does what the worker does for mail that came in."""
 
-    def __init__(self, vault: Vault, staff: Callable[[AccountId], StaffMember], *, cooling_off: timedelta) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        staff: Callable[[AccountId], StaffMember],
+        *,
+        cooling_off: timedelta,
+        mailboxes: Mailboxes = dict,
+    ) -> None:
         self.vault = vault
         vault.database.create_all(tables.METADATA)
         self.index = WhooshIndex(index_files.storage_in(vault.directory / "index", vault.ring.index_key).create())
@@ -36,6 +47,7 @@ class VaultArchive:
         self.checkpoints = vault.directory / "audit" / "checkpoints.jsonl"
         self.desk = self._desk(staff, cooling_off)
         retrieval = vault.retrieval()
+        listing = ArchiveListing(database=vault.database, retrieval=retrieval, clock=vault.clock)
         self.room = ArchiveRoom(
             search=ArchiveSearch(
                 database=vault.database,
@@ -43,9 +55,19 @@ class VaultArchive:
                 retrieval=retrieval,
                 documents=self.documents,
                 clock=vault.clock,
+                mailboxes=mailboxes,
             ),
+            exports=ResultExports(database=vault.database, index=self.index, retrieval=retrieval, clock=vault.clock),
+            saved=SavedSearches(
+                database=vault.database,
+                index=self.index,
+                details=SealedDetails(vault.ring.archive_key, os.urandom),
+                clock=vault.clock,
+                randomness=os.urandom,
+            ),
+            unread=UnreadMail(database=vault.database, listing=listing),
             reading=ArchiveReading(database=vault.database, retrieval=retrieval, clock=vault.clock),
-            listing=ArchiveListing(database=vault.database, retrieval=retrieval, clock=vault.clock),
+            listing=listing,
             desk=self.desk,
             checkpoints_path=self.checkpoints,
         )

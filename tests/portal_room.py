@@ -42,6 +42,7 @@ from mailstore.message import (
 )
 from mailstore.message_composition import ComposedAttachment, ComposedMessage, compose, new_message_id
 from mailstore.message_parts import summary_of
+from portal import access_rules
 from portal.account_records import Account
 from portal.app import create_app
 from portal.front_door import PreviewedRoute
@@ -169,7 +170,9 @@ class PortalRoom:
             limits=AcceptanceLimits(60_000_000),
             host_name="portal.clinic.example",
         )
-        self.archive = VaultArchive(self.vault, self._staff_member, cooling_off=NO_COOLING_OFF)
+        self.archive = VaultArchive(
+            self.vault, self._staff_member, cooling_off=NO_COOLING_OFF, mailboxes=self._mailboxes
+        )
         self.health = ReportedHealth()
         self.parts = Parts(
             settings=self.settings,
@@ -190,6 +193,11 @@ class PortalRoom:
     def _staff_member(self, account: AccountId) -> StaffMember:
         found = self.portal.people.names(frozenset({account}))[account]
         return StaffMember(found.person.name, found.role.value)
+
+    def _mailboxes(self) -> dict[str, str]:
+        with self.database.read() as connection:
+            staff = self.portal.desk.records.of_roles(connection, access_rules.STAFF)
+        return {each.person.email: each.person.name for each in staff}
 
     def app(self) -> Litestar:
         return create_app(self.parts)

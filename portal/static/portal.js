@@ -90,12 +90,30 @@ for (const name of ["htmx:responseError", "htmx:sendError"]) {
   });
 }
 
+// In a list of results j and k or the arrows move from one to the next, and in an open one j and k open the next.
+const STEPS = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
+const showKeys = () => { for (const hint of document.querySelectorAll("[data-keys]")) hint.hidden = false; };
+showKeys();
+document.addEventListener("keydown", (event) => {
+  const step = STEPS[event.key];
+  if (!step || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+  const list = event.target.closest(".results");
+  if (list) {
+    const items = [...list.querySelectorAll("a.item")];
+    items[items.indexOf(event.target) + step]?.focus();
+    event.preventDefault();
+  } else if (event.key.length === 1 && event.target.closest("[data-preview]")) {
+    document.querySelector(`.beside a[rel=${step > 0 ? "next" : "prev"}]`)?.click();
+  }
+});
+
 // A message opened beside its list: focus goes to it, and the list shows where one is.
 const showPlace = () => document.querySelector(".aside [aria-current]")?.scrollIntoView({ block: "nearest" });
 showPlace();
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target.id !== "main") return;
   showPlace();
+  showKeys();
   scrollTo(0, 0);
   document.querySelector("[data-arrive]")?.focus({ preventScroll: true });
 });

@@ -17,6 +17,7 @@ from archive import (
     ledger_book,
     ledger_page,
     posting_file,
+    saved_searches,
     sealed_index_file,
     sealed_index_storage,
     verify_certificate,
@@ -223,6 +224,7 @@ def test_certificate() -> None:
         ("schedules.text_sealed", TEXT),
         ("holds.details_sealed", DETAILS),
         ("holds.release_reason_sealed", RELEASE_REASON),
+        ("saved_searches.details_sealed", saved_searches.DETAILS),
     ],
 )
 def test_contexts_of_the_archive(column: str, kind: str) -> None:

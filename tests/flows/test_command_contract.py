@@ -132,6 +132,29 @@ def archive_is_searched(practice: RunningPractice) -> None:
     assert practice.refused("archive", "search", "quokka", "--as", ANN)["code"] == "not_permitted"
     error = practice.refused("archive", "search", "quokka (", "--as", RUTH)
     assert error["position"] >= 7
+    results_are_narrowed_and_saved(practice)
+
+
+def results_are_narrowed_and_saved(practice: RunningPractice) -> None:
+    told = practice.told("archive", "search", "quokka", "--facets", "--order", "relevance", "--as", RUTH)
+    counts = {(each["facet"], each["value"]): each["count"] for each in told["facets"]}
+    assert told["facets_are_complete"]
+    for (facet, value), count in counts.items():
+        narrow = ("archive", "search", "quokka", "--narrow", f"{facet}={value}", "--as", RUTH)
+        assert practice.told(*narrow)["total"] == count
+    file = practice.run("archive", "search", "quokka", "--csv", "--as", RUTH, json=False).stdout
+    assert file.count(b"\r\n") == told["total"] + 1
+    assert practice.told("archive", "search", "quokka", "--csv", "--as", RUTH)["csv"].encode() == file
+    assert practice.refused("archive", "search", "quokka", "--narrow", "colour=red", "--as", RUTH)
+    added = practice.told("archive", "saved", "add", "quokka", "--name", "The quokka", "--daily", "--as", RUTH)
+    assert practice.told("archive", "saved", "list", "--as", PAUL)["total"] == 0
+    assert practice.refused("archive", "saved", "run", added["id"], "--as", PAUL)["code"] == "not_found"
+    changed = practice.told("archive", "saved", "change", added["id"], "--name", "It", "--daily", "no", "--as", RUTH)
+    assert (changed["name"], changed["is_daily"]) == ("It", False)
+    assert practice.told("archive", "saved", "run", added["id"], "--as", RUTH)["total"] == told["total"]
+    practice.told("archive", "saved", "remove", added["id"], "--as", RUTH)
+    assert practice.told("archive", "saved", "list", "--as", RUTH)["total"] == 0
+    assert practice.told("archive", "unread", "--as", RUTH)["total"] == 0
 
 
 def search_engine_is_changed(practice: RunningPractice) -> None:
@@ -146,6 +169,8 @@ def search_engine_is_changed(practice: RunningPractice) -> None:
     status = practice.told("archive", "status")
     assert (status["engine"], status["indexed"]) == ("sqlite", 2)
     assert status["index_bytes"] > 0
+    assert (status["lag_seconds"], status["not_indexed"], status["unread_parts"]) == (0.0, [], [])
+    assert instant(status["newest_indexed_at"])
     assert practice.told("archive", "search", "quokka subject:results", "--as", RUTH)["total"] == 1
     assert practice.told("archive", "search", "clips", "--as", RUTH)["is_complete"]
 
@@ -258,7 +283,7 @@ def test_directory_may_be_named_before_after_or_by_the_environment(practice: Run
     for words, environment in calls:
         done = subprocess.run(words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["entries"] == 2, "made, and its clock begun"
+        assert json.loads(done.stdout)["entries"] == 4, "made, its clock begun, and two keys that sign mail"
 
 
 @pytest.mark.parametrize(

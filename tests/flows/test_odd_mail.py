@@ -12,6 +12,7 @@ import pytest
 
 from appliance.smtp_acceptance import AcceptanceLimits
 from archive.certification import StaffMember
+from archive.saved_search import AskedSearch
 from mailstore import mailboxes, message_records
 from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
@@ -55,7 +56,7 @@ def found(room: FrontDoorRoom, query: str) -> set[MessageId]:
     archive = VaultArchive(room.vault, lambda _account: StaffMember("Ruth", "records"), cooling_off=timedelta(0))
     try:
         archive.take(*(each.id for each in room.stored()))
-        return {item.id for item in archive.room.search.search(OFFICER, query, limit=50).items}
+        return {item.id for item in archive.room.search.search(OFFICER, AskedSearch(query), limit=50).items}
     finally:
         archive.close()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from archive.archive_search import ArchiveSearch
+from archive.saved_search import AskedSearch
 from archive.search_index import SearchIndex
 from tests import index_files
 from tests.records_room import RECORDS, RecordsRoom
@@ -30,7 +31,7 @@ def test_how_long_searches_took_is_known_for_a_day(room: RecordsRoom) -> None:
     search = search_over(room, room.index)
     assert search.query_p95_ms() is None
     for _ in range(3):
-        assert search.search(RECORDS, "letter", limit=5).is_complete
+        assert search.search(RECORDS, AskedSearch("letter"), limit=5).is_complete
     found = search.query_p95_ms()
     assert found is not None
     assert found > 0
@@ -41,5 +42,5 @@ def test_how_long_searches_took_is_known_for_a_day(room: RecordsRoom) -> None:
 def test_search_that_ran_out_of_time_says_that_it_is_incomplete(room: RecordsRoom, tmp_path: Path) -> None:
     index = index_files.sqlite_in(tmp_path / "other", bytes(32), query_seconds=0.0)
     index.add([room.documents.read(room.vault.stored(room.receive("third letter"))).document])
-    answer = search_over(room, index).search(RECORDS, "letter", limit=5)
+    answer = search_over(room, index).search(RECORDS, AskedSearch("letter"), limit=5)
     assert (answer.is_complete, answer.items) == (False, ())

@@ -8,10 +8,11 @@ import pytest
 from archive import archive_records, index_care
 from archive.archive_search import ArchiveSearch
 from archive.index_care import IndexBusyError, IndexCare, RebuildMark, RebuildProgress, RebuildStoppedError
+from archive.index_document import DEFINITION
 from archive.intake import REBUILT, Intake
+from archive.saved_search import AskedSearch
 from archive.search_index import SearchIndex
 from archive.search_index_whoosh import WhooshIndex
-from archive.index_document import DEFINITION
 from mailstore.message import MessageId
 from tests import index_files
 from tests.records_room import RECORDS, RecordsRoom
@@ -58,7 +59,7 @@ class Archive:
         )
 
     def found(self, query: str = "subject:letter") -> list[MessageId]:
-        return [item.id for item in self.search().search(RECORDS, query, limit=50).items]
+        return [item.id for item in self.search().search(RECORDS, AskedSearch(query), limit=50).items]
 
     def rebuilds(self) -> int:
         return len(self.room.events(REBUILT))
@@ -169,12 +170,12 @@ def test_whole_index_is_left_alone(archive: Archive) -> None:
 
 
 def test_search_says_that_the_index_is_being_made_anew(archive: Archive) -> None:
-    assert archive.search().search(RECORDS, "letter", limit=5).rebuild is None
+    assert archive.search().search(RECORDS, AskedSearch("letter"), limit=5).rebuild is None
     with archive.mark.held() as tell:
-        assert archive.search().search(RECORDS, "letter", limit=5).rebuild == RebuildProgress(0, 0)
+        assert archive.search().search(RECORDS, AskedSearch("letter"), limit=5).rebuild == RebuildProgress(0, 0)
         tell(2, 5)
-        assert archive.search().search(RECORDS, "letter", limit=5).rebuild == RebuildProgress(2, 5)
-    assert archive.search().search(RECORDS, "letter", limit=5).rebuild is None
+        assert archive.search().search(RECORDS, AskedSearch("letter"), limit=5).rebuild == RebuildProgress(2, 5)
+    assert archive.search().search(RECORDS, AskedSearch("letter"), limit=5).rebuild is None
 
 
 def test_two_do_not_make_the_index_anew_at_once(archive: Archive) -> None:

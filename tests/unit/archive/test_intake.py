@@ -10,6 +10,7 @@ from archive.archive_search import ArchiveSearch
 from archive.document_reading import DocumentReader
 from archive.intake import CAPTURED, DAMAGED, Intake
 from archive.retention_schedule import UNCLASSIFIED
+from archive.saved_search import AskedSearch
 from archive.search_query import QueryError, parse
 from archive.text_extraction import TextExtractor
 from archive.two_persons import NotPermittedError
@@ -72,7 +73,7 @@ class Desk:
             return outbox.waiting(connection)[outbox.Kind.INDEX]
 
     def found(self, query: str) -> list[MessageId]:
-        return [item.id for item in self.search.search(RECORDS, query, limit=50).items]
+        return [item.id for item in self.search.search(RECORDS, AskedSearch(query), limit=50).items]
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_a_lost_index_is_noticed_and_made_anew_with_the_same_answers(desk: Desk)
         path.unlink()
     assert index_care.problem_of(desk.room.vault.database, desk.room.index)
     assert desk.search.status().indexed == 0
-    assert desk.search.search(RECORDS, "letter", limit=9).not_indexed == 5
+    assert desk.search.search(RECORDS, AskedSearch("letter"), limit=9).not_indexed == 5
     assert desk.intake.rebuild() == 5
     assert not index_care.problem_of(desk.room.vault.database, desk.room.index)
     assert desk.found("letter") == before
@@ -203,7 +204,7 @@ def test_an_answer_shows_the_places_and_how_fresh_the_index_is(desk: Desk) -> No
     desk.take_in(message)
     desk.intake.capture(desk.receive("waiting"))
     desk.receive("not even captured")
-    answer = desk.search.search(APPROVER, "potassium sodium", limit=10)
+    answer = desk.search.search(APPROVER, AskedSearch("potassium sodium"), limit=10)
     [item] = answer.items
     assert (answer.total, item.id, item.subject, item.from_) == (1, message, "Knee", "Dr Who <dr@clinic.example>")
     assert [place.marked for place in item.highlights] == ["Your «potassium» is fine.", "«sodium» level normal"]
@@ -213,7 +214,7 @@ def test_an_answer_shows_the_places_and_how_fresh_the_index_is(desk: Desk) -> No
 
 def test_only_records_staff_and_approvers_may_search(desk: Desk) -> None:
     with pytest.raises(NotPermittedError):
-        desk.search.search(CLINICIAN, "potassium", limit=10)
+        desk.search.search(CLINICIAN, AskedSearch("potassium"), limit=10)
     assert desk.room.events("archive.searched") == []
 
 
@@ -226,7 +227,7 @@ def test_a_search_is_in_the_audit_log_without_its_words(desk: Desk) -> None:
 
 def test_a_refused_query_searches_nothing(desk: Desk) -> None:
     with pytest.raises(QueryError):
-        desk.search.search(RECORDS, "colour:red", limit=10)
+        desk.search.search(RECORDS, AskedSearch("colour:red"), limit=10)
     assert desk.room.events("archive.searched") == []
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from archive.index_document import IndexDocument, document_of
+from archive.index_document import DEFINITION, IndexDocument, document_of
 from archive.posting_file import PostingFile
 from archive.search_index import IndexOutdatedError
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
 from archive.whoosh_segment import POSTINGS
 from archive.whoosh_writer import MOST_SEGMENT_DOCUMENTS, table_of
-from archive.index_document import DEFINITION
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import TamperedError
 from mailstore.message import Envelope, MessageId, identifier_from

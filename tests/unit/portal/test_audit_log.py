@@ -9,7 +9,7 @@ import pytest
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact
 from mailstore.audit_trail import Wanted
-from portal.audit_words import cell, event_words
+from portal.audit_words import event_words
 from portal.errors import ForbiddenError
 from tests.records_life import RecordsLife, records_life
 
@@ -82,15 +82,6 @@ def test_a_name_in_the_export_is_never_a_formula(life: RecordsLife) -> None:
     exported = life.room.portal.audit_log.export(life.officer.actor, wanted).decode()
     rows = list(csv.reader(io.StringIO(exported)))
     assert rows[1][3] == "'=HYPERLINK(1)"
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|calc", "%0A"])
-def test_cell_that_a_spreadsheet_would_calculate_becomes_text(text: str) -> None:
-    assert cell(text) == f"'{text}"
-
-
-def test_plain_cell_stays_as_it_is() -> None:
-    assert cell("message.opened") == "message.opened"
 
 
 def test_event_without_words_of_its_own_is_told_by_its_name() -> None:

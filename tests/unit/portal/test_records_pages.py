@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from archive.archive_search import Shown
+from archive.saved_search import AskedSearch
 from tests.portal_room import Somebody, Visitor, hidden
 from tests.records_life import RecordsLife, records_life
 
@@ -25,7 +27,10 @@ def at_work(life: RecordsLife, who: Somebody) -> Iterator[Visitor]:
 
 def test_search_goes_on_where_a_page_ended_and_the_address_says_all(life: RecordsLife) -> None:
     search, actor = life.room.archive.room.search, life.officer.actor
-    pages = [search.search(actor, "newsletter", limit=2, offset=offset).items for offset in (0, 2, 4)]
+    pages = [
+        search.search(actor, AskedSearch("newsletter"), limit=2, shown=Shown(offset=offset)).items
+        for offset in (0, 2, 4)
+    ]
     assert [[item.id for item in page] for page in pages] == [
         [life.river, life.newsletters[2]],
         [life.newsletters[1], life.newsletters[0]],

@@ -1,0 +1,28 @@
+"""Core: lines of a CSV file (RFC 4180) that a spreadsheet shows and never calculates.
+
+What stands in mail and in names was written by strangers: a cell that begins like a formula would be run by the
+spreadsheet of whoever opens the file (CWE-1236).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+
+MEDIA_TYPE = "text/csv"
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet take a cell for a formula or a command, full-width forms included."""
+
+
+def cell(text: str) -> str:
+    """A value that a spreadsheet shows and never calculates: a leading apostrophe keeps it a text."""
+    return f"'{text}" if text.lstrip(" \u00a0\ufeff").startswith(_FORMULA_STARTS) else text
+
+
+def line(values: Iterable[str]) -> bytes:
+    """One line of the file, every cell in quotation marks, ended with CR LF, in UTF-8."""
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerow([cell(value) for value in values])
+    return text.getvalue().encode("utf-8", "replace")
