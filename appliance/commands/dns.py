@@ -45,7 +45,7 @@ def records(call: Call) -> Outcome:
     ]
     fields = {"domain": names.domain, "items": items, "total": len(items)}
     if call.arguments.zone:
-        return Outcome(fields, dns_records.zone_text(published))
+        return Outcome(fields, dns_records.zone_text(published).rstrip("\n"))
     return Outcome(fields, f"{table(items, ('purpose', 'name', 'type', 'value'))}\n\n{_remarks(names)}")
 
 
