@@ -24,6 +24,7 @@ from appliance import (
     port_health,
     process_file,
     record_health,
+    scanner_health,
     restore_health,
     sealed_health,
     store_health,
@@ -51,6 +52,7 @@ def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Ite
     yield guarded("time server", machine_health.time_server)
     yield guarded("restart", machine_health.restart)
     yield guarded("security updates", lambda: machine_health.security_updates(now=now))
+    yield from scanner_health.findings(settings.scanning)
     yield guarded("serve", lambda: machine_health.served(data))
     for name in settings.ports if process_file.holder(data) else ():
         yield guarded(f"port {name}", partial(port_health.answers, settings, name))

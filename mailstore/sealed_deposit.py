@@ -34,8 +34,8 @@ class SealedDeposit:
     """One message as the writer needs it.
 
     ``header_id_index`` is its own Message-ID, ``referred`` those that it refers to, nearest first, as blind indexes.
-    ``follow_up``: kinds of work, each with the position of the recipient that it is about. ``is_junk``: it goes into the
-    folder for junk, not into the inbox.
+    ``follow_up``: kinds of work, each with the position of the recipient that it is about. ``is_junk``: it goes into
+    the folder for junk, not into the inbox.
     """
 
     message: MessageId

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance import mail_scanning, scanning_settings
+from appliance import mail_scanning, scanner_health, scanning_settings
 from appliance.clamd_client import ClamdClient
+from appliance.health_finding import State
 from appliance.mail_scanning import MailScanning
 from appliance.rspamd_client import RspamdClient
 from appliance.scan_verdict import Junk, PutOff, Virus
@@ -257,3 +258,18 @@ def test_clamd_elsewhere_is_no_setting(value: str) -> None:
 def test_scanners_of_this_machine_are_settings() -> None:
     assert not any(map(scanning_settings.rspamd_url, ["", "http://127.0.0.1:11333", "http://[::1]:11333"]))
     assert not any(map(scanning_settings.clamd_address, ["", "127.0.0.1:3310", "[::1]:3310", "/run/clamav/clamd.ctl"]))
+
+
+def test_doctor_says_whether_scanners_answer_and_what_becomes_of_mail(scanners: Scanners) -> None:
+    told = ScanningSettings(rspamd=scanners.rspamd_url, clamd=scanners.clamd_address)
+    assert [found.state for found in scanner_health.findings(told)] == [State.OK, State.OK]
+    assert [found.state for found in scanner_health.findings(ScanningSettings())] == [State.OFF, State.OFF]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        gone = ScanningSettings(rspamd=f"http://127.0.0.1:{port}", clamd=f"127.0.0.1:{port}")
+        junk, virus = scanner_health.findings(gone)
+    assert (junk.state, virus.state) == (State.WARN, State.FAIL)
+    assert "put off" in virus.message
+    assert junk.calls_somebody
+    assert virus.calls_somebody

@@ -22,7 +22,7 @@ from mailstore import audit_trail, mailboxes, message_records
 from mailstore.addresses import Address, parse_mailbox
 from mailstore.key_opener import CaptureOpener
 from mailstore.mailboxes import Folder
-from mailstore.message import AccountId, Envelope, Origin, Peer, ReceivedMessage
+from mailstore.message import AccountId, Envelope, Origin, Peer, ReceivedMessage, Scan
 from mailstore.sealed_spool import SealedSegments, SealedSpool, set_aside_count
 from mailstore.spool_gauge import SpoolFullError
 from tests.vault_room import ALICE, NOW, RING, Vault
@@ -142,6 +142,16 @@ def test_message_keeps_its_time_of_receipt_and_its_peer(clinic: Clinic) -> None:
     trace = clinic.vault.retrieval().summary(row).trace_fields
     assert "192.0.2.7" in trace
     assert "ESMTPS" in trace
+
+
+def test_what_a_scanner_took_for_junk_while_sealed_is_filed_apart_when_opened(clinic: Clinic) -> None:
+    clinic.arrive(clinic.mail(1), replace(clinic.mail(2), scan=Scan.JUNK), replace(clinic.mail(3), scan=Scan.UNSCANNED))
+    clinic.drain()
+    assert clinic.subjects(clinic.alice) == ["number 1", "number 3"]
+    with clinic.vault.database.read() as connection:
+        assert len(mailboxes.entries(connection, clinic.alice, Folder.JUNK, 10)) == 1
+        scans = [entry.detail.get("scan") for entry in audit_trail.tail(connection, 1000)]
+    assert [scan for scan in scans if scan] == ["junk", "unscanned"]
 
 
 def test_segment_that_is_put_back_brings_nothing_a_second_time(clinic: Clinic) -> None:

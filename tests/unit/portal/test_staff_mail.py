@@ -10,10 +10,22 @@ from pathlib import Path
 import pytest
 
 from mailstore.actor import Role
+from mailstore.addresses import parse_mailbox
+from mailstore.deposit import Deposit
 from mailstore.errors import NotFoundError
 from mailstore.mailboxes import Folder
-from mailstore.message import MessageId
+from mailstore.message import (
+    Envelope,
+    MessageId,
+    Origin,
+    ReceivedMessage,
+    RecipientPlan,
+    RecipientState,
+    Route,
+    Scan,
+)
 from mailstore.message_composition import ComposedAttachment
+from mailstore.message_parts import summary_of
 from portal.account_records import AccountState, verify_app_password
 from portal.delivery_words import Access
 from portal.errors import ForbiddenError
@@ -328,3 +340,30 @@ def test_a_page_of_a_list_that_cannot_be_is_the_newest_or_empty(visitor: Visitor
         assert visitor.get(f"/sent?{query}").status_code == 200
     for query in ("page=0", "page=999999999", "page=x", "find=%3Cscript%3E"):
         assert visitor.get(f"/patients?{query}").status_code == 200
+
+
+def arrived(room: PortalRoom, somebody: Somebody, subject: str, *, scan: Scan) -> MessageId:
+    """A message from outside, as the door hands it over after the scanners have spoken."""
+    to = parse_mailbox(somebody.email)
+    content = f"From: shop@example.net\r\nTo: {to.text}\r\nSubject: {subject}\r\n\r\nBuy.\r\n".encode()
+    envelope = Envelope(parse_mailbox("shop@example.net"), (to,))
+    received = ReceivedMessage(envelope, content, room.clock.now(), Origin.SMTP, scan=scan)
+    plan = RecipientPlan(to, Route.MAILBOX, (), RecipientState.DELIVERED, mailbox=somebody.account.id)
+    return room.depositor.deposit(Deposit(received, summary_of(received, ""), (plan,), (), ()))
+
+
+def test_junk_is_not_in_the_inbox_and_not_out_of_sight(room: PortalRoom, ruiz: Somebody, visitor: Visitor) -> None:
+    assert "in junk" not in visitor.get("/inbox").text
+    junk = arrived(room, ruiz, "Watches for sale", scan=Scan.JUNK)
+    arrived(room, ruiz, "A referral", scan=Scan.CLEAN)
+    inbox = visitor.get("/inbox").text
+    assert "A referral" in inbox
+    assert "Watches for sale" not in inbox
+    assert 'href="/inbox?folder=junk">1 in junk' in inbox
+    shelf = visitor.get("/inbox?folder=junk").text
+    assert "Watches for sale" in shelf
+    assert "A referral" not in shelf
+    assert f'href="/messages/{junk}?folder=junk"' in shelf
+    page = visitor.get(f"/messages/{junk}?folder=junk").text
+    assert 'href="/inbox?folder=junk">Junk</a>' in page
+    assert "A referral" in visitor.get("/inbox?folder=sent").text, "what is no folder of this page is the inbox"
