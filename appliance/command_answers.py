@@ -572,6 +572,7 @@ ANSWERS: Mapping[str, Fields] = {
         "moved_here[]?": "settings of places on servers whose content lies in files of the directory now",
         "warnings[]?": "what to know before it is started, in words",
         "problems[]?": "what a check found and could not mend, in words; exit code 1 when there is any",
+        "may_arrive_twice?": "how many copies waited to be sent, and may have been since; each is marked when it is sent",
         "objects_to_come?": "how many objects serve brings back while it works; 0 unless it was told to",
         "bytes_to_come?": "how many bytes are in them",
         "message?": "with --message: the message",

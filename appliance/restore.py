@@ -30,7 +30,9 @@ from appliance import (
     object_store_wiring,
     restore_choice,
     restore_objects,
+    restore_place,
     restore_rest,
+    restored_outbox,
 )
 from appliance.backup_settings import BackupTargetSettings
 from appliance.data_directory import DataDirectory, RestoredDirectory
@@ -56,7 +58,7 @@ from mailstore.consistency_check import Depth
 from mailstore.consistency_problem import Finding, Kind
 from mailstore.consistency_repair import Repair
 from mailstore.database import Database
-from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
+from mailstore.errors import RefusedError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.key_hierarchy import KeyRing
 from mailstore.object_store import ObjectStore
@@ -83,7 +85,8 @@ class RestoreOutcome:
 
     ``without_key``: messages whose key is in none of these generations. ``missing``: objects that are in no backup.
     ``moved_here``: settings of places on servers that now lie in files. ``problems``: what the check found and left.
-    ``objects_to_come``: what is not laid down yet, and is while the appliance works.
+    ``may_arrive_twice``: copies that waited to be sent, and may have been since. ``objects_to_come``: what is not laid
+    down yet, and is while the appliance works.
     """
 
     data: str
@@ -101,6 +104,7 @@ class RestoreOutcome:
     moved_here: list[str]
     warnings: list[str]
     problems: list[str]
+    may_arrive_twice: int = 0
     objects_to_come: int = 0
     bytes_to_come: int = 0
 
@@ -138,7 +142,7 @@ class Restore:
             noted = plan.fact("whole")
             outcome = RestoreOutcome(**json.loads(noted)) if noted else self._made_ready(plan, wish)
             self.work.step(7, STEPS, "put it in place")
-            self._put_in_place()
+            restore_place.put(self.staged, self.into)
             plan.hold_to("target", self.source.record.target)
             plan.let_kept()
             objects, size = plan.to_come()
@@ -195,6 +199,7 @@ class Restore:
             holds_again=replayed.holds,
             without_key=list(restore_keys.without_key(appliance.keystore, appliance.database)),
             missing=_words(plan, restore_objects.MISSING),
+            may_arrive_twice=int(plan.fact("may arrive twice") or 0),
             moved_here=_words(plan, "moved here"),
             warnings=list(choice.warnings),
             problems=[each.problem for each in problems],
@@ -202,7 +207,7 @@ class Restore:
 
     @contextmanager
     def _plan(self) -> Iterator[RestorePlan]:
-        _claim(self.into)
+        restore_place.claim(self.into)
         plan = RestorePlan(self.into.restore_plan)
         try:
             yield plan
@@ -309,14 +314,17 @@ class Restore:
         )
         done = replay.replay(choice.ledger)
         archive_wiring.intake(appliance).begin_index()
+        waiting = restored_outbox.mark(appliance.database, appliance.retrieval, now=self.clock.now())
         detail = {
             "data": choice.data.listing.sequence,
             "keys": choice.keys.listing.sequence,
             "pages": len(choice.book),
+            "waiting": waiting,
         }
         with appliance.database.write() as connection:
             audit_trail.append(connection, [AuditFact(RESTORED, "system", "appliance", detail)], now=self.clock.now())
         self._book(appliance).keep()
+        plan.note("may arrive twice", str(waiting))
         plan.note("replayed", f"{done.keys} {done.destroyed} {done.disposals} {done.holds}")
         reached("restore.after_ledger")
         return done
@@ -348,36 +356,6 @@ class Restore:
         left = tuple(each for each in found if not _is_the_workers(each) and not mend(each))
         reached("restore.after_check")
         return left
-
-    def _put_in_place(self) -> None:
-        """Everything moves up, the settings last: with them the directory counts as made."""
-        if not self.staged.path.exists():
-            return
-        names = sorted(entry.name for entry in self.staged.path.iterdir())
-        names.sort(key=lambda name: name == self.staged.settings.name)
-        for name in names:
-            (self.staged.path / name).rename(self.into.path / name)
-            reached("restore.after_move")
-        self.staged.path.rmdir()
-        durable_file.sync_directory(self.into.path)
-
-
-def _claim(into: DataDirectory) -> None:
-    """Take an absent or empty directory, or one in which an earlier restore stopped."""
-    try:
-        durable_file.make_directory(into.path)
-        found = sorted(entry.name for entry in into.path.iterdir())
-        is_begun = into.restore_plan.name in found
-        if into.settings.exists() and not is_begun:
-            raise RefusedError(f"{into.path} is a data directory already", fix="name an empty or new directory")
-        if found and not is_begun:
-            raise RefusedError(f"{into.path} is not empty (it holds {found[0]})", fix="name an empty or new directory")
-        if not into.settings.exists():
-            durable_file.make_directory(into.restoring)
-    except OSError as error:
-        raise StorageUnavailableError(
-            f"{into.path} cannot be made: {error.strerror}", fix="check the path and its owner"
-        ) from error
 
 
 def _is_the_workers(finding: Finding) -> bool:

@@ -206,6 +206,16 @@ def work_on(
     return {(Kind(kind), MessageId(message), position) for kind, message, position in found}
 
 
+def recipients_waiting(connection: Connection, kind: Kind) -> list[tuple[MessageId, int]]:
+    """Of which recipients work of a kind waits or is under way: message and position, in their order."""
+    columns = outbox.c
+    asked = select(columns.message, columns.position).where(
+        (columns.kind == kind.value) & columns.position.is_not(None)
+    )
+    found = connection.execute(asked.distinct().order_by(columns.message, columns.position))
+    return [(MessageId(message), int(position)) for message, position in found]
+
+
 def waiting(connection: Connection) -> Counter[Kind]:
     """How many items of each kind are not done yet, leased ones included."""
     asked = select(outbox.c.kind, func.count()).group_by(outbox.c.kind)

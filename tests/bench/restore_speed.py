@@ -1,7 +1,8 @@
 """How fast a restore is: ``python -m tests.bench.restore_speed FOLDER [--messages N] [--kib K]``.
 
-Makes a practice with mail that does not compress, backs it up, removes it, and restores it in a process of its own;
-then starts it and hands over a message, which is when the box takes mail again.
+Makes a practice with mail that does not compress, backs it up, removes it, and restores it in a process of its own, as
+far as it may be started; then starts it and hands over a message, which is when the box takes mail again; then waits
+until the sealed mail is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from appliance.data_directory import DataDirectory
 from tests import running_practice
 from tests.lived_practice import LivedPractice, promotion, taken_in
 from tests.running_practice import RunningPractice
@@ -43,18 +45,22 @@ def main() -> int:
     shutil.rmtree(practice.data)
     begun = time.monotonic()
     new = RunningPractice(asked.folder / "new", practice.base, practice.people)
-    restored = _timed(new, "restore", "--from", str(target), "--key-file", str(secret))
+    new_data = DataDirectory(new.data)
+    ready = _timed(new, "restore", "--objects-later", "--from", str(target), "--key-file", str(secret))
     with new.serving("--key-file", str(secret)):
         new.deliver(LETTER, sender="a@elsewhere.example", recipients=[DESK])
         first_mail = time.monotonic() - begun
+        new.until(lambda: not new_data.restore_plan.exists(), seconds=7200)
+        whole = time.monotonic() - begun
     size = sum(path.stat().st_size for path in (new.data / "objects").rglob("*") if path.is_file())
     told = {
         "messages": asked.messages,
         "object_bytes": size,
         "backup_seconds": round(made, 1),
-        "restore_seconds": round(restored, 1),
-        "restore_mb_per_second": round(size / restored / 1e6, 1),
+        "ready_to_start_seconds": round(ready, 1),
         "first_mail_seconds": round(first_mail, 1),
+        "whole_seconds": round(whole, 1),
+        "laid_mb_per_second": round(size / (whole - first_mail) / 1e6, 1),
     }
     sys.stdout.write(json.dumps(told) + "\n")
     return 0
