@@ -46,6 +46,11 @@ def for_download() -> dict[str, str]:
     return {**ALWAYS, **PERSONAL, "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
+def for_file() -> dict[str, str]:
+    """Headers of a file that strangers' programs ask for, and that may be another one tomorrow."""
+    return {**ALWAYS, "Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'none'"}
+
+
 def for_asset() -> dict[str, str]:
     """Headers of a static file."""
     return {**ALWAYS, **LASTING, "Content-Security-Policy": "default-src 'none'"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import signal
 import smtplib
+import socket
 import ssl
 import subprocess
 import sys
@@ -109,6 +111,17 @@ class RunningPractice:
         with smtplib.SMTP("127.0.0.1", self.base + 25, timeout=30) as client:
             client.starttls(context=self.trusting())
             client.sendmail(sender, recipients, content)
+
+    def asked_as(self, host: str, path: str) -> tuple[int, bytes]:
+        """What a stranger's program gets that asks for this name over TLS and verifies the certificate for it."""
+        with (
+            socket.create_connection(("127.0.0.1", self.base + 443), timeout=30) as plain,
+            self.trusting().wrap_socket(plain, server_hostname=host) as tls,
+        ):
+            tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(tls)
+            answer.begin()
+            return answer.status, answer.read()
 
     def until(self, is_true: Any, *, seconds: float = 30.0) -> None:
         """Wait until something has become true."""

@@ -13,6 +13,7 @@ from appliance import (
     dns_records,
     dns_wiring,
     front_door_wiring,
+    published_names,
     tls_certificates,
 )
 from appliance.command_call import Call, Outcome, facts, listed, table
@@ -91,7 +92,7 @@ def _require_published(appliance: Appliance) -> None:
     if not prepared:
         raise RefusedError("no keys are prepared", fix=PREPARE)
     dkim = tuple((key.selector, key.record) for key in prepared)
-    names = dns_wiring.offered(appliance.settings, dkim=dkim)
+    names = published_names.offered(appliance.settings, dkim=dkim)
     found = dns_health.asked(names, NameLookup(dns_health.lookup_settings(appliance.settings)))
     told = {finding.check: finding for finding in dns_comparison.findings(names, found)}
     finding = told.get(f"dns {Purpose.DKIM}") or told["dns"]
@@ -104,7 +105,7 @@ def tlsa_prepare(call: Call) -> Outcome:
     """Make the key of a later certificate."""
     tls = call.data.tls
     path = tls_certificates.prepare_next_key(tls)
-    names = dns_wiring.offered(front_door_wiring.settings_of(call.data), tlsa=tls_certificates.key_digests(tls))
+    names = published_names.offered(front_door_wiring.settings_of(call.data), tlsa=tls_certificates.key_digests(tls))
     published = [record for record in dns_records.records(names) if record.purpose is Purpose.TLSA]
     fields = {"path": str(path), "name": published[0].name, "values": [record.value for record in published]}
     return Outcome(fields, facts(fields))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance import delivery_wiring, health, portal_server, portal_wiring, wiring
+from appliance import delivery_wiring, health, portal_server, portal_wiring, published_files, wiring
 from appliance.role_life import Station
 from portal.app import create_app
 
@@ -13,5 +13,6 @@ def work(station: Station) -> None:
     with wiring.in_role(station) as appliance, appliance.front_door() as front:
         lamps = delivery_wiring.route_preview(appliance, front)
         archive, report = portal_wiring.archive_room(appliance), health.WholeReport(appliance)
-        app = create_app(portal_wiring.parts(appliance, front.acceptance, lamps, archive=archive, health=report))
+        pages = create_app(portal_wiring.parts(appliance, front.acceptance, lamps, archive=archive, health=report))
+        app = published_files.before(pages, appliance.settings)
         portal_server.serve(app, station.data, station.sockets["portal"], station.when_ready)

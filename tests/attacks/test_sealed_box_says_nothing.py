@@ -60,6 +60,12 @@ def test_every_page_is_the_same_page(practice: SealedPractice) -> None:
     assert practice.page("/static/strongroom.css").status == 200
 
 
+def test_policy_that_others_need_to_send_us_mail_is_told_all_the_same(practice: SealedPractice) -> None:
+    status, policy = practice.running.asked_as(f"mta-sts.{DOMAIN}", "/.well-known/mta-sts.txt")
+    assert (status, policy[:15]) == (200, b"version: STSv1\r")
+    assert practice.running.asked_as(f"mta-sts.{DOMAIN}", "/unseal") == (404, b"")
+
+
 def test_nobody_signs_in_and_every_login_hears_the_same(practice: SealedPractice) -> None:
     heard = []
     for login, password in ((ALICE, "right-or-wrong"), ("nobody@x.example", "p"), (ADMIN, "p")):

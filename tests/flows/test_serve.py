@@ -60,6 +60,15 @@ def test_pages_and_mail_answer_over_tls_of_the_generated_authority(practice: Run
     practice.deliver(LETTER, sender="a@example.net", recipients=["ann@clinic.example"])
 
 
+def test_policy_and_setup_are_served_under_their_own_names(practice: RunningPractice, serve: int) -> None:
+    del serve
+    status, policy = practice.asked_as(f"mta-sts.{running_practice.DOMAIN}", "/.well-known/mta-sts.txt")
+    assert (status, policy[:15]) == (200, b"version: STSv1\r")
+    status, setup = practice.asked_as(f"autoconfig.{running_practice.DOMAIN}", "/mail/config-v1.1.xml?emailaddress=a")
+    assert (status, f"<port>{practice.base + 465}</port>".encode() in setup) == (200, True)
+    assert practice.asked_as(f"mta-sts.{running_practice.DOMAIN}", "/sign-in") == (404, b"")
+
+
 def test_second_serve_on_one_directory_is_refused(practice: RunningPractice, serve: int) -> None:
     error = practice.refused("serve")
     assert str(serve) in error["message"]
