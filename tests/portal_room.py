@@ -17,6 +17,7 @@ import pyotp
 from litestar import Litestar
 from litestar.testing import TestClient
 
+import appliance.tables
 import portal.tables
 from appliance import encryption_policy
 from appliance.acceptance import Acceptance
@@ -160,6 +161,7 @@ class PortalRoom:
         self.clock = self.vault.clock
         self.database = self.vault.database
         self.database.create_all(portal.tables.METADATA)
+        self.database.create_all(appliance.tables.METADATA)
         self.depositor = self.vault.depositor()
         directory = Directory(self.database, lookup_key=RING.lookup_key, domains=["clinic.example"], fresh_seconds=0)
         self.gauge = self.vault.gauge()

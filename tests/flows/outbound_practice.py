@@ -249,4 +249,10 @@ def _create(database: Database, ring: KeyRing) -> None:
     with database.write() as connection:
         index = address_index(ring.lookup_key, parse_mailbox(DOCTOR))
         mailboxes.create(connection, DOCTOR_ACTOR.account, index)
+    able_to_sign(database)
+
+
+def able_to_sign(database: Database) -> None:
+    """Give the practice a key to sign mail with."""
+    with database.write() as connection:
         DKIM_KEYS.begin(connection, "clinic.example", DKIM_PAIR, now=BEGINNING)

@@ -38,7 +38,7 @@ from tests.browser_room import (
     sign_in,
     window,
 )
-from tests.flows.outbound_practice import OutboundPractice, route
+from tests.flows.outbound_practice import OutboundPractice, able_to_sign, route
 from tests.flows.receiving_server import CertificateAuthority, ReceivingServer, receiving
 from tests.portal_room import HTML_TEXT, NURSE, PATIENT_PASSWORD, RUIZ, PortalRoom, Somebody, portal_room
 from tests.vault_room import RING
@@ -85,6 +85,7 @@ def room(tmp_path: Path) -> Iterator[PortalRoom]:
 @pytest.fixture
 def outside(room: PortalRoom, authority: CertificateAuthority) -> Iterator[Outside]:
     directory = Directory(room.database, lookup_key=RING.lookup_key, domains=["clinic.example"], fresh_seconds=0)
+    able_to_sign(room.database)
     practice = OutboundPractice(room.directory, room.database, room.door, directory, room.parts.retrieval, room.clock)
     with receiving(authority.server("mx.hospital.example")) as hospital, receiving() as home:
         practice.routes += [
