@@ -20,8 +20,18 @@ SPEAKS: Final = frozenset(
 """What needs nobody to have unsealed. A certificate is given as a file; the key agent says that it is sealed."""
 
 
+AFTERWARDS: Final = frozenset({"decommission show", "decommission run", "certificate verify"})
+"""What is left to say once the keys of the practice are gone."""
+
+
 def require_open(call: Call, entry: Entry) -> None:
-    """``SealedError`` when this command may say nothing now."""
+    """``SealedError`` when this command may say nothing now, ``DecommissionedError`` when nothing ever will."""
+    if call.data_path is not None and " ".join(entry.words) not in AFTERWARDS and call.data.decommission.exists():
+        from archive.decommission import DecommissionedError  # noqa: PLC0415 - no other call pays for loading it
+
+        raise DecommissionedError(
+            "this practice was ended and its keys destroyed", fix="strongroom decommission run finishes it, or says so"
+        )
     if call.data_path is None or " ".join(entry.words) in SPEAKS or process_file.holder(call.data) is None:
         return
     with closing(KeyAgentClient.connected(key_agent_socket.of_commands(call.data))) as agent:

@@ -28,6 +28,11 @@ class DataDirectory:
         return self.path / "first-run.json"
 
     @property
+    def decommission(self) -> Path:
+        """The order to end the practice, from the moment that it counts."""
+        return self.path / "decommission.json"
+
+    @property
     def unfinished(self) -> Path:
         """Where ``init`` works until all is made."""
         return self.path / ".unfinished"

@@ -10,7 +10,7 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from archive import decision_time, hold_records
+from archive import decision_time, decommission, hold_records
 from archive.disposal_decision import classified
 from archive.due_records import DueRecord, DueRecords
 from archive.evidence import EvidenceReader
@@ -171,6 +171,7 @@ class Holds:
             placed_at=now,
         )
         with self._database.write() as connection:
+            decommission.refuse_begun(connection)
             hold_records.insert(connection, record)
             audit_trail.append(connection, [AuditFact(PLACED, actor.account, id_)], now=now)
         reached("holds.after_placing")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import birth_record, role_charge, schema
+from appliance import birth_record, decommission_order, role_charge, schema
 from appliance.data_directory import DataDirectory
 from archive import (
     index_secret,
@@ -21,6 +21,7 @@ from archive import (
     sealed_index_file,
     sealed_index_storage,
     verify_certificate,
+    verify_decommission,
     verify_drill_report,
     words,
 )
@@ -269,3 +270,12 @@ def test_drill_report() -> None:
     keys = [f"`{name}`" for name in verify_drill_report.SHAPE]
     context = verify_drill_report.SIGNING_CONTEXT.decode().strip()
     assert missing("drill-report", f"`{verify_drill_report.FORMAT}`", context, *keys) == []
+
+
+def test_decommission() -> None:
+    keys = [f"`{name}`" for part in verify_decommission.SHAPE.values() for name in part]
+    contexts = [
+        each.decode().strip() for each in (verify_decommission.ORDER_CONTEXT, verify_decommission.COMPLETION_CONTEXT)
+    ]
+    formats = [f"`{verify_decommission.FORMAT}`", f"`{decommission_order.FORMAT}`", f"`{verify_decommission.BEGUN}`"]
+    assert missing("decommission", *formats, *contexts, *keys) == []

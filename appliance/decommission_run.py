@@ -1,0 +1,215 @@
+"""Carries out the order to end a practice: every key that is within reach dies, and a certificate says what did not.
+
+1. The order is decided on once more and said in the audit log (``archive.decommission``). 2. It is signed and written
+down: from here on it counts. 3. The root key and all slots, the message keys, the backups of keys within reach, the
+passwords. 4. It is looked whether any of them is left. 5. The certificate. 6. The key that signed it.
+
+From 2 on no secret is needed: whatever is cut off, the same call goes on, and each step finds done what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance import account_wiring, backup_wiring, database_wiring, decommission_order
+from appliance.data_directory import DataDirectory
+from appliance.decommission_order import StandingOrder
+from appliance.front_door_wiring import RANDOMNESS
+from appliance.settings import Settings
+from appliance.wiring import Appliance
+from archive import decommission_certificate
+from archive.decommission import Plan
+from archive.decommission_certificate import Completion, Order
+from archive.disposal_certificate import AuditProof, Person, public_key_pem
+from mailstore import audit_trail, durable_file, file_erasure, key_copies, message_records, ways_in
+from mailstore.audit_tree import audit_public_key
+from mailstore.backup_target import BackupTarget
+from mailstore.errors import StorageUnavailableError, StrongroomError, TamperedError
+from mailstore.message import AccountId
+from mailstore.sealed_format import KEY_BYTES
+from mailstore.wall_clock import Clock
+
+Tell = Callable[[str], None]
+"""Hears of each step when it is done."""
+
+_JOURNALS: Final = ("", "-wal", "-shm", "-journal", "-turn")
+_OF_KEYS: Final = ("keys/generations/", "keys/pieces/", "ways-in/")
+"""The listings of a backup of keys first: one that is cut off never looks whole."""
+
+
+def order(appliance: Appliance, plan: Plan, *, holds: tuple[str, ...]) -> StandingOrder:
+    """Sign the order and write it down. ``plan`` has begun; ``holds`` are those that both persons named."""
+    if plan.begun is None or plan.approved_by is None or plan.approved_at is None or plan.cooled_off_at is None:
+        raise TamperedError("the audit log does not tell of the beginning of this decommission")
+    seed = RANDOMNESS(KEY_BYTES)
+    with appliance.database.read() as connection:
+        copies = tuple(key_copies.known(connection))
+        messages = message_records.count(connection)
+    told = Order(
+        id=plan.id,
+        practice=appliance.settings.practice.name,
+        proposed=_person(appliance, plan.proposed_by, plan.proposed_at),
+        approved=_person(appliance, plan.approved_by, plan.approved_at),
+        cooled_off_at=plan.cooled_off_at,
+        begun=_person(appliance, AccountId(plan.begun.actor), plan.begun.at),
+        messages=messages,
+        holds=holds,
+        terms=plan.terms,
+        ways_in=tuple((slot.id, slot.kind) for slot in ways_in.listed(appliance.data.keys)),
+        key_copies=copies,
+        proof=_proof(appliance, plan),
+    )
+    certificate_seed = appliance.ring.certificate_seed
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    standing = StandingOrder(told.signed(certificate_seed, completion_key=public), seed)
+    decommission_order.write(appliance.data, standing, public_key=public_key_pem(certificate_seed))
+    return standing
+
+
+@dataclass(frozen=True)
+class DecommissionRun:
+    """What is left to do for an order that counts."""
+
+    data: DataDirectory
+    settings: Settings
+    standing: StandingOrder = field(repr=False)
+    clock: Clock
+    tell: Tell
+
+    def finish(self) -> Path:
+        """Destroy what is left, prove it, certify it; the path of the certificate. Raises what a later try may mend."""
+        path = self.data.certificates / self.standing.certificate
+        if self.standing.seed is None:
+            return path
+        if not path.exists():
+            self._certify(path)
+        decommission_order.settle(self.data, self.standing)
+        return path
+
+    def _certify(self, path: Path) -> None:
+        done = [("keys/", self._root_and_slots()), ("message keys", self._message_keys())]
+        out_of_reach = list(self._backups())
+        done += [("other secrets", self._other_secrets()), ("proof of absence", self._proved())]
+        completion = Completion(self.clock.now(), done, out_of_reach)
+        certificate = decommission_certificate.completed(
+            self.standing.order, completion, seed=self.standing.seed or b""
+        )
+        try:
+            durable_file.replace(path, certificate)
+        except OSError as error:
+            raise StorageUnavailableError(f"{path.name} cannot be written: {error.strerror}") from error
+        self.tell("certificate written")
+
+    def _root_and_slots(self) -> str:
+        """The slots first: without them nothing opens the members, whatever becomes of the rest."""
+        files = sorted(self.data.keys.iterdir(), key=lambda path: path.name != "slots.json")
+        for path in files:
+            if path.is_file() and path not in self._credentials:
+                self._erase(path)
+        return "the root key, every unlock slot and every member of the key ring were overwritten and deleted"
+
+    def _message_keys(self) -> str:
+        if not self.settings.keystore.url:
+            for path in self._keystore_files():
+                self._erase(path)
+            return "the key database was overwritten and deleted"
+        with closing(database_wiring.opened_keystore(self.data, self.settings)) as keystore:
+            keystore.unmake()
+        self.tell("tables of the key database dropped")
+        return "the tables of the key database were dropped; its server may keep old pages and logs, which open nothing"
+
+    def _backups(self) -> Iterator[tuple[str, str]]:
+        """Remove the backups of keys, and what opens backups, wherever we may. Yields what stays, and why."""
+        for told in self.settings.backup.target:
+            try:
+                target = backup_wiring.target(self.data, told)
+                if target.may_remove:
+                    self._remove(target, told.name)
+                else:
+                    yield told.name, _stays(target)
+            except StrongroomError as error:
+                yield told.name, f"it could not be reached: {error.message}"
+        yield from self._forgotten_places()
+
+    def _forgotten_places(self) -> Iterator[tuple[str, str]]:
+        """Keys were shipped there once, and the settings name the place no more."""
+        known = {told.name for told in self.settings.backup.target}
+        for copy in self.standing.order["key_copies"]:
+            if copy["name"] not in known:
+                ends = f"until {copy['until']}" if copy["until"] else "until somebody removes it"
+                yield copy["name"], f"no target of the settings; what lies there stays {ends}"
+
+    def _remove(self, target: BackupTarget, name: str) -> None:
+        found = [each for beginning in _OF_KEYS for each, _ in target.held(beginning)]
+        for each in found:
+            target.remove(each)
+        if found:
+            self.tell(f"backups of keys removed from {name}")
+
+    def _other_secrets(self) -> str:
+        of_run = [path for path in _files_below(self.data.run) if path != self.data.process_file]
+        for path in [*self._credentials, *of_run, *_files_below(self.data.restoring)]:
+            self._erase(path)
+        return "passwords and access keys of databases and object store, and sign-ins, were overwritten and deleted"
+
+    def _proved(self) -> str:
+        left = [path for path in [*_files_below(self.data.keys), *self._keystore_files()] if path.exists()]
+        if left:
+            raise StorageUnavailableError(f"{left[0].name} is there again", fix="end whatever writes it, and try again")
+        return "each of these places was looked at again, and none held a key"
+
+    @property
+    def _credentials(self) -> tuple[Path, ...]:
+        """They are needed for as long as a server must be reached."""
+        data = self.data
+        of_targets = (
+            data.path / told.credentials_file for told in self.settings.backup.target if told.credentials_file
+        )
+        mine = [path for path in of_targets if path.parent == data.keys]
+        return (data.database_password, data.keystore_password, data.object_store_credentials, *mine)
+
+    def _keystore_files(self) -> list[Path]:
+        path = self.data.keystore
+        return [path.with_name(path.name + suffix) for suffix in _JOURNALS]
+
+    def _erase(self, path: Path) -> None:
+        try:
+            if path.exists():
+                file_erasure.erased(path)
+                self.tell(f"{path.name} erased")
+        except OSError as error:
+            raise StorageUnavailableError(f"{path.name} cannot be erased: {error.strerror}") from error
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _stays(target: BackupTarget) -> str:
+    days = target.days_until_removed("keys/")
+    ends = f"it removes them by itself after {days} days" if days else "nobody is known to remove them"
+    return f"the appliance may not remove anything there; {ends}"
+
+
+def _person(appliance: Appliance, account: AccountId, at: datetime) -> Person:
+    with appliance.database.read() as connection:
+        found = account_wiring.records(appliance).by_id(connection, account)
+    return Person(account, found.person.name, found.role.value, at)
+
+
+def _proof(appliance: Appliance, plan: Plan) -> AuditProof:
+    """Where the log says that it began, under a checkpoint of this moment."""
+    seed, now = appliance.ring.audit_seed, appliance.clock.now()
+    checkpoint = audit_trail.write_checkpoint(appliance.database, appliance.data.checkpoints, audit_seed=seed, now=now)
+    if plan.begun is None:
+        raise TamperedError("the audit log does not tell of the beginning of this decommission")
+    with appliance.database.read() as connection:
+        proof = audit_trail.prove_inclusion(connection, plan.begun.sequence, checkpoint.size)
+    return AuditProof(plan.begun, proof.proof, checkpoint, audit_public_key(seed))
