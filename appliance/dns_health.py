@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from appliance import birth_record, dns_comparison, dns_wiring
+from appliance import birth_record, dns_comparison, dns_wiring, policy_health
 from appliance.dns_comparison import Question, Standing
 from appliance.dns_records import PublishedNames
-from appliance.health_finding import Finding, State
+from appliance.health_finding import Finding, State, guarded
 from appliance.name_lookup import LookupFailed, LookupSettings, NameLookup
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from mailstore.errors import StrongroomError
 
+POLICY_CHECK = "mta-sts policy"
 SECONDS_AT_MOST = 5.0
 """For one question. All are asked at once, and those for names of addresses after them."""
 
@@ -34,7 +35,8 @@ def _findings(appliance: Appliance) -> list[Finding]:
     if not settings.dns.is_public:
         return [Finding("dns", State.OFF, "the settings say that the practice is not in the DNS")]
     names = dns_wiring.names(appliance)
-    return dns_comparison.findings(names, asked(names, NameLookup(lookup_settings(settings))))
+    found = dns_comparison.findings(names, asked(names, NameLookup(lookup_settings(settings))))
+    return [*found, guarded(POLICY_CHECK, lambda: policy_health.served(appliance, names))]
 
 
 def lookup_settings(settings: Settings) -> LookupSettings:

@@ -38,7 +38,7 @@ def certificate(data: DataDirectory, settings: Settings, name: str, *, now: date
     """The certificate as it is shown there: the whole chain, for the name of the port, and the one of ``tls/``."""
     host = settings.portal_host if name == "portal" else settings.mx_host
     try:
-        with _spoken_to(data, settings, name, host) as secured:
+        with spoken_to(data, settings, name, host) as secured:
             shown = secured.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as error:
         fix = f"put a certificate for {host} with its whole chain (fullchain.pem) into tls/server.pem"
@@ -61,8 +61,11 @@ def _place(settings: Settings, name: str) -> tuple[str, int]:
 
 
 @contextmanager
-def _spoken_to(data: DataDirectory, settings: Settings, name: str, host: str) -> Iterator[ssl.SSLSocket]:
-    """A TLS connection under a name. Raises ``OSError``, ``ssl.SSLCertVerificationError`` among them."""
+def spoken_to(data: DataDirectory, settings: Settings, name: str, host: str) -> Iterator[ssl.SSLSocket]:
+    """A TLS connection to one of our ports, proved for a name.
+
+    Raises ``OSError``, ``ssl.SSLCertVerificationError`` among them.
+    """
     with socket.create_connection(_place(settings, name), PORT_SECONDS) as plain:
         if name in _STARTTLS:
             _start_tls(plain)

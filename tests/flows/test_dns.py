@@ -54,7 +54,7 @@ def states(practice: RunningPractice) -> set[str]:
 
 def test_doctor_is_content_once_everything_printed_is_published(practice: RunningPractice, outside: OutsideDns) -> None:
     before = dns_lines(practice)
-    assert len(before) == 10
+    assert len(before) == 10, "a line for each purpose"
     assert before["dns mx"]["state"] == "fail"
     publish(practice, outside)
     assert {check: item for check, item in dns_lines(practice).items() if item["state"] != "ok"} == {}

@@ -10,11 +10,15 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance import policy_health, published_names
 from appliance.data_directory import DataDirectory
+from appliance.health_finding import State
+from appliance.wiring import Appliance
 from mailstore.key_hierarchy import KeyRing
 from tests import running_practice
 from tests.process_memory_room import memory_of
@@ -67,6 +71,19 @@ def test_policy_and_setup_are_served_under_their_own_names(practice: RunningPrac
     status, setup = practice.asked_as(f"autoconfig.{running_practice.DOMAIN}", "/mail/config-v1.1.xml?emailaddress=a")
     assert (status, f"<port>{practice.base + 465}</port>".encode() in setup) == (200, True)
     assert practice.asked_as(f"mta-sts.{running_practice.DOMAIN}", "/sign-in") == (404, b"")
+
+
+def test_doctor_fetches_the_policy_as_others_do(practice: RunningPractice, serve: int) -> None:
+    del serve
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        names = published_names.offered(appliance.settings)
+        state, told, _fix = policy_health.served(appliance, names)
+        assert (state, "own authority" in told) == (State.WARN, True)
+        state, told, _fix = policy_health.served(appliance, replace(names, mta_sts_mode="enforce"))
+        assert (state, "another policy" in told) == (State.FAIL, True)
+        state, told, fix = policy_health.served(appliance, replace(names, domain="other.example"))
+        assert (state, "mta-sts.other.example" in fix) == (State.WARN, True)
+        assert "mismatch" in told
 
 
 def test_second_serve_on_one_directory_is_refused(practice: RunningPractice, serve: int) -> None:

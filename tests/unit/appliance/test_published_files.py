@@ -159,11 +159,14 @@ def test_two_hosts_are_none() -> None:
     app = PublishedFiles(pages, NAMES, practice="x")
     told: list[int] = []
 
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.disconnect"}
+
     async def send(message: MutableMapping[str, Any]) -> None:
         await asyncio.sleep(0)
         told.append(message.get("status", 0))
 
     headers = [(b"host", POLICY_HOST.encode()), (b"host", PORTAL.encode())]
     scope = {"type": "http", "method": "GET", "path": POLICY_PATH, "headers": headers}
-    asyncio.run(app(scope, pages, send))
+    asyncio.run(app(scope, receive, send))
     assert told[0] == 299, "the pages refuse it as they refuse every unknown host"
