@@ -10,7 +10,7 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 RUN_PACKAGES := python3 python3-venv ca-certificates tzdata
 BENCH_PACKAGES := postfix dovecot-core dovecot-lmtpd notmuch python3-notmuch2 gcc libc6-dev libssl-dev openssl
-TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps postgresql faketime libatomic1 softhsm2
+TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps postgresql faketime libatomic1 softhsm2 unbound
 
 .PHONY: help
 help: ## Show this help

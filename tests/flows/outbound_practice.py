@@ -73,6 +73,7 @@ class Outside:
 
     dns_port: int = 9
     dns_proves: bool = False
+    dns_seconds: float = 0.3
     mail_port: int = 25
     policy_port: int = 9
     public_certificate_suffices: bool = True
@@ -112,7 +113,7 @@ class OutboundPractice:
             ),
             lookup=LookupSettings(
                 own_name="mail.clinic.example",
-                seconds=0.3,
+                seconds=self.outside.dns_seconds,
                 nameservers=("127.0.0.1",),
                 nameserver_port=self.outside.dns_port,
                 proves=self.outside.dns_proves,
