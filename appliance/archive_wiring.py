@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from appliance import account_wiring, object_store_wiring
-from appliance.front_door_wiring import RANDOMNESS
+from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts
+from appliance.saved_search_duty import SavedSearchDuty
 from appliance.wiring import Appliance
 from archive import records_desk
 from archive.archive_listing import ArchiveListing
@@ -29,7 +30,7 @@ from archive.search_index_sqlite import LIST_FOLDER, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
 from archive.unread_mail import UnreadMail
-from mailstore.addresses import parse_mailbox
+from mailstore.addresses import Address, parse_mailbox
 from mailstore.message import AccountId
 from portal import access_rules
 
@@ -122,7 +123,11 @@ def decommission(appliance: Appliance) -> Decommission:
 
 def certificates(appliance: Appliance) -> Certificates:
     """Certificates that were issued."""
-    return Certificates(database=appliance.database, certificate_seed=appliance.ring.certificate_seed)
+    return Certificates(
+        database=appliance.database,
+        certificate_seed=appliance.ring.certificate_seed,
+        directory=appliance.data.certificates,
+    )
 
 
 def intake(appliance: Appliance) -> Intake:
@@ -169,6 +174,20 @@ def saved_searches(appliance: Appliance) -> SavedSearches:
         details=SealedDetails(appliance.ring.archive_key, RANDOMNESS),
         clock=appliance.clock,
         randomness=RANDOMNESS,
+    )
+
+
+def saved_search_duty(appliance: Appliance, front: FrontDoorParts) -> SavedSearchDuty:
+    """What runs saved searches every day and writes to their owners."""
+    return SavedSearchDuty(
+        saved=saved_searches(appliance),
+        accounts=account_wiring.records(appliance),
+        database=appliance.database,
+        front_door=front.acceptance,
+        postmaster=Address("postmaster", appliance.settings.practice.domain),
+        host_name=appliance.settings.mx_host,
+        page=f"{account_wiring.portal_settings(appliance.settings).origin}/archive/saved",
+        clock=appliance.clock,
     )
 
 

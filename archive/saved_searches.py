@@ -24,6 +24,7 @@ from mailstore import audit_trail
 from mailstore.actor import SYSTEM, Actor
 from mailstore.audit_entry import AuditFact, Detail
 from mailstore.database import Database
+from mailstore.errors import RefusedError, TamperedError
 from mailstore.message import ID_BYTES, AccountId, identifier_from
 from mailstore.sealed_format import Randomness
 from mailstore.wall_clock import Clock
@@ -149,15 +150,22 @@ class SavedSearches:
     def run_due(self, actor_of: ActorOf, notify: Notify) -> int:
         """Run what is due, for owners who may still search; answers how many searches ran.
 
-        An owner is told first and the run is recorded then: cut off in between, they are told twice.
+        An owner is told first and the run is recorded then: cut off in between, they are told twice. What is wrong
+        with one owner's searches is raised when those of all others have run.
         """
         with self._database.read() as connection:
             due = saved_search_records.due(connection, self._clock.now() - DAY)
-        ran = 0
+        ran, failure = 0, None
         for owner, records in groupby(due, key=attrgetter("owner")):
             actor = actor_of(owner)
-            if actor is not None and actor.role in KEEPERS:
+            if actor is None or actor.role not in KEEPERS:
+                continue
+            try:
                 ran += self._run(owner, list(records), notify)
+            except (TamperedError, RefusedError) as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return ran
 
     def _run(self, owner: AccountId, records: Sequence[SavedRecord], notify: Notify) -> int:

@@ -80,7 +80,7 @@ def counts_of(tallies: Iterable[tuple[Facet, str, int]], *, total: int, is_compl
 
 def condition_of(facet: Facet, value: str) -> Query:
     """What a message must be to be counted under this value. Raises ``BadFacetError``."""
-    if len(value) > LONGEST_VALUE:
+    if len(value) > LONGEST_VALUE or not value.isprintable():
         raise _bad(facet)
     match facet:
         case Facet.YEAR:
@@ -94,7 +94,7 @@ def condition_of(facet: Facet, value: str) -> Query:
         case Facet.CATEGORY:
             return CategoryIs(fold(value))
         case Facet.DOMAIN:
-            return SenderDomainIs(value)
+            return SenderDomainIs(_domain(value))
         case Facet.MAILBOX:
             return AddressIs(Field.PARTICIPANT, _address(value))
         case _:
@@ -135,6 +135,14 @@ def _direction(value: str) -> Query:
         return DirectionIs(Direction(value))
     except ValueError:
         raise _bad(Facet.DIRECTION) from None
+
+
+def _domain(value: str) -> str:
+    """The canonical spelling. Mail has domains that no strict reader takes: those are as they stand there."""
+    try:
+        return parse_mailbox(f"anybody@{value}").canonical.rpartition("@")[2]
+    except BadAddressError:
+        return value
 
 
 def _address(value: str) -> str:

@@ -294,7 +294,7 @@ def _hits(parts: Sequence[Part], question: Question, limit: int, *, is_over: Cal
     total, found, is_complete = 0, list[tuple[int, int, str]](), True
     is_by_time = question.score == SAME_FOR_ALL
     for last, part, asked in _asked_of(parts, question):
-        is_full = is_by_time and len(found) >= limit and last < found[-1][1]
+        is_full = is_by_time and 0 < limit <= len(found) and last < found[-1][1]
         answer = None if is_over() else part.answer(asked, limit=0 if is_full else limit, is_over=is_over)
         if answer is None:
             is_complete = False

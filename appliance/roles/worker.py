@@ -109,6 +109,9 @@ BACKUP_LOOK_EVERY = timedelta(seconds=30)
 DRILL_LOOK_EVERY = timedelta(minutes=10)
 """How soon a restore drill that is due is begun; how often one is due, the settings say."""
 
+SAVED_SEARCH_LOOK_EVERY = timedelta(minutes=10)
+"""How soon a saved search that is due is run; each is due once a day."""
+
 LEDGER_LOOK_EVERY = timedelta(minutes=5)
 """How soon the ledger of disposals and holds says what a crash kept it from saying."""
 
@@ -174,6 +177,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, station: Station) ->
         asyncio.create_task(_every(SWEEP_EVERY, partial(_sweep, appliance, store_wiring.orphan_sweep(appliance)))),
         asyncio.create_task(_every(RECLASSIFY_EVERY, when_whole(partial(_reclassify, archive_wiring.desk(appliance))))),
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
+        asyncio.create_task(_every(SAVED_SEARCH_LOOK_EVERY, when_whole(partial(_run_saved, appliance, front)))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, when_whole(partial(_train, training)))),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, when_whole(schedule.data))),
@@ -316,6 +320,12 @@ def _probe(appliance: Appliance) -> None:
         work = object_store_wiring.guard_work(appliance.settings)
         told = archive_wiring.desk(appliance).guarding.tell_of_all(work)
         logger.info("object store locks", extra={"messages": told})
+
+
+def _run_saved(appliance: Appliance, front: FrontDoorParts) -> None:
+    """Tell owners of saved searches how much is new."""
+    if ran := archive_wiring.saved_search_duty(appliance, front).run():
+        logger.info("saved searches ran", extra={"searches": ran})
 
 
 def _release(release: SpoolRelease) -> None:

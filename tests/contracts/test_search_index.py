@@ -126,6 +126,7 @@ def test_the_newest_come_first_and_the_total_counts_all(open_index: Callable[[],
     hits = index.search(parse("recall"), limit=3)
     assert hits.total == 7
     assert found(index, "recall", limit=3) == [7, 6, 5]
+    assert (index.search(parse("recall"), limit=0).total, found(index, "recall", limit=0)) == (7, [])
     assert hits.items[0].received_at == START + timedelta(days=7)
 
 
@@ -278,7 +279,7 @@ def in_order(query: Query, some: list[IndexDocument]) -> list[MessageId]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(some=st.lists(documents, min_size=1, max_size=9), asked=st.lists(queries, min_size=10, max_size=20))
 def test_each_facet_counts_the_results_that_it_would_leave(
     engine: str, some: list[IndexDocument], asked: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -293,7 +294,7 @@ def test_each_facet_counts_the_results_that_it_would_leave(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(some=st.lists(documents, min_size=1, max_size=9), asked=st.lists(queries, min_size=10, max_size=20))
 def test_the_most_relevant_come_first(
     engine: str, some: list[IndexDocument], asked: list[str], tmp_path_factory: pytest.TempPathFactory
