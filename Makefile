@@ -64,7 +64,7 @@ test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test sui
 test-failpoints: test-packages $(VENV)/.test-installed ## See that every failpoint in the source is come by in some rehearsal
 	@$(BIN)/python -m pytest -n 0 -m rehearsal
 
-GUEST_PACKAGES := mmdebstrap debian-archive-keyring systemd-container nftables iproute2 openssh-client mount git
+GUEST_PACKAGES := mmdebstrap debian-archive-keyring systemd-container nftables iproute2 openssh-client mount git pebble
 
 .PHONY: guest-packages
 guest-packages: root test-packages $(VENV)/.test-installed

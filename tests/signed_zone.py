@@ -57,6 +57,11 @@ class SignedZone:
         self._lines[name, kind] = list(told)
         self._zone = self._made()
 
+    def forge(self) -> None:
+        """Sign everything from now on with another key than the one that the anchor names."""
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._zone = self._made()
+
     def answer(self, query: dns.message.Message) -> dns.message.Message:
         """The answer to one question about this zone."""
         response = dns.message.make_response(query, recursion_available=True)
