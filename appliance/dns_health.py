@@ -15,7 +15,7 @@ from appliance.settings import Settings
 from appliance.wiring import Appliance
 from mailstore.errors import StrongroomError
 
-POLICY_CHECK = "mta-sts policy"
+POLICY_CHECK = "dns policy"
 SECONDS_AT_MOST = 5.0
 """For one question. All are asked at once, and those for names of addresses after them."""
 
