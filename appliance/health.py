@@ -54,6 +54,8 @@ def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Ite
     yield guarded("security updates", lambda: machine_health.security_updates(now=now))
     yield from scanner_health.findings(settings.scanning)
     yield guarded("serve", lambda: machine_health.served(data))
+    if process_file.holder(data):
+        yield guarded("worker", lambda: machine_health.worker(data, settings, now=now))
     for name in settings.ports if process_file.holder(data) else ():
         yield guarded(f"port {name}", partial(port_health.answers, settings, name))
         yield guarded(
@@ -81,6 +83,7 @@ def of_state(appliance: Appliance) -> Iterator[Finding]:
     yield from restore_health.reports(appliance)
     yield guarded("audit checkpoints", lambda: record_health.checkpoints(appliance), is_alarm=True)
     yield guarded("age of the rows", lambda: record_health.age_of_rows(appliance))
+    yield guarded("disk growth", lambda: store_health.growth(appliance), is_alarm=True)
     yield guarded("object store", lambda: store_health.answers(appliance), is_alarm=True)
     yield guarded("follow-up work", lambda: work_health.queue(appliance), is_alarm=True)
     yield guarded("search index", lambda: index_health.findable(appliance))

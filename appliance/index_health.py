@@ -48,6 +48,8 @@ def of_index(appliance: Appliance) -> IndexReport:
         counts = archive_records.counts(connection)
         oldest = archive_records.oldest_unindexed_at(connection)
     told = f"{counts.indexed} of {counts.archived} messages can be found"
+    if counts.not_indexed:
+        told += f"; {counts.not_indexed} could not be taken in: see strongroom archive unread"
     if oldest is not None and appliance.clock.now() - oldest > LATE_INDEX:
         return IndexReport(
             f"{told}; one waits since {oldest:%Y-%m-%d %H:%MZ}", "is serve running? look into log/worker.log"

@@ -18,6 +18,7 @@ from mailstore.spool_gauge import SpoolGauge
 MEBIBYTE = 1024 * 1024
 LEAST_FREE_MEBIBYTES = 512
 LOW_FREE_MEBIBYTES = 5 * 1024
+MISSED_LOOKS: Final = 3
 LATE_UPDATES: Final = timedelta(days=8)
 """Debian's timer runs once a day (apt.systemd.daily); a machine that was off for a week is no alarm."""
 
@@ -64,6 +65,17 @@ def served(data: DataDirectory) -> Seen:
     if process is None:
         return State.WARN, "no serve runs here: no mail is taken or sent", "run: strongroom serve"
     return State.OK, f"process {process} serves", ""
+
+
+def worker(data: DataDirectory, settings: Settings, *, now: datetime) -> Seen:
+    """Whether the worker looks around as often as it shall: it notes each look, or is just starting."""
+    marks = [path for path in (data.alerts, data.process_file) if path.exists()]
+    last = max((datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in marks), default=now)
+    minutes = max(0, int((now - last).total_seconds() // 60))
+    if minutes > MISSED_LOOKS * settings.alerts.look_minutes:
+        told = f"it has not looked around for {minutes} minutes: nothing is filed, delivered or told of"
+        return State.FAIL, told, "is it sealed? else look into log/worker.log, and restart strongroom"
+    return State.OK, f"it looked around {minutes} minutes ago", ""
 
 
 def time_server() -> Seen:

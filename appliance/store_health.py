@@ -1,11 +1,45 @@
-"""What the doctor says about the object store: whether it answers, what waits for it, and what it really enforces."""
+"""What the doctor says about where mail lies: whether the store answers, what it enforces, how long the disk lasts."""
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
+from typing import Final
+
 from appliance import archive_wiring, object_store_wiring, store_wiring
 from appliance.health_finding import Seen, State
+from appliance.machine_health import MEBIBYTE
 from appliance.wiring import Appliance
+from mailstore import message_records
 from mailstore.store_state import StoreState
+
+A_LONG_TIME: Final = 3650
+"""Days beyond which nobody plans."""
+
+PACE: Final = timedelta(days=30)
+LEAST_DAYS_LEFT: Final = 45
+"""Time to order a disk and find an evening to put it in."""
+
+OVERHEAD: Final = 1.5
+"""What a sealed byte takes up in all: the object, its rows, and its words in the index."""
+
+
+def growth(appliance: Appliance) -> Seen:
+    """For how long the disk lasts at the pace of the last month."""
+    if appliance.settings.object_store.url:
+        return State.OFF, "mail lies in an object store elsewhere: what it has room for is not seen from here", ""
+    now = appliance.clock.now()
+    with appliance.database.read() as connection:
+        came = message_records.sealed_bytes_since(connection, now - PACE)
+    if not came:
+        return State.OK, "no mail came in the last month", ""
+    found = os.statvfs(appliance.data.path)
+    days = int(found.f_bavail * found.f_frsize / (came * OVERHEAD / PACE.days))
+    told = f"{came // MEBIBYTE} MiB of mail came in the last month: room for {min(days, A_LONG_TIME)} days"
+    told += " or more" if days >= A_LONG_TIME else ""
+    if days < LEAST_DAYS_LEFT:
+        return State.WARN, told, "add a disk, or move the mail into an object store: docs/operations/object-store.md"
+    return State.OK, told, ""
 
 
 def answers(appliance: Appliance) -> Seen:

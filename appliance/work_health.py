@@ -11,6 +11,8 @@ from mailstore import outbox
 from mailstore.outbox import Kind
 
 LATE_WORK = timedelta(minutes=15)
+NOT_TAKEN = "not_taken_yet"
+"""Why ``delivery_progress`` puts a copy off whose server does not answer, or not as it must."""
 
 
 def queue(appliance: Appliance) -> Seen:
@@ -20,7 +22,8 @@ def queue(appliance: Appliance) -> Seen:
         waiting = outbox.waiting(connection)
         due = outbox.next_due(connection, tuple(Kind))
         postponed = outbox.postponed(connection)
-    told = f"{waiting.total()} items wait"
+    again = sum(count for (_, why), count in postponed.items() if why == NOT_TAKEN)
+    told = f"{waiting.total()} items wait" + (f", {again} of them for a server that takes no mail now" if again else "")
     faults = sorted({f"{kind} ({why})" for kind, why in postponed if why.startswith(FAULT)})
     if faults:
         told_faults = f"{told}, put off by a fault of ours: {', '.join(faults)}"

@@ -288,6 +288,12 @@ def count(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(messages)).scalar_one())
 
 
+def sealed_bytes_since(connection: Connection, since: datetime) -> int:
+    """How many sealed bytes came in since then: an estimate for the disk, not proved by seals."""
+    asked = select(func.coalesce(func.sum(messages.c.sealed_length), 0)).where(messages.c.received_at >= since)
+    return int(connection.execute(asked).scalar_one())
+
+
 def remove(connection: Connection, ids: Iterable[MessageId]) -> None:
     """Delete all that is recorded of messages on this floor. Only for ``destruction``."""
     wanted = list(ids)
