@@ -581,6 +581,16 @@ ENTRIES: tuple[Entry, ...] = (
                 "renew the key of the data's backups too: the next one is a whole one",
                 action="store_true",
             ),
+            _option(
+                "--with-index",
+                "renew the key of the search index too, which is then made anew from the mail",
+                action="store_true",
+            ),
+            _option(
+                "--with-certificates",
+                "renew the key that signs certificates too; the old one names it as its successor",
+                action="store_true",
+            ),
         ),
     ),
     Entry(

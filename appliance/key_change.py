@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from appliance.front_door_wiring import RANDOMNESS
 from appliance.key_agent_client import KeyAgentClient
 from appliance.role_charge import SecretPlace
 from appliance.settings import Settings
+from archive import key_succession
 from mailstore import audit_trail, file_erasure, key_custody, key_rotation, slot_kinds, ways_in
 from mailstore.audit_entry import AuditFact
 from mailstore.errors import RefusedError, SealedError, WrongKeyError
@@ -93,7 +94,15 @@ class KeyChange:
         if not is_resumed:
             event = "key.rotated" if without is None else "key.slot_removed"
             self._record(event, {} if without is None else {"slot": without}, now=now)
-            key_rotation.rotate(self.data.keys, self.secret, RANDOMNESS, now=now, renewed=renewed, without=without)
+            key_rotation.rotate(
+                self.data.keys,
+                self.secret,
+                RANDOMNESS,
+                now=now,
+                renewed=renewed,
+                without=without,
+                before=partial(self._put_down_succession, now),
+            )
             reached("rotation.after_ring")
             self._erase_dead_key()
             self._told_the_agent()
@@ -102,6 +111,12 @@ class KeyChange:
         with self._rewrapping(ring) as rewrapping:
             left = rewrapping.waiting()
         return Rotation(done.done, left, done.unopened, len(ring.retired), is_resumed)
+
+    def _put_down_succession(self, now: datetime, old: KeyRing, new: KeyRing) -> None:
+        """Whoever knows the old disposal key can follow it to the new one, and the other way round."""
+        if old.certificate_seed != new.certificate_seed:
+            folder = self.data.certificates
+            key_succession.add(folder, old_seed=old.certificate_seed, new_seed=new.certificate_seed, at=now)
 
     def _resumed(self, tell: Tell) -> Rewrapped:
         """What an earlier rotation left. Roles that were told late may have sealed to the old pair meanwhile."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archive import disposal_records, verify_certificate
+from archive import disposal_records, key_succession, verify_certificate
 from archive.certification import PUBLIC_KEY_FILE
 from archive.disposal_certificate import public_key_pem
 from archive.two_persons import KEEPERS, require_role
@@ -25,8 +25,10 @@ class IssuedCertificate:
 class Certificates:
     """Hands out certificates. They name the staff who took the steps, and no message by more than its digest."""
 
-    def __init__(self, *, database: Database, certificate_seed: bytes) -> None:
+    def __init__(self, *, database: Database, certificate_seed: bytes, directory: Path) -> None:
+        """``directory``: where certificates lie, and beside them which key took the place of which."""
         self._database = database
+        self._directory = directory
         self._public_key = public_key_pem(certificate_seed)
 
     @property
@@ -55,13 +57,20 @@ class Certificates:
             disposals = [record.id for record in disposal_records.all_disposals(connection)]
             found = [disposal_records.certificate_of(connection, disposal) for disposal in disposals]
         issued = {f"{each.id}.json": each.document for each in found if each is not None}
-        wanted = {**issued, PUBLIC_KEY_FILE: self._public_key} if issued else {}
-        changed = [name for name, content in wanted.items() if _content(directory / name) != content]
+        changed = [name for name, content in issued.items() if _content(directory / name) != content]
+        if issued and _content(directory / PUBLIC_KEY_FILE) not in self._keys():
+            changed.append(PUBLIC_KEY_FILE)
         return len(issued), [f"certificates/{name} is not what was issued" for name in changed]
 
     def problems(self, actor: Actor, disposal: str) -> tuple[str, ...]:
         """What the stand-alone verifier says against the certificate; nothing when it is valid."""
-        return tuple(verify_certificate.problems_of(self.of(actor, disposal).document, self._public_key))
+        document = self.of(actor, disposal).document
+        key = key_succession.signer_of(document, self._keys(), otherwise=self._public_key)
+        return tuple(verify_certificate.problems_of(document, key))
+
+    def _keys(self) -> tuple[bytes, ...]:
+        """Ours, and those before it."""
+        return key_succession.keys(self._directory, self._public_key)
 
 
 def _content(path: Path) -> bytes | None:

@@ -104,7 +104,11 @@ class _Furnishing:
     ledger: LedgerBook
 
     def desk(self) -> RecordsDesk:
-        certificates = Certificates(database=self.parts.database, certificate_seed=self.issuer.certificate_seed)
+        certificates = Certificates(
+            database=self.parts.database,
+            certificate_seed=self.issuer.certificate_seed,
+            directory=self.certificates_directory,
+        )
         return RecordsDesk(
             schedules=self.schedules,
             holds=self.holds(),

@@ -15,12 +15,14 @@ from pathlib import Path
 from mailstore import first_key_files, key_custody, key_files, ways_in
 from mailstore.errors import RefusedError
 from mailstore.key_custody import Unlocked
-from mailstore.key_hierarchy import KeyRing, RetiredKey
+from mailstore.key_hierarchy import VERSIONED, KeyRing, RetiredKey
 from mailstore.sealed_format import KEY_BYTES, Randomness
 from mailstore.slot_secret import SlotSecret
 
 RENEWED = ("capture_private", "keys_recovery")
-"""What every rotation renews. ``data_recovery`` opens no mail, and renewing it makes the next backup a whole one."""
+"""What every rotation renews. On request: ``data_recovery``, which opens no mail, and after which the next backup is a
+whole one; ``index_key``, after which the search index is made anew; ``certificate_seed``, of which the public half
+stands on. Of these two nothing stays in the ring."""
 
 
 def rotate(
@@ -31,8 +33,11 @@ def rotate(
     now: datetime,
     renewed: Sequence[str] = RENEWED,
     without: str | None = None,
+    before: Callable[[KeyRing, KeyRing], None] | None = None,
 ) -> KeyRing:
-    """Renew the root key and some pairs, in one step: the new ring. ``without``: a slot that shall open nothing more.
+    """Renew the root key and some members, in one step: the new ring. ``without``: a slot that shall open nothing more.
+
+    ``before`` is told the old ring and the new one before that counts: whatever has to outlive an old key.
 
     ``RefusedError`` when that slot is the last, or the one that ``secret`` opens: whoever removes a way in shows
     that another one works. ``NotFoundError`` when there is no such slot.
@@ -46,6 +51,8 @@ def rotate(
         if without is not None:
             _refuse_removal(found, without)
         ring = _renewed(found.ring, renewed, randomness, now=now)
+        if before is not None:
+            before(found.ring, ring)
         changed = key_custody.with_slots(replace(found, ring=ring), slots, randomness(KEY_BYTES))
         key_files.replace_state(directory, changed.files(randomness))
     return ring
@@ -67,7 +74,7 @@ def forget(
 
 def _renewed(ring: KeyRing, names: Sequence[str], randomness: Randomness, *, now: datetime) -> KeyRing:
     members = ring.members()
-    retired = tuple(RetiredKey(name, members[name], now) for name in names)
+    retired = tuple(RetiredKey(name, members[name], now) for name in names if name in VERSIONED)
     made = {**members, **{name: randomness(KEY_BYTES) for name in names}}
     return KeyRing(*made.values(), retired=(*ring.retired, *retired))
 

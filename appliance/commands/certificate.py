@@ -6,7 +6,7 @@ from pathlib import Path
 
 from appliance import given_file
 from appliance.command_call import Call, Outcome
-from archive import verify_certificate
+from archive import key_succession, verify_certificate
 from archive.certification import PUBLIC_KEY_FILE
 from mailstore.errors import RefusedError
 
@@ -19,7 +19,9 @@ def verify(call: Call) -> Outcome:
     path = Path(call.arguments.file)
     certificate = given_file.document_in(str(path)).encode()
     key = _key_file(call, path)
-    problems = verify_certificate.problems_of(certificate, key.read_bytes())
+    given = key.read_bytes()
+    signer = key_succession.signer_of(certificate, key_succession.keys(key.parent, given), otherwise=given)
+    problems = verify_certificate.problems_of(certificate, signer)
     fields = {"valid": not problems, "problems": problems, "public_key": str(key)}
     text = "The certificate is valid." if not problems else "Not valid:\n" + "\n".join(f"  {each}" for each in problems)
     return Outcome(fields, text, exit_code=1 if problems else 0)

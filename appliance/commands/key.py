@@ -58,7 +58,12 @@ def copies(call: Call) -> Outcome:
 
 def rotate(call: Call) -> Outcome:
     """Renew the root key and the pair that mail is sealed to, or finish a rotation that was cut off."""
-    renewed = (*key_rotation.RENEWED, *(("data_recovery",) if call.arguments.with_data_recovery else ()))
+    asked = {
+        "data_recovery": call.arguments.with_data_recovery,
+        "index_key": call.arguments.with_index,
+        "certificate_seed": call.arguments.with_certificates,
+    }
+    renewed = (*key_rotation.RENEWED, *(name for name, is_asked in asked.items() if is_asked))
     rotation = _change(call).rotated(_tell, renewed=renewed, now=call.clock.now())
     return _outcome(_rotated(rotation), _advice(rotation))
 
