@@ -31,6 +31,7 @@ from tests.appliance.practice_ground import (
 )
 
 WORST_EXPOSURE = 2.0
+PARTS = ("key-agent", "worker", "smtp", "mail")
 SUBJECT = "Blood pressure diary"
 TEXT = "This morning it was 128 over 84."
 ADA, RITA = f"ada@{DOMAIN}", f"rita@{DOMAIN}"
@@ -59,12 +60,29 @@ def test_the_practice_runs_and_the_doctor_fails_nothing_but_the_dns_that_is_not_
 
 def test_no_unit_of_ours_is_more_exposed_than_it_must_be(machine: Guest) -> None:
     units = machine.said("systemctl list-units --plain --no-legend 'strongroom*.service' | cut -d' ' -f1").split()
-    assert "strongroom.service" in units
+    assert set(units) >= {f"strongroom-{part}.service" for part in PARTS}
     for unit in units:
         said = machine.said(f"systemd-analyze security {unit} | tail -1")
         exposure = re.search(r"level for \S+: ([\d.]+)", said)
         assert exposure is not None, said
         assert float(exposure.group(1)) <= WORST_EXPOSURE, said
+
+
+def test_nobody_asks_the_key_agent_in_the_name_of_another_part(machine: Guest) -> None:
+    tried = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    doors = ("smtp", "mail", "worker", "command")
+    for group in doors:
+        words = f"runuser -u strongroom -g strongroom -G strongroom-{group} -- python3 -c '{tried}' /run/strongroom"
+        came_in = [door for door in doors if machine.run(f"{words}/{door}.sock", check=False).returncode == 0]
+        assert came_in == [group]
+
+
+def test_whoever_connects_while_parts_are_started_again_is_answered(machine: Guest) -> None:
+    greeted = 'import smtplib; print(smtplib.SMTP("127.0.0.1", 25, timeout=120).noop()[0])'
+    machine.run("systemctl restart --no-block strongroom-key-agent strongroom-smtp")
+    for _ in range(5):
+        assert machine.said(f"python3 -c '{greeted}'") == "250"
+    machine.run("systemctl is-active -q strongroom-smtp || systemctl start strongroom-smtp")
 
 
 def test_only_the_ports_of_mail_and_pages_come_through_the_firewall(machine: Guest) -> None:
@@ -101,7 +119,9 @@ def test_after_a_start_of_the_machine_mail_comes_in_again(machine: Guest) -> Non
     machine.reboot()
     machine.run("for i in $(seq 300); do ss -ltn | grep -q :25 && exit 0; sleep 0.1; done; exit 1")
     deliver(machine, ADA, subject=SUBJECT, text=TEXT)
-    assert machine.said("systemctl is-active strongroom nftables").split() == ["active", "active"]
+    parts = " ".join(f"strongroom-{part}" for part in PARTS)
+    machine.run(f"for i in $(seq 300); do systemctl is-active -q {parts} && exit 0; sleep 0.2; done; exit 1")
+    assert machine.said("systemctl is-active strongroom.target nftables").split() == ["active", "active"]
 
 
 def _answers(address: str, port: int) -> bool:

@@ -1,4 +1,4 @@
-"""The unit and the wrapper that operators install agree with each other and with systemd."""
+"""The units and the wrapper that operators install agree with each other, with the program and with systemd."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from appliance import supervisor
+from appliance.key_agent_policy import DOORS
+from appliance.key_agent_socket import COMMANDS
+from appliance.role_charge import ROLES_OF_PART, Part
+from appliance.settings import Settings
 from tests.repository_room import ROOT
 
 FILES = ROOT / "ansible" / "roles" / "strongroom" / "files"
-UNIT, WRAPPER = FILES / "strongroom.service", FILES / "strongroom"
+WRAPPER = FILES / "strongroom"
+SERVICES = [f"strongroom-{part}.service" for part in Part]
+SOCKETS = sorted(path.name for path in FILES.glob("*.socket"))
 TIGHT = {
+    "Type": "notify",
     "User": "strongroom",
     "UMask": "0077",
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
+    "ProtectProc": "invisible",
     "CapabilityBoundingSet": "",
     "SystemCallFilter": "@system-service ~@privileged",
     "LimitCORE": "0",
@@ -25,26 +36,84 @@ MAY_COMPLAIN = "Failed to"
 """How the first words go when the machine has no service manager to ask; that says nothing about the unit."""
 
 
-def test_unit_is_tight() -> None:
-    told: dict[str, str] = {}
-    for name, value in re.findall(r"^(\w+)=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE):
-        told[name] = f"{told[name]} {value}" if name in told else value
-    assert {name: told.get(name) for name in TIGHT} == TIGHT
+def told(name: str) -> dict[str, str]:
+    """What a unit says, a setting that stands there more than once in one line."""
+    found: dict[str, str] = {}
+    for key, value in re.findall(r"^(\w+)=(.*)$", (FILES / name).read_text("utf-8"), re.MULTILINE):
+        found[key] = f"{found[key]} {value}" if key in found else value
+    return found
 
 
-def test_unit_and_wrapper_name_the_same_program_data_and_key() -> None:
-    unit, wrapper = UNIT.read_text("utf-8"), WRAPPER.read_text("utf-8")
-    (program,) = re.findall(r"^ExecStart=(\S+) serve$", unit, re.MULTILINE)
-    assert f"{program} " in wrapper
-    places = re.findall(r"^Environment=(\S+)$", unit, re.MULTILINE)
-    assert sorted(places) == sorted(re.findall(r"STRONGROOM_\w+=\S+", wrapper))
+@pytest.mark.parametrize("service", SERVICES)
+def test_unit_of_each_part_is_tight(service: str) -> None:
+    assert {name: told(service).get(name) for name in TIGHT} == TIGHT
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    """On a machine without systemd the two tests above are all that can be said."""
+def test_key_agent_has_no_network_and_alone_the_group_of_the_key_file() -> None:
+    agent = told("strongroom-key-agent.service")
+    assert (agent["PrivateNetwork"], agent["RestrictAddressFamilies"]) == ("yes", "AF_UNIX")
+    groups = {service: told(service)["SupplementaryGroups"] for service in SERVICES}
+    assert [service for service in SERVICES if "strongroom-keys" in groups[service]] == ["strongroom-key-agent.service"]
+    assert [service for service in SERVICES if "KEY_FILE" in told(service)["Environment"]] == [
+        "strongroom-key-agent.service"
+    ]
+
+
+def test_each_part_has_the_group_of_its_own_socket_at_the_key_agent_and_no_other() -> None:
+    for door in (COMMANDS, *DOORS):
+        socket = told(f"strongroom-key-agent-{door}.socket")
+        assert (socket["ListenStream"], socket["FileDescriptorName"]) == (f"/run/strongroom/{door}.sock", door)
+        assert (socket["SocketUser"], socket["SocketGroup"], socket["SocketMode"]) == (
+            *("root", f"strongroom-{door}", "0660"),
+        )
+    for part in DOORS:
+        assert told(f"strongroom-{part}.service")["SupplementaryGroups"] == f"strongroom-{part}"
+
+
+def test_ports_are_those_of_the_settings_and_go_to_the_part_that_serves_them() -> None:
+    listening = {told(name)["FileDescriptorName"]: told(name) for name in SOCKETS if "key-agent" not in name}
+    ports = {name: int(each["ListenStream"].rpartition(":")[2]) for name, each in listening.items()}
+    assert ports == Settings().ports
+    for part, roles in ROLES_OF_PART.items():
+        for name in (name for role in roles for name in supervisor.SOCKETS_OF[role]):
+            assert listening[name]["Service"] == f"strongroom-{part}.service"
+            assert f"strongroom-{name}.socket" in told(f"strongroom-{part}.service")["Requires"].split()
+
+
+def test_units_and_wrapper_name_the_same_program_data_and_key() -> None:
+    wrapper = WRAPPER.read_text("utf-8")
+    for part in Part:
+        unit = told(f"strongroom-{part}.service")
+        program, _, words = unit["ExecStart"].partition(" ")
+        assert words == f"serve --role {part}"
+        assert f"{program}}}" in wrapper
+        assert {place for place in unit["Environment"].split() if place not in wrapper} == set()
+
+
+def test_playbook_installs_every_unit_and_has_every_group() -> None:
+    defaults = (FILES.parent / "defaults/main.yml").read_text("utf-8")
+    for name in (*SERVICES, *SOCKETS):
+        assert f"- {name}\n" in defaults
+    groups = {group for name in (*SERVICES, *SOCKETS) for group in _groups(name)}
+    groups |= set(re.findall(r"-G (\S+)", WRAPPER.read_text("utf-8")))
+    (listed,) = re.findall(r"^strongroom_groups: \[(.*)\]$", defaults, re.MULTILINE)
+    assert set(listed.split(", ")) == groups
+
+
+def _groups(name: str) -> list[str]:
+    unit = told(name)
+    return [unit[key] for key in ("SupplementaryGroups", "SocketGroup") if key in unit]
+
+
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    """On a machine without systemd the tests above are all that can be said."""
     judge = shutil.which("systemd-analyze")
-    unit = tmp_path / UNIT.name
-    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text("utf-8")), "utf-8")
+    names = ["strongroom.target", *SERVICES, *SOCKETS]
+    for name in names:
+        text = (FILES / name).read_text("utf-8")
+        (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text), "utf-8")
     if judge:
-        done = subprocess.run([judge, "verify", str(unit)], capture_output=True, text=True, check=False)
-        assert [line for line in done.stderr.splitlines() if UNIT.name in line and MAY_COMPLAIN not in line] == []
+        words = [judge, "verify", *(str(tmp_path / name) for name in names)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line and MAY_COMPLAIN not in line]
+        assert complaints == []
