@@ -7,6 +7,7 @@ that moment and its private halves are gone, while its records stay for mail tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -95,9 +96,16 @@ class DkimKeys:
         self._randomness = randomness
 
     def keys(self, connection: Connection, domain: str) -> list[DkimKey]:
-        """Every key of a domain that there is or was, by its age."""
+        """Every key of a domain that there is or was, by its age.
+
+        ``TamperedError`` when a public half is not what was sealed with its key: a row that somebody made who has the
+        row key alone, as the role on port 25, would otherwise be published as ours.
+        """
         rows = rows_of(connection).select(connection, table, table.c.domain == domain)
-        return sorted((_key(row) for row in rows), key=lambda key: (key.made_at, key.selector))
+        known = [_key(row) for row in rows]
+        for key, row in zip(known, rows, strict=True):
+            self._opened(key, row["sealed_private"])
+        return sorted(known, key=lambda key: (key.made_at, key.selector))
 
     def signing(self, connection: Connection, domain: str) -> list[SigningKey]:
         """The keys that sign for a domain now. ``TamperedError`` when one is not what was written."""
@@ -110,7 +118,8 @@ class DkimKeys:
 
     def signing_ids(self, connection: Connection, domain: str) -> tuple[str, ...]:
         """Which keys sign for a domain now: what ``signing`` would open."""
-        return tuple(key.id for key in self.keys(connection, domain) if key.state is KeyState.SIGNING)
+        rows = rows_of(connection).select(connection, table, table.c.domain == domain)
+        return tuple(sorted(row["id"] for row in rows if row["state"] == KeyState.SIGNING))
 
     def begin(self, connection: Connection, domain: str, pair: NewPair, *, now: datetime) -> bool:
         """The first pair of a domain, in use at once. False when there was one."""
@@ -136,11 +145,9 @@ class DkimKeys:
         prepared = _in_state(known, KeyState.PREPARED)
         if not prepared:
             raise RefusedError("no keys are prepared", fix=PREPARE)
-        self._change(
-            connection,
-            _in_state(known, KeyState.SIGNING),
-            {"state": KeyState.RETIRED, "retired_at": now, "sealed_private": None},
-        )
+        for key in _in_state(known, KeyState.SIGNING):
+            nothing = self._sealed(key, b"")
+            self._change(connection, [key], {"state": KeyState.RETIRED, "retired_at": now, "sealed_private": nothing})
         self._change(connection, prepared, {"state": KeyState.SIGNING, "signs_since": now})
         _tell(connection, "dns.dkim_activated", prepared, actor=actor, now=now)
         return _in_state(self.keys(connection, domain), KeyState.SIGNING)
@@ -180,8 +187,11 @@ class DkimKeys:
             rows_of(connection).update(connection, table, table.c.id.in_([key.id for key in keys]), changes)
 
     def _signing(self, key: DkimKey, sealed: bytes) -> SigningKey:
-        private = open_field(sealed, key=self._archive_key, context=(KIND, _place(key), _VERSION))
-        return SigningKey(key.domain, key.selector, key.algorithm, dkim_signature.loaded(key.algorithm, private))
+        private = dkim_signature.loaded(key.algorithm, self._opened(key, sealed))
+        return SigningKey(key.domain, key.selector, key.algorithm, private)
+
+    def _opened(self, key: DkimKey, sealed: bytes) -> bytes:
+        return open_field(sealed, key=self._archive_key, context=(KIND, _place(key), _VERSION))
 
     def _sealed(self, key: DkimKey, private: bytes) -> bytes:
         context = (KIND, _place(key), _VERSION)
@@ -189,8 +199,8 @@ class DkimKeys:
 
 
 def _place(key: DkimKey) -> str:
-    """A private half opens for the domain, selector and algorithm alone for which it was made."""
-    return f"{key.id}/{key.domain}/{key.selector}/{key.algorithm}"
+    """A private half opens for its own domain, selector, algorithm and public half alone."""
+    return f"{key.id}/{key.domain}/{key.selector}/{key.algorithm}/{hashlib.sha256(key.public).hexdigest()}"
 
 
 def _in_state(keys: Iterable[DkimKey], state: KeyState) -> list[DkimKey]:

@@ -50,7 +50,7 @@ dkim_keys = Table(
     seal_column(),
     UniqueConstraint("domain", "selector"),
 )
-"""Keys that sign mail which leaves; ``sealed_private`` is gone once a key is retired (``appliance.dkim_keys``)."""
+"""Keys that sign mail which leaves; ``sealed_private`` holds nothing once one is retired (``appliance.dkim_keys``)."""
 
 mta_sts_policies = Table(
     "mta_sts_policies",

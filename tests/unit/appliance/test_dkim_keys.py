@@ -88,8 +88,10 @@ def test_retired_key_has_no_private_half_and_stays_published_for_a_while(databas
     retired = [key for key in known(database) if key.state is KeyState.RETIRED]
     assert len(retired) == 2
     with database.read() as connection:
-        rows = connection.exec_driver_sql("SELECT state, sealed_private IS NULL FROM dkim_keys").all()
-    assert {(state, bool(is_gone)) for state, is_gone in rows} == {("retired", True), ("signing", False)}
+        sealed: dict[str, bytes] = {
+            row[0]: row[1] for row in connection.exec_driver_sql("SELECT id, sealed_private FROM dkim_keys").all()
+        }
+    assert {KEYS._opened(key, sealed[key.id]) for key in retired} == {b""}
     assert all(key.is_published(later + STAYS_PUBLISHED - timedelta(seconds=1)) for key in retired)
     assert not any(key.is_published(later + STAYS_PUBLISHED) for key in retired)
 
@@ -142,6 +144,15 @@ def test_edited_row_signs_nothing(database: Database) -> None:
         connection.exec_driver_sql("UPDATE dkim_keys SET domain = 'evil.example', selector = algorithm")
     with database.read() as connection, pytest.raises(TamperedError):
         KEYS.signing(connection, "evil.example")
+
+
+def test_public_half_that_somebody_put_in_is_not_published_as_ours(database: Database) -> None:
+    """Whoever has the row key alone, as the role on port 25, can seal a row, and make none that is believed."""
+    mine = known(database)[0]
+    with database.write() as connection:
+        KEYS._change(connection, [mine], {"public": bytes(32)})
+    with database.read() as connection, pytest.raises(TamperedError):
+        KEYS.keys(connection, DOMAIN)
 
 
 def test_another_practice_cannot_open_it(database: Database) -> None:
