@@ -128,3 +128,15 @@ def test_cooling_off_of_nothing_is_refused_in_a_real_practice(
     data.settings.write_text(text, "utf-8")
     with pytest.raises(config.SettingsError, match="only in a directory made with --loopback"):
         front_door_wiring.settings_of(data)
+
+
+def test_real_practice_waits_for_its_first_run_and_one_for_trying_out_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, words, waits in (
+        ("real", [], True),
+        ("at a risk", ["--without-shares"], False),
+        ("trying", ["--loopback", "21000"], False),
+    ):
+        assert init(tmp_path / name, capsys, *words)[0] == 0
+        assert DataDirectory(tmp_path / name).first_run.exists() is waits
