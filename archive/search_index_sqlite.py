@@ -176,14 +176,19 @@ class SqliteIndex:
     def _open_parts(self, listed: Sequence[_Listed]) -> None:
         for gone in self._parts.keys() - set(listed):
             self._parts.pop(gone).close()
-        cache = min(_MOST_PART_CACHE, max(_LEAST_PART_CACHE, _CACHE_BYTES // max(1, len(listed))))
-        opened = {each: self._parts.get(each) or self._open(each, cache_bytes=cache) for each in listed}
-        self._parts = opened
+        self._parts = {each: self._parts.get(each) or self._open(each) for each in listed}
+        self._share_memory()
 
-    def _open(self, listed: _Listed, *, cache_bytes: int = _MOST_PART_CACHE) -> Part:
+    def _share_memory(self) -> None:
+        """However many parts there are, and in whatever order they came, their pages fit into ``_CACHE_BYTES``."""
+        share = min(_MOST_PART_CACHE, max(_LEAST_PART_CACHE, _CACHE_BYTES // max(1, len(self._parts))))
+        for part in self._parts.values():
+            part.limit_cache(share)
+
+    def _open(self, listed: _Listed) -> Part:
         path = self._directory / listed.name
         try:
-            return Part(path, listed.key, cache_bytes=cache_bytes)
+            return Part(path, listed.key, cache_bytes=_LEAST_PART_CACHE)
         except StorageUnavailableError:
             if path.exists():
                 raise
@@ -258,6 +263,7 @@ class SqliteIndex:
             file.write(json.dumps(told).encode())
         storage.publish(retire_secret=retire_secret)
         self._parts, self._opened = parts, None
+        self._share_memory()
 
     @contextmanager
     def _damage_remembered(self) -> Iterator[None]:

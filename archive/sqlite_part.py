@@ -87,6 +87,11 @@ class Part:
         with suppress(apsw.Error):
             self._connection.close()
 
+    def limit_cache(self, cache_bytes: int) -> None:
+        """Keep no more pages than this in memory from now on."""
+        with _as_ours(self._path):
+            _limit_cache(self._connection, cache_bytes)
+
     def count(self) -> int:
         """How many messages it holds."""
         with _as_ours(self._path):
@@ -234,6 +239,10 @@ def unlink(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
+def _limit_cache(connection: apsw.Connection, cache_bytes: int) -> None:
+    connection.pragma("cache_size", -(cache_bytes // 1024))
+
+
 def _connected(path: Path, key: bytes, *, cache_bytes: int) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=_OPEN)
     try:
@@ -243,7 +252,7 @@ def _connected(path: Path, key: bytes, *, cache_bytes: int) -> apsw.Connection:
         connection.pragma("legacy_page_size", PAGE_BYTES)
         connection.pragma("hexkey", _passphrase(key))
         connection.pragma("temp_store", 2)
-        connection.pragma("cache_size", -(cache_bytes // 1024))
+        _limit_cache(connection, cache_bytes)
         connection.pragma("secure_delete", 1)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", 2)
