@@ -48,6 +48,16 @@ class BackupSchedule:
             if self._is_due(age.keys_looked_at, every):
                 self._tried(told, "keys", partial(self._keys_into, told))
 
+    def due(self) -> list[str]:
+        """The targets for which anything is due."""
+        settings = self._appliance.settings.backup
+        data, keys = timedelta(hours=settings.data_hours), timedelta(minutes=settings.keys_minutes)
+        return [
+            told.name
+            for told, age in self._targets()
+            if self._is_due(age.data_as_of, data) or self._is_due(age.keys_looked_at, keys)
+        ]
+
     def _targets(self) -> Sequence[tuple[BackupTargetSettings, TargetAge]]:
         targets = self._appliance.settings.backup.target
         return list(zip(targets, self._backups.ages(), strict=True)) if targets else []

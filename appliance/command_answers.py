@@ -115,6 +115,11 @@ _SAVED: Fields = {
     "new_messages": "how many new messages that run found",
 }
 
+_DUE_WORK: Fields = {
+    "under_way": "true when the worker does it at this moment, and it was left to it",
+    "still_due[]": "targets for which it is due still; exit code 1 when there is any and nobody is at it",
+}
+
 
 def _items(fields: Fields) -> Fields:
     return {f"items[].{name}": says for name, says in fields.items()}
@@ -543,6 +548,17 @@ ANSWERS: Mapping[str, Fields] = {
         "bytes": "how many bytes of them",
         "is_opened": "true when every piece was unsealed; false when it was held against its digest alone",
         "problems[]": "what is not as it was written, by the name of its file; exit code 1 when there is any",
+    },
+    "due backup": _DUE_WORK,
+    "due drill": _DUE_WORK,
+    "due scrub": {
+        "under_way": "true when the worker does it at this moment, and it was left to it",
+        "bad": "what the round found wrong and could not mend; exit code 1 when there is any",
+    },
+    "due retention": {
+        "holds": "how many holds were held against all mail that an interruption had kept from it",
+        "past_period": "about how many messages have passed their period; nothing dies of it",
+        "open_disposals": "how many disposals wait for approval or to be executed",
     },
     "backup drill": {
         "passed": "true when nothing is missing, and the whole sample was compared and opened; else exit code 1",

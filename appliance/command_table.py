@@ -462,6 +462,14 @@ ENTRIES: tuple[Entry, ...] = (
         "backup:listing",
         (_BACKUP_SOURCE, _BUCKET_CREDENTIALS),
     ),
+    Entry(("due", "backup"), "back up what is due; for a timer", "due:backup"),
+    Entry(("due", "drill"), "rehearse the restores that are due; for a timer", "due:drill"),
+    Entry(("due", "scrub"), "read on in the sealed bytes as far as the time says; for a timer", "due:scrub"),
+    Entry(
+        ("due", "retention"),
+        "take up holds and the ledger where they were cut off, and say what waits for people; for a timer",
+        "due:retention",
+    ),
     Entry(
         ("backup", "verify"),
         "read every byte of the backups and hold it against what was written",
@@ -648,6 +656,7 @@ GROUPS: Mapping[str, str] = {
     "hold": "legal holds",
     "disposal": "disposal of what is due",
     "decommission": "the end of a practice",
+    "due": "what the clock asks for, done now if it is due",
     "certificate": "certificates of disposal",
     "audit": "the audit trail",
     "store": "the object store behind the spool",

@@ -18,15 +18,16 @@ def keys_of(keys: WorkingKeys) -> DkimKeys:
     return DkimKeys(archive_key=keys.archive_key, randomness=RANDOMNESS)
 
 
-def begin(database: Database, settings: Settings, keys: WorkingKeys, *, now: datetime) -> None:
+def begin(database: Database, settings: Settings, keys: WorkingKeys, *, now: datetime) -> bool:
     """Make the first pair where there is none: of a new practice, and of one from before mail was signed."""
     dkim_keys, domain = keys_of(keys), settings.practice.domain
     with database.read() as connection:
         is_begun = bool(dkim_keys.keys(connection, domain))
-    if not is_begun:
-        pair = NewPair.made()
-        with database.write() as connection:
-            dkim_keys.begin(connection, domain, pair, now=now)
+    if is_begun:
+        return False
+    pair = NewPair.made()
+    with database.write() as connection:
+        return dkim_keys.begin(connection, domain, pair, now=now)
 
 
 def signing(appliance: Appliance) -> DkimSigning:

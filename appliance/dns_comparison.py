@@ -143,13 +143,14 @@ def _dkim_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
     for record in wanted:
         standing = found[record.name, "TXT"]
         should = dkim_signature.published_key(record.value)
+        bad = State.FAIL if record.is_needed else State.WARN
         if standing.problem:
             yield _Point(State.WARN, f"{record.name}: {standing.problem}")
         elif should not in [dkim_signature.published_key(text) for text in standing.values]:
-            yield _Point(State.FAIL, _differs(record.name, "TXT", standing.values, [record]), _lines([record]))
+            yield _Point(bad, _differs(record.name, "TXT", standing.values, [record]), _lines([record]))
         elif len(standing.values) > 1:
             told = f"{record.name} has {len(standing.values)} TXT records, and only one may stand there"
-            yield _Point(State.FAIL, told, _lines([record]))
+            yield _Point(bad, told, _lines([record]))
         else:
             yield _Point(State.OK, f"{record.name} is our key")
 

@@ -61,12 +61,21 @@ class DnsRecord:
 
 
 @dataclass(frozen=True)
+class PublishedKey:
+    """A key that signs mail: the name below ``_domainkey``, what its record says, and whether it signs now."""
+
+    selector: str
+    text: str
+    signs: bool = True
+
+
+@dataclass(frozen=True)
 class PublishedNames:
     """What the records are made from.
 
     ``addresses`` are those that strangers reach this machine by; without any the records of addresses are left out.
-    ``dkim`` are pairs of selector and text; ``tlsa`` the SHA-256 digests of the server's public keys, the one in use
-    first. ``services`` are pairs of service name and port for mail programs (RFC 6186, RFC 8314).
+    ``tlsa`` are the SHA-256 digests of the server's public keys, the one in use first. ``services`` are pairs of service
+    name and port for mail programs (RFC 6186, RFC 8314).
     """
 
     domain: str
@@ -75,7 +84,7 @@ class PublishedNames:
     portal_port: int
     services: tuple[tuple[str, int], ...]
     addresses: tuple[str, ...]
-    dkim: tuple[tuple[str, str], ...]
+    dkim: tuple[PublishedKey, ...]
     tlsa: tuple[bytes, ...]
     report_address: str
     dmarc_policy: str
@@ -156,9 +165,10 @@ def _mail(names: PublishedNames) -> Iterator[DnsRecord]:
 
 
 def _dkim(names: PublishedNames) -> Iterator[DnsRecord]:
-    for selector, text in names.dkim:
-        name = f"{selector}._domainkey.{names.domain}"
-        yield DnsRecord(Purpose.DKIM, name, "TXT", text, "Keys that prove what we signed (RFC 6376)")
+    for key in names.dkim:
+        name = f"{key.selector}._domainkey.{names.domain}"
+        says = "Keys that prove what we sign (RFC 6376)" if key.signs else "Keys that shall sign, or did until lately"
+        yield DnsRecord(Purpose.DKIM, name, "TXT", key.text, says, is_needed=key.signs)
 
 
 def _reports(names: PublishedNames) -> Iterator[DnsRecord]:

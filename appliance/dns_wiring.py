@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from appliance import dkim_wiring, published_names, tls_certificates
-from appliance.dkim_keys import DkimKey
-from appliance.dns_records import PublishedNames
+from appliance.dkim_keys import DkimKey, KeyState
+from appliance.dns_records import PublishedKey, PublishedNames
 from appliance.wiring import Appliance
 
 
 def names(appliance: Appliance) -> PublishedNames:
     """What the records are made from now."""
     keys = [key for key in dkim_keys(appliance) if key.is_published(appliance.clock.now())]
-    dkim = tuple((key.selector, key.record) for key in keys)
+    dkim = tuple(PublishedKey(key.selector, key.record, signs=key.state is KeyState.SIGNING) for key in keys)
     return published_names.offered(appliance.settings, dkim=dkim, tlsa=tls_certificates.key_digests(appliance.data.tls))
 
 

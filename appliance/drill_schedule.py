@@ -50,6 +50,12 @@ class DrillSchedule:
             if not self._should_stop() and self._is_due(told, timedelta(days=settings.drill_days)):
                 self._tried(told)
 
+    def due(self) -> list[str]:
+        """The targets for which a drill is due."""
+        settings = self._appliance.settings.backup
+        every = timedelta(days=settings.drill_days)
+        return [told.name for told in settings.target if settings.drill_days and self._is_due(told, every)]
+
     def newest(self, told: BackupTargetSettings) -> PastDrill | None:
         """The newest drill of a target that the practice signed; None when there was none."""
         record = backup_claim.found(backup_wiring.target(self._appliance.data, told))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from appliance.dns_records import PublishedNames
+from appliance.dns_records import PublishedKey, PublishedNames
 from appliance.settings import Settings
 
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
@@ -14,9 +14,7 @@ _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _DISCARD_PORT = 9
 
 
-def offered(
-    settings: Settings, *, dkim: tuple[tuple[str, str], ...] = (), tlsa: tuple[bytes, ...] = ()
-) -> PublishedNames:
+def offered(settings: Settings, *, dkim: tuple[PublishedKey, ...] = (), tlsa: tuple[bytes, ...] = ()) -> PublishedNames:
     """What the settings alone say: enough for whoever serves the policy and the files of mail programs."""
     domain, submission = settings.practice.domain, settings.submission
     return PublishedNames(

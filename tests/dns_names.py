@@ -7,7 +7,7 @@ import ipaddress
 
 from appliance import dkim_signature, dns_records
 from appliance.dkim_keys import NewPair
-from appliance.dns_records import PublishedNames
+from appliance.dns_records import PublishedKey, PublishedNames
 from tests.dns_room import OutsideDns
 
 DOMAIN = "clinic.example"
@@ -16,7 +16,10 @@ PORTAL = f"portal.{DOMAIN}"
 V4, V6 = "203.0.113.7", "2001:db8::7"
 PAIR = NewPair.made()
 DKIM = tuple(
-    (f"20260302-1-{algorithm.key_type}", dkim_signature.record_value(algorithm, dkim_signature.public_bytes(private)))
+    PublishedKey(
+        f"20260302-1-{algorithm.key_type}",
+        dkim_signature.record_value(algorithm, dkim_signature.public_bytes(private)),
+    )
     for algorithm, private in PAIR.privates
 )
 IN_USE, NEXT = bytes(range(32)), bytes(range(1, 33))

@@ -18,7 +18,7 @@ from appliance import (
 )
 from appliance.command_call import Call, Outcome, facts, listed, table
 from appliance.dkim_keys import PREPARE, DkimKey, KeyState, NewPair
-from appliance.dns_records import PublishedNames, Purpose
+from appliance.dns_records import PublishedKey, PublishedNames, Purpose
 from appliance.health_finding import State
 from appliance.name_lookup import NameLookup
 from appliance.wiring import Appliance
@@ -91,7 +91,7 @@ def _require_published(appliance: Appliance) -> None:
     prepared = [key for key in dns_wiring.dkim_keys(appliance) if key.state is KeyState.PREPARED]
     if not prepared:
         raise RefusedError("no keys are prepared", fix=PREPARE)
-    dkim = tuple((key.selector, key.record) for key in prepared)
+    dkim = tuple(PublishedKey(key.selector, key.record) for key in prepared)
     names = published_names.offered(appliance.settings, dkim=dkim)
     found = dns_health.asked(names, NameLookup(dns_health.lookup_settings(appliance.settings)))
     told = {finding.check: finding for finding in dns_comparison.findings(names, found)}

@@ -28,6 +28,7 @@ from appliance import (
 )
 from appliance.backup_schedule import BackupSchedule
 from appliance.drill_schedule import DrillSchedule
+from appliance.duty_turn import Duty, in_turn, when_our_turn
 from appliance.front_door_wiring import FrontDoorParts
 from appliance.key_agent_client import AgentOpener, KeyAgentClient
 from appliance.key_use_duty import KeyUseDuty
@@ -161,16 +162,18 @@ async def _run(appliance: Appliance, front: FrontDoorParts, station: Station) ->
     schedule = BackupSchedule(appliance, should_stop=stopping.is_set)
     drills = DrillSchedule(appliance, should_stop=stopping.is_set)
     await asyncio.to_thread(_mend, appliance)
-    await asyncio.to_thread(schedule.clear)
+    await asyncio.to_thread(in_turn, appliance.data, Duty.BACKUP_DATA, schedule.clear)
     duties = _duties_of_every_moment(appliance, front)
     station.when_ready()
     drain = drain_wiring.drain(appliance, front, should_stop=stopping.is_set)
     if unfinished := await opening_follow_up.drained_first(drain, stopping=stopping):
         duties.append(unfinished)
     when_whole = partial(restore_duty.when_whole, appliance)
+    our_turn = partial(when_our_turn, appliance.data)
+    scrub = our_turn(Duty.SCRUB, partial(_scrub, check_wiring.scrub(appliance)))
     duties += [
         asyncio.create_task(restore_duty.until_whole(appliance, partial(_mend, appliance), stopping=stopping)),
-        asyncio.create_task(_every(SCRUB_EVERY, when_whole(partial(_scrub, check_wiring.scrub(appliance))))),
+        asyncio.create_task(_every(SCRUB_EVERY, when_whole(scrub))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, when_whole(partial(_tend, care)))),
         asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
         asyncio.create_task(_every(RELEASE_EVERY, when_whole(partial(_release, store_wiring.release(appliance))))),
@@ -179,9 +182,9 @@ async def _run(appliance: Appliance, front: FrontDoorParts, station: Station) ->
         asyncio.create_task(_every(PROBE_EVERY, partial(_probe, appliance))),
         asyncio.create_task(_every(SAVED_SEARCH_LOOK_EVERY, when_whole(partial(_run_saved, appliance, front)))),
         asyncio.create_task(_every(DICTIONARY_LOOK_EVERY, when_whole(partial(_train, training)))),
-        asyncio.create_task(_every(BACKUP_LOOK_EVERY, schedule.keys)),
-        asyncio.create_task(_every(BACKUP_LOOK_EVERY, when_whole(schedule.data))),
-        asyncio.create_task(_every(DRILL_LOOK_EVERY, drills.run)),
+        asyncio.create_task(_every(BACKUP_LOOK_EVERY, our_turn(Duty.BACKUP_KEYS, schedule.keys))),
+        asyncio.create_task(_every(BACKUP_LOOK_EVERY, when_whole(our_turn(Duty.BACKUP_DATA, schedule.data)))),
+        asyncio.create_task(_every(DRILL_LOOK_EVERY, our_turn(Duty.DRILL, drills.run))),
         asyncio.create_task(_every(LEDGER_LOOK_EVERY, partial(backup_wiring.keep_ledger, appliance))),
     ]
     duties += _watches(appliance, station.agent)

@@ -10,7 +10,11 @@ import dns.rdata
 import dns.tokenizer
 import pytest
 
-from tests import dns_room, running_practice
+from appliance import dkim_wiring
+from appliance.data_directory import DataDirectory
+from appliance.relayed_message import RelayedMessage
+from appliance.wiring import Appliance
+from tests import dkim_verifier, dns_room, running_practice
 from tests.dns_room import OutsideDns
 from tests.running_practice import RunningPractice
 
@@ -61,11 +65,24 @@ def test_doctor_is_content_once_everything_printed_is_published(practice: Runnin
     publish(practice, outside)
     assert {check: item for check, item in dns_lines(practice).items() if item["state"] != "ok"} == {}
     zone_file_holds_every_record(practice)
+    mail_that_is_signed_verifies_by_what_is_published(practice)
     outside.asked.clear()
     path = practice.data / "strongroom.toml"
     path.write_text(path.read_text("utf-8").replace("is_public = true", "is_public = false"), "utf-8")
     assert states(practice) == {"off"}, "nobody looks for it, so nothing is held against the DNS"
     assert outside.asked == []
+
+
+def mail_that_is_signed_verifies_by_what_is_published(practice: RunningPractice) -> None:
+    printed = {item["name"]: item["value"] for item in practice.told("dns", "records")["items"]}
+    letter = b"From: a@clinic.example\r\nSubject: hello\r\n\r\nhello\r\n"
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        signing = dkim_wiring.signing(appliance)
+        signed = signing.signed(RelayedMessage(letter, has_8bit=False, has_utf8_fields=False))
+        assert dkim_verifier.verdicts(signed.content, printed) == [True, True]
+        assert not dkim_wiring.begin(
+            appliance.database, appliance.settings, appliance.ring, now=appliance.clock.now()
+        ), "what was begun is not begun again"
 
 
 def zone_file_holds_every_record(practice: RunningPractice) -> None:

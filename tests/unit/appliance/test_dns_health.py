@@ -17,7 +17,7 @@ from tests import dns_room
 from tests.dns_names import DKIM, DOMAIN, IN_USE, MX, NAMES, NEXT, OTHER_KEY, PORTAL, V4, V6, pointer, published
 from tests.dns_room import OutsideDns
 
-RSA_NAME = f"{DKIM[0][0]}._domainkey.{DOMAIN}"
+RSA_NAME = f"{DKIM[0].selector}._domainkey.{DOMAIN}"
 TLSA_NAME = f"_25._tcp.{MX}"
 
 
@@ -76,15 +76,15 @@ WRONG: dict[str, Wrong] = {
         "v=spf1 mx -all",
     ),
     "spf for all": ((DOMAIN, "TXT"), ('"v=spf1 mx +all"',), Purpose.SPF, State.FAIL, "+all", "v=spf1 mx -all"),
-    "no dkim": ((RSA_NAME, "TXT"), (), Purpose.DKIM, State.FAIL, RSA_NAME, DKIM[0][1][:60]),
-    "other key": ((RSA_NAME, "TXT"), (f'"{OTHER_KEY}"',), Purpose.DKIM, State.FAIL, OTHER_KEY, DKIM[0][1][:60]),
+    "no dkim": ((RSA_NAME, "TXT"), (), Purpose.DKIM, State.FAIL, RSA_NAME, DKIM[0].text[:60]),
+    "other key": ((RSA_NAME, "TXT"), (f'"{OTHER_KEY}"',), Purpose.DKIM, State.FAIL, OTHER_KEY, DKIM[0].text[:60]),
     "two keys": (
         (RSA_NAME, "TXT"),
-        (dns_records.quoted(DKIM[0][1]), f'"{OTHER_KEY}"'),
+        (dns_records.quoted(DKIM[0].text), f'"{OTHER_KEY}"'),
         Purpose.DKIM,
         State.FAIL,
         "only one",
-        DKIM[0][1][:60],
+        DKIM[0].text[:60],
     ),
     "no dmarc": ((f"_dmarc.{DOMAIN}", "TXT"), (), Purpose.DMARC, State.FAIL, "nothing", "p=quarantine"),
     "weak dmarc": (
@@ -167,8 +167,14 @@ def test_stricter_dmarc_is_well(outside: OutsideDns) -> None:
     assert findings(outside)[Purpose.DMARC].state is State.OK
 
 
+def test_key_that_does_not_sign_now_is_missed_less(outside: OutsideDns) -> None:
+    del outside.records[RSA_NAME, "TXT"]
+    names = replace(NAMES, dkim=(replace(DKIM[0], signs=False), DKIM[1]))
+    assert findings(outside, names)[Purpose.DKIM].state is State.WARN
+
+
 def test_text_cut_into_other_strings_is_the_same(outside: OutsideDns) -> None:
-    value = DKIM[0][1]
+    value = DKIM[0].text
     outside.has(RSA_NAME, "TXT", f'"{value[:10]}" "{value[10:200]}" "{value[200:]}"')
     assert findings(outside)[Purpose.DKIM].state is State.OK
 

@@ -59,9 +59,9 @@ def test_zone_text_is_read_by_a_name_server() -> None:
     text = dns_records.zone_text(dns_records.records(NAMES))
     head = f"$ORIGIN {DOMAIN}.\n@ 60 IN SOA ns.{DOMAIN}. a.{DOMAIN}. 1 2 3 4 5\n@ 60 IN NS ns.{DOMAIN}.\n"
     zone = dns.zone.from_text(head + text, check_origin=False)
-    for selector, value in DKIM:
-        (record,) = zone.find_rdataset(f"{selector}._domainkey", "TXT")
-        assert b"".join(record.strings).decode() == value
+    for key in DKIM:
+        (record,) = zone.find_rdataset(f"{key.selector}._domainkey", "TXT")
+        assert b"".join(record.strings).decode() == key.text
     assert zone.find_rdataset("_25._tcp.mx", "TLSA")[0].cert == IN_USE
     assert sum(len(found) for _, found in zone.iterate_rdatasets()) == len(dns_records.records(NAMES)) + 2 - 2
 
