@@ -74,8 +74,8 @@ class PublishedNames:
     """What the records are made from.
 
     ``addresses`` are those that strangers reach this machine by; without any the records of addresses are left out.
-    ``tlsa`` are the SHA-256 digests of the server's public keys, the one in use first. ``services`` are pairs of service
-    name and port for mail programs (RFC 6186, RFC 8314).
+    ``tlsa`` are the SHA-256 digests of the server's public keys, the one in use first. ``services`` are pairs of
+    service name and port for mail programs (RFC 6186, RFC 8314).
     """
 
     domain: str
