@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.index_document import Field
+from archive.index_document import Direction, Field
 from archive.query_conditions import (
     AddressIs,
     AllOf,
     AnyOf,
     CategoryIs,
+    DirectionIs,
     HasAttachment,
     IdIs,
     Not,
@@ -20,6 +21,7 @@ from archive.query_conditions import (
     Query,
     ReceivedBefore,
     ReceivedFrom,
+    SenderDomainIs,
     Words,
 )
 from archive.search_query import MAX_QUERY_CHARACTERS, QueryError, leaves, parse
@@ -57,6 +59,9 @@ def word(text: str, where: Field | None = None) -> Words:
         ("id:" + "AB" * 13, IdIs(MessageId("ab" * 13))),
         ("category:Medical-Record", CategoryIs("medical-record")),
         ("has:attachment", HasAttachment()),
+        ("domain:Mail.Example", SenderDomainIs("mail.example")),
+        ("domain:müller.example", SenderDomainIs("xn--mller-kva.example")),
+        ("direction:Sent", DirectionIs(Direction.SENT)),
         ("after:2024", ReceivedFrom(datetime(2024, 1, 1, tzinfo=UTC))),
         ("after:2024-02", ReceivedFrom(datetime(2024, 2, 1, tzinfo=UTC))),
         ("before:2024-02-29", ReceivedBefore(datetime(2024, 2, 29, tzinfo=UTC))),
@@ -105,6 +110,10 @@ def test_a_query_means_what_is_written(text: str, meaning: Query) -> None:
         ('a"b"', 1),
         ("...", 0),
         ("has:pictures", 4),
+        ("domain:not..one", 7),
+        ("domain:pat@mail.example", 7),
+        ("domain:mail*", 11),
+        ("direction:north", 10),
         ("after:2024-13", 6),
         ("after:2023-02-29", 6),
         ("after:yesterday", 6),
