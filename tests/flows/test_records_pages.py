@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from archive import verify_certificate
+from archive.saved_search import AskedSearch
 from tests.browser_room import DESK, PHONE, barriers, chromium, scrolls_sideways, served, sign_in, window
 from tests.portal_room import Somebody
 from tests.records_life import RecordsLife, records_life
@@ -191,11 +192,15 @@ def every_page(life: RecordsLife) -> dict[Somebody, list[str]]:
     desk.holds.request_release(officer.actor, hold, reason="Settled")
     disposal = desk.disposals.propose(officer.actor).id
     version = desk.schedules.propose(officer.actor, desk.schedules.active().text.replace("10 years", "20 days"))
+    life.room.archive.room.saved.add(officer.actor, "Knees", AskedSearch("knee"), is_daily=True)
     approvers = ["/archive?q=knee", f"/archive/{life.designed}", f"/holds/{hold}/release", f"/disposals/{disposal}"]
     return {
         officer: [
             "/archive",
             "/archive?q=knee+color:red",
+            "/archive?q=knee&category=billing&order=relevance",
+            "/archive/saved",
+            "/archive/unread",
             f"/archive/{life.river}?q=knee",
             "/holds",
             "/holds/new",
