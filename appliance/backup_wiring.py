@@ -93,8 +93,12 @@ def _publics_of(ring: WorkingKeys) -> dict[str, bytes]:
     return {"data_recovery": ring.data_recovery_public, "keys_recovery": ring.keys_recovery_public}
 
 
-def data_sources(appliance: Appliance) -> DataSources:
-    """Where the data of an appliance lies."""
+def data_sources(appliance: Appliance, *, with_waiting: bool = False) -> DataSources:
+    """Where the data of an appliance lies.
+
+    ``with_waiting``: mail that came while sealed and is not taken in yet, too. It lies under keys of its own that no
+    disposal reaches, so that it stays out unless somebody asks: once it is taken in it is mail like all other.
+    """
     data = appliance.data
     return DataSources(
         database=appliance.database,
@@ -103,7 +107,7 @@ def data_sources(appliance: Appliance) -> DataSources:
         spool=data.spool,
         objects=appliance.objects,
         files=lambda: _data_files(data),
-        sealed_spool=lambda: _below(data, data.sealed_spool),
+        sealed_spool=lambda: _below(data, data.sealed_spool) if with_waiting else (),
         work=data.backup / "work",
         clock=appliance.clock,
         is_destroyed=lambda name: object_absence.is_of_the_dead(appliance.database, appliance.keystore, name),

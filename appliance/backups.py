@@ -62,8 +62,8 @@ class Backups:
         self._tell: Tell = tell or (lambda _what, _done, _of: None)
         self._folder = appliance.data.backup
 
-    def make_data(self, told: BackupTargetSettings) -> Made:
-        """A backup of the data.
+    def make_data(self, told: BackupTargetSettings, *, with_waiting: bool = False) -> Made:
+        """A backup of the data. ``with_waiting``: as ``backup_wiring.data_sources``.
 
         Raises ``StorageUnavailableError`` when the target or a source fails, ``TamperedError`` when the target is not
         as it was left, ``RefusedError`` when it is another practice's or another run is under way, and
@@ -72,9 +72,8 @@ class Backups:
         restore_rest.require_whole(self._appliance.data, "a backup of the data")
         backup_wiring.keep_ledger(self._appliance)
         with self._place(told, GenerationKind.DATA) as place:
-            made = DataBackup(
-                backup_wiring.data_sources(self._appliance), self._maker(place, GenerationKind.DATA), self._tell
-            ).run()
+            sources = backup_wiring.data_sources(self._appliance, with_waiting=with_waiting)
+            made = DataBackup(sources, self._maker(place, GenerationKind.DATA), self._tell).run()
             self._record(place, made)
             place.memory.note(made_data={"as_of": microseconds(made.generation.listing.as_of)})
             self._expire(place, made.generation.listing, self._data_kept)

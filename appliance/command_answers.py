@@ -588,12 +588,27 @@ ANSWERS: Mapping[str, Fields] = {
         "moved_here[]?": "settings of places on servers whose content lies in files of the directory now",
         "warnings[]?": "what to know before it is started, in words",
         "problems[]?": "what a check found and could not mend, in words; exit code 1 when there is any",
-        "may_arrive_twice?": "how many copies waited to be sent, and may have been since; each is marked when it is sent",
+        "may_arrive_twice?": "how many copies waited to be sent, and may have been since; each is marked then",
         "objects_to_come?": "how many objects serve brings back while it works; 0 unless it was told to",
         "bytes_to_come?": "how many bytes are in them",
         "message?": "with --message: the message",
         "restored[]?": "with --message: the keys and objects that were brought back; none when it is whole",
     },
+    "sealed-mail list": {
+        **_items(
+            {
+                "name": "the segment",
+                "bytes": "how large it is",
+                "written_at": "when it was last written to",
+                "groups": "how many groups of messages it holds",
+                "opens": "how many of them open now",
+                "messages": "how many messages are in those",
+            }
+        ),
+        **_TOTAL,
+    },
+    "sealed-mail again": {"put_back": "how many segments wait again"},
+    "sealed-mail release": {"released": "the segment that is gone"},
     "store take-over": {"data": "the data directory from which the appliance works now"},
     "store status": {
         "spooled": "how many messages lie in the spool alone",

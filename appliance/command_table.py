@@ -453,6 +453,11 @@ ENTRIES: tuple[Entry, ...] = (
             _option("--to", "a target of the settings by its name, a directory, or s3+https://HOST:PORT/BUCKET"),
             _BUCKET_CREDENTIALS,
             _option("--only", "one of the two", choices=("data", "keys")),
+            _option(
+                "--with-waiting",
+                "also mail that came while sealed and is not taken in yet, which no disposal reaches there",
+                action="store_true",
+            ),
             _PACE,
         ),
     ),
@@ -620,6 +625,18 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(("store", "status"), "how the object store does, and how much mail waits for it", "store:status"),
     Entry(
+        ("sealed-mail", "list"),
+        "mail that came while sealed and was set aside: it does not open",
+        "sealed_mail:listing",
+    ),
+    Entry(("sealed-mail", "again"), "have the next start take in what opens of it by then", "sealed_mail:again"),
+    Entry(
+        ("sealed-mail", "release"),
+        "overwrite and remove one segment of it, for good",
+        "sealed_mail:release",
+        (_option("name", "the segment, as sealed-mail list names it", metavar="SEGMENT"),),
+    ),
+    Entry(
         ("store", "take-over"),
         "let the appliance work from this data directory, when the one it worked from is ended for good",
         "store:take_over",
@@ -659,6 +676,7 @@ GROUPS: Mapping[str, str] = {
     "due": "what the clock asks for, done now if it is due",
     "certificate": "certificates of disposal",
     "audit": "the audit trail",
+    "sealed-mail": "mail that came while sealed and does not open",
     "store": "the object store behind the spool",
     "clock": "the time by which records are decided about",
     "backup": "backups of the data and of the keys",

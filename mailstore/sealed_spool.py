@@ -170,6 +170,15 @@ class SealedSegments:
         except OSError as error:
             raise StorageUnavailableError(f"a segment cannot be set aside: {error.strerror}") from error
 
+    def put_back(self, segment: str) -> None:
+        """Have a segment that was set aside wait again. Said of the folder in which it lies aside."""
+        try:
+            (self._directory / segment).rename(self._directory.parent / segment)
+            durable_file.sync_directory(self._directory.parent)
+            durable_file.sync_directory(self._directory)
+        except OSError as error:
+            raise StorageUnavailableError(f"a segment cannot be put back: {error.strerror}") from error
+
     def _head_at(self, segment: str, at: int) -> GroupHead | None:
         try:
             return arrival_group.read_head(spool.read(self._directory, Place(segment, at, HEAD_BYTES)))

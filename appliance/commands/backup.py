@@ -33,7 +33,7 @@ def create(call: Call) -> Outcome:
         told = told_target(call.arguments.to, call.arguments.credentials, appliance.settings)
         pace = BackupPace(call.arguments.bytes_per_second)
         backups = Backups(appliance, pace=pace, tell=work.things_done)
-        made = [] if call.arguments.only == GenerationKind.KEYS else [backups.make_data(told)]
+        made = [] if call.arguments.only == GenerationKind.KEYS else [_data(backups, told, call)]
         if call.arguments.only != GenerationKind.DATA:
             keys = backups.make_keys(told)
             made += [] if keys is None else [keys]
@@ -44,6 +44,10 @@ def create(call: Call) -> Outcome:
     columns = ("kind", "sequence", "pieces", "bytes", "sent_pieces", "sent_bytes")
     text = "\n".join([table(generations, columns, empty="Nothing has changed."), *problems])
     return Outcome(fields, text, exit_code=1 if problems else 0)
+
+
+def _data(backups: Backups, told: BackupTargetSettings, call: Call) -> Made:
+    return backups.make_data(told, with_waiting=call.arguments.with_waiting)
 
 
 def listing(call: Call) -> Outcome:

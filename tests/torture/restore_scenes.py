@@ -18,7 +18,7 @@ def restore(house: House) -> None:
     if not lost.exists():
         target.mkdir(exist_ok=True)
         only = ("--only", "keys") if older else ()
-        _done(command(house.data, "backup", "create", "--to", str(target), *only))
+        _done(command(house.data, "backup", "create", "--with-waiting", "--to", str(target), *only))
         data.rename(lost)
     if not house.data.settings.exists() or house.data.restore_plan.exists():
         words: tuple[str, ...] = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
