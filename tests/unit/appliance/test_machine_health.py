@@ -51,6 +51,9 @@ def test_worker_that_looks_around_no_more_is_told_and_one_that_is_starting_is_no
     assert machine_health.worker(data, settings, now=NOW)[0] is State.OK
 
 
-def test_time_server_is_told_as_the_kernel_says() -> None:
-    state, _, fix = machine_health.time_server()
+def test_time_server_is_told_as_the_kernel_or_systemd_says(tmp_path: Path) -> None:
+    mark = tmp_path / "synchronized"
+    state, _, fix = machine_health.time_server(mark)
     assert (state is State.OK) == bool(time_witnesses.kernel_witness()) == (not fix)
+    mark.touch()
+    assert machine_health.time_server(mark)[0] is State.OK
