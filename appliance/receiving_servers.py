@@ -79,7 +79,10 @@ class ReceivingServers:
                 return await self._first_proof(servers, _Search(domain, is_proved))
 
     async def reach_for_notice(self, domain: str) -> Channel | NotReached | NoMail:
-        """A channel for a pickup notice: any server of the domain, proved or not (RFC 7435)."""
+        """A channel for a pickup notice: any server of the domain, proved or not (RFC 7435).
+
+        In clear only where nothing that was proved says that the domain's servers encrypt.
+        """
         found = await self._lookup.servers_of(domain)
         match found:
             case NoMail():
@@ -88,8 +91,8 @@ class ReceivingServers:
                 return NoMail("550 5.1.2 notices are not sent to address literals")
             case LookupFailed(problem):
                 return NotReached("", Reply(0, problem))
-            case Servers(servers):
-                return await self._any_channel(servers, domain)
+            case Servers(servers, is_proved):
+                return await self._any_channel(servers, _Search(domain, is_proved))
 
     async def _first_proof(
         self, servers: tuple[MailServer, ...], search: _Search
@@ -118,23 +121,34 @@ class ReceivingServers:
             return required_proof.of_pinned(server.ca_file)
         if place.signed is not None:
             return place.signed
-        if not search.is_policy_known:
-            search.policy, search.is_policy_known = await self._policies.policy_of(search.domain), True
-        if isinstance(search.policy, LookupFailed):
-            return search.policy
+        policy = await self._policy(search)
+        if isinstance(policy, LookupFailed):
+            return policy
         return required_proof.of_found(
-            server.name, policy=search.policy, public_certificate_suffices=self._public_certificate_suffices
+            server.name, policy=policy, public_certificate_suffices=self._public_certificate_suffices
         )
 
-    async def _any_channel(self, servers: tuple[MailServer, ...], domain: str) -> Channel | NotReached:
+    async def _policy(self, search: _Search) -> MtaStsPolicy | LookupFailed | None:
+        if not search.is_policy_known:
+            search.policy, search.is_policy_known = await self._policies.policy_of(search.domain), True
+        return search.policy
+
+    async def _may_be_clear(self, server: MailServer, place: Whereabouts, search: _Search) -> bool:
+        if server.address:
+            return True
+        policy = None if place.signed else await self._policy(search)
+        return place.signed is None and (policy is None or (isinstance(policy, MtaStsPolicy) and not policy.is_binding))
+
+    async def _any_channel(self, servers: tuple[MailServer, ...], search: _Search) -> Channel | NotReached:
         last = NotReached("", Reply(0, NO_ADDRESS))
         for server in servers:
-            place = await self._lookup.whereabouts_of(server, domain, is_proved=False)
+            place = await self._lookup.whereabouts_of(server, search.domain, is_proved=search.is_proved)
             if isinstance(place, LookupFailed):
                 last = NotReached(server.name, Reply(0, place.problem))
                 continue
+            may_be_clear = await self._may_be_clear(server, place, search)
             for address in place.addresses[:MAX_ADDRESSES]:
-                tried = await self._outbound.open_for_notice(server, address)
+                tried = await self._outbound.open_for_notice(server, address, may_be_clear=may_be_clear)
                 if isinstance(tried, Channel):
                     return tried
                 last = tried

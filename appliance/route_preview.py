@@ -20,7 +20,7 @@ from appliance.mx_lookup import NoMail
 from appliance.receiving_servers import Reached, ReceivingServers
 from appliance.smtp_outbound import ProvenChannel
 from mailstore.addresses import Address, BadAddressError, canonical_domain
-from mailstore.errors import StorageUnavailableError
+from mailstore.errors import StrongroomError
 from mailstore.message import Route
 from portal.front_door import PreviewedRoute
 
@@ -109,7 +109,7 @@ class ServerRoutePreview:
                 return await _finding(await self._servers.reach(domain))
         except TimeoutError:
             return Unreachable("it did not answer in time")
-        except StorageUnavailableError as error:
+        except StrongroomError as error:
             return Unreachable(error.message)
 
 

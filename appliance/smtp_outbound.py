@@ -160,11 +160,18 @@ class SmtpOutbound:
         client.close()
         return found
 
-    async def open_for_notice(self, server: MailServer, address: str) -> Channel | NotReached:
-        """A channel for a pickup notice only: encrypted if the server can, in clear if it cannot (RFC 7435)."""
+    async def open_for_notice(self, server: MailServer, address: str, *, may_be_clear: bool) -> Channel | NotReached:
+        """A channel for a pickup notice only: encrypted if the server can, in clear if it cannot (RFC 7435).
+
+        ``may_be_clear`` False: the server is known to encrypt, so that somebody took it away on the way.
+        """
         client = self._client()
         try:
-            if await self._greeted(client, server, address) and not await self._encrypted(client):
+            is_encrypted = await self._greeted(client, server, address) and await self._encrypted(client)
+            if not (is_encrypted or may_be_clear):
+                client.close()
+                return NotReached(server.name, Reply(0, "the server is known to encrypt and does not"))
+            if not is_encrypted:
                 client.close()
                 client = self._client()
                 await self._greeted(client, server, address)

@@ -31,6 +31,7 @@ from tests.signed_zone import SignedZone
 ADA, RITA = f"ada@{DOMAIN}", f"rita@{DOMAIN}"
 MX, PORTAL = f"mx.{DOMAIN}", f"portal.{DOMAIN}"
 RECORD = re.compile(rf"^(\S+)\.{re.escape(DOMAIN)}\. \d+ IN (\S+) (.+)$|^{re.escape(DOMAIN)}\. \d+ IN (\S+) (.+)$")
+PACKAGE_ZONES = ("com", "dev", "io", "net", "org")
 ZONE_SECONDS = 6
 """A little more than a resolver keeps an answer of ``signed_zone``."""
 
@@ -78,12 +79,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def _told(
     practice: Guest, authority: AcmeAuthority, *, zones: list[str], anchors: list[str], port: int
 ) -> dict[str, object]:
-    """The world beyond the two zones is what this machine's resolver says, which proves nothing."""
+    """Where packages come from is what this machine's resolver says, which proves nothing."""
     resolvers = re.findall(r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text("utf-8"), re.MULTILINE)
     return variables(
         strongroom_resolver=True,
         resolver_forward_to=[
-            {"zone": ".", "addresses": resolvers, "unsigned": True},
+            *({"zone": zone, "addresses": resolvers, "unsigned": True} for zone in PACKAGE_ZONES),
             *({"zone": zone, "addresses": [f"{practice.host_address}@{port}"]} for zone in zones),
         ],
         resolver_anchors=anchors,

@@ -42,7 +42,7 @@ def sent_over_the_wire(content: bytes) -> tuple[bytes, ReceivingServer]:
 
     async def go(port: int) -> None:
         client = SmtpOutbound(ClientSettings("mail.clinic.example", connect_seconds=3, reply_seconds=3), SystemClock())
-        channel = await client.open_for_notice(MailServer("mx", "127.0.0.1", port), "127.0.0.1")
+        channel = await client.open_for_notice(MailServer("mx", "127.0.0.1", port), "127.0.0.1", may_be_clear=True)
         assert isinstance(channel, Channel)
         message = relayed_message.prepared(content, trace_field=b"", is_possible_duplicate=False)
         await channel.send(Transmission(None, (PATIENT,), message), before_data=recorded)

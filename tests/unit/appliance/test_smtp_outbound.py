@@ -260,7 +260,7 @@ def test_an_internationalised_recipient_is_reached_with_smtputf8(authority: Cert
 
 def test_a_notice_travels_even_to_a_server_without_tls(tmp_path: Path) -> None:
     async def go(port: int) -> None:
-        channel = await OUTBOUND.open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
+        channel = await OUTBOUND.open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1", may_be_clear=True)
         assert isinstance(channel, Channel)
         assert not isinstance(channel, ProvenChannel)
         await channel.close()
@@ -273,7 +273,7 @@ def test_a_notice_travels_even_to_a_server_without_tls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [MX, "elsewhere.example"])
 def test_a_notice_is_encrypted_wherever_the_server_can(authority: CertificateAuthority, name: str) -> None:
     async def go(port: int) -> tuple[Reply, ...]:
-        channel = await OUTBOUND.open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1")
+        channel = await OUTBOUND.open_for_notice(MailServer(MX, "127.0.0.1", port), "127.0.0.1", may_be_clear=True)
         assert isinstance(channel, Channel)
         message = relayed_message.prepared(CONTENT, trace_field=b"", is_possible_duplicate=False)
 
