@@ -195,7 +195,12 @@ def records(album: Album, page: Page, world: World) -> None:
     sign_in(page, world, RECORDS.email)
     for path, name, shows in (
         ("/archive", "archive", "The archive"),
-        ("/archive?q=appointment", "archive-found", "What a search found, and why"),
+        ("/archive?q=appointment", "archive-found", "What a search found and why, and by what it can be narrowed"),
+        (
+            "/archive?q=appointment&direction=received&order=relevance",
+            "archive-narrowed",
+            "Narrowed, most relevant first",
+        ),
         ("/holds", "holds", "Matters and legal holds"),
         ("/holds/new", "hold-new", "Placing a hold"),
         ("/disposals", "disposals", "Disposals"),
@@ -205,8 +210,10 @@ def records(album: Album, page: Page, world: World) -> None:
     ):
         page.goto(path)
         album.take(page, chapter, name, shows)
+    saved_searches(album, page, chapter)
     page.goto("/archive?q=appointment")
-    page.locator("main a[href^='/archive/']").first.click()
+    page.locator(".results a.item").first.click()
+    page.get_by_role("heading", name="Why it is kept").wait_for()
     album.take(page, chapter, "record", "One record: why it is kept, and when it may go")
     page.goto("/holds/new")
     page.get_by_label("Name of the matter").fill("Adams v. Clinic")
@@ -216,6 +223,19 @@ def records(album: Album, page: Page, world: World) -> None:
     album.take(page, chapter, "hold-preview", "What a hold catches, before it is placed")
     button(page, "Place the hold").click()
     album.take(page, chapter, "hold", "One hold")
+
+
+def saved_searches(album: Album, page: Page, chapter: str) -> None:
+    """A search that is saved, and what no search can find."""
+    page.goto("/archive?q=appointment")
+    page.get_by_text("Save this search").click()
+    page.get_by_label("Name").fill("Appointments")
+    page.get_by_label("Look for new messages every day").check()
+    button(page, "Save").click()
+    page.wait_for_url(re.compile("/archive/saved"))
+    album.take(page, chapter, "archive-saved", "Saved searches, and what is new in them")
+    page.goto("/archive/unread")
+    album.take(page, chapter, "archive-unread", "What cannot be found by words, and why")
 
 
 def administrator(album: Album, page: Page, world: World) -> None:
