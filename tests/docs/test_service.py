@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance import supervisor
+from appliance.command_table import ENTRIES
 from appliance.key_agent_policy import DOORS
 from appliance.key_agent_socket import COMMANDS
 from appliance.role_charge import ROLES_OF_PART, Part
@@ -20,6 +21,7 @@ FILES = ROOT / "ansible" / "roles" / "strongroom" / "files"
 WRAPPER = FILES / "strongroom"
 SERVICES = [f"strongroom-{part}.service" for part in Part]
 SOCKETS = sorted(path.name for path in FILES.glob("*.socket"))
+TIMERS = sorted(path.name for path in FILES.glob("*.timer"))
 TIGHT = {
     "Type": "notify",
     "User": "strongroom",
@@ -90,10 +92,21 @@ def test_units_and_wrapper_name_the_same_program_data_and_key() -> None:
         assert {place for place in unit["Environment"].split() if place not in wrapper} == set()
 
 
+@pytest.mark.parametrize("timer", TIMERS)
+def test_timer_catches_up_does_not_come_on_the_minute_and_calls_a_command_that_there_is(timer: str) -> None:
+    assert (told(timer)["Persistent"], told(timer)["RandomizedDelaySec"]) == ("true", "15m")
+    service = told(timer.replace(".timer", ".service"))
+    assert service["SupplementaryGroups"] == "strongroom-command"
+    words = tuple(service["ExecStart"].partition(" ")[2].removesuffix(" --json").split())
+    assert words in {entry.words for entry in ENTRIES}
+
+
 def test_playbook_installs_every_unit_and_has_every_group() -> None:
     defaults = (FILES.parent / "defaults/main.yml").read_text("utf-8")
     for name in (*SERVICES, *SOCKETS):
         assert f"- {name}\n" in defaults
+    (timers,) = re.findall(r"^strongroom_timers: \[(.*)\]$", defaults, re.MULTILINE)
+    assert sorted(f"{name}.timer" for name in timers.split(", ")) == TIMERS
     groups = {group for name in (*SERVICES, *SOCKETS) for group in _groups(name)}
     groups |= set(re.findall(r"-G (\S+)", WRAPPER.read_text("utf-8")))
     (listed,) = re.findall(r"^strongroom_groups: \[(.*)\]$", defaults, re.MULTILINE)
@@ -108,7 +121,13 @@ def _groups(name: str) -> list[str]:
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     """On a machine without systemd the tests above are all that can be said."""
     judge = shutil.which("systemd-analyze")
-    names = ["strongroom.target", *SERVICES, *SOCKETS]
+    names = [
+        "strongroom.target",
+        *SERVICES,
+        *SOCKETS,
+        *TIMERS,
+        *(each.replace(".timer", ".service") for each in TIMERS),
+    ]
     for name in names:
         text = (FILES / name).read_text("utf-8")
         (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text), "utf-8")
