@@ -14,7 +14,7 @@ from tests.appliance.guest import Guest
 DOMAIN = "peer.example"
 MX = f"mx.{DOMAIN}"
 BEA = f"bea@{DOMAIN}"
-PACKAGES = "postfix unbound openssl"
+PACKAGES = "postfix unbound dns-root-data openssl"
 SETTINGS = {
     "myhostname": MX,
     "mydestination": f"{DOMAIN}, localhost",
