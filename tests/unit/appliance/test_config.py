@@ -39,6 +39,13 @@ def test_group_that_patients_write_to_needs_an_address() -> None:
         config.parse(text, is_loopback=False)
 
 
+@pytest.mark.parametrize("resolver", ["192.0.2.53", "0.0.0.0", "localhost", "127.0.0.1:53"])  # noqa: S104 - refused
+def test_only_a_resolver_on_this_very_machine_is_believed(resolver: str) -> None:
+    text = config.with_values(config.sample(CLINIC), {"dns.validating_resolver": resolver})
+    with pytest.raises(config.SettingsError, match=r"dns\.validating_resolver: must be empty or an address of this"):
+        config.parse(text, is_loopback=False)
+
+
 def test_two_routes_for_one_domain_are_refused() -> None:
     route = '\n[[outbound.route]]\ndomain = "a.example"\nmx_name = "mx.a.example"\naddress = "127.0.0.1"\n'
     with pytest.raises(config.SettingsError, match=r"outbound\.route: says the same twice"):
