@@ -22,6 +22,10 @@ from mailstore.sealed_format import derive
 NO_LINE: Final = "0" * 64
 """What stands before the first line."""
 
+KEPT_BYTES: Final = 8 << 20
+"""Lines are let go, oldest first, when newer ones of this size are there: at a line a minute, some two weeks'. So an
+account that begins later than with its first line and is shorter was cut by somebody else."""
+
 _SEED_INFO: Final = b"strongroom/key-use/v1"
 _HEADING: Final = b"strongroom/key-use/v1\n"
 
@@ -45,6 +49,9 @@ class Head:
 
     lines: int = 0
     hash: str = NO_LINE
+
+
+_NOTHING: Final = Head()
 
 
 @dataclass(frozen=True)
@@ -96,9 +103,20 @@ def head_of(written: bytes) -> Head | None:
     return Head(int(told["line"]), hashlib.sha256(written).hexdigest())
 
 
-def verified(lines: Iterable[bytes], publics: Sequence[bytes]) -> Verdict:
-    """Check the chain, and every signature, by the public keys that the agent names: the present one and its former."""
-    head, signed = Head(), 0
+def before_first(lines: Sequence[bytes]) -> Head:
+    """Where an account stood before the first line that is left of it. Nothing where that is no line of ours."""
+    told = _opened(lines[0]) if lines else None
+    if told is None or not isinstance(told.get("line"), int) or sum(map(len, lines)) < KEPT_BYTES:
+        return Head()
+    return Head(int(told["line"]) - 1, str(told.get("before")))
+
+
+def verified(lines: Iterable[bytes], publics: Sequence[bytes], *, since: Head = _NOTHING) -> Verdict:
+    """Check the chain, and every signature, by the public keys that the agent names: the present one and its former.
+
+    ``since``: where it stood before the first of these lines, as ``before_first`` says.
+    """
+    head, signed = since, since.lines
     for written in lines:
         told = _opened(written)
         if told is None or told.get("line") != head.lines + 1 or told.get("before") != head.hash:

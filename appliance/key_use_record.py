@@ -15,14 +15,28 @@ from typing import Any, Final
 from appliance import key_use
 from appliance.key_agent_policy import Asker
 from appliance.key_use import Head, Use
+from mailstore import durable_file
 from mailstore.instants import microseconds
 from mailstore.wall_clock import Clock
 
 logger = logging.getLogger(__name__)
 
 ALARMS_KEPT: Final = 50
+_LINE_ENDS: Final = 1 << 18
+"""More than the line ends of a file that makes way, so that its lines alone are as long as ``key_use.KEPT_BYTES``."""
+
 _TAIL_BYTES: Final = 1 << 20
 """The newest lines are read from the last of these; one is a thousandth of it."""
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """The lines that are there, oldest first."""
+    return [line for each in (former(path), path) if each.exists() for line in each.read_bytes().splitlines()]
+
+
+def former(path: Path) -> Path:
+    """Where the lines lie that came before those of the file."""
+    return path.with_name(f"{path.stem}.former{path.suffix}")
 
 
 class Alarm(StrEnum):
@@ -69,8 +83,10 @@ class _Minute:
 class KeyUseRecord:
     """Counts, and writes. Safe to use from many threads. The same alarm is raised once a minute."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, kept_bytes: int = key_use.KEPT_BYTES) -> None:
+        """``kept_bytes``: a file of this size makes way; it stays beside the next one until that is as long."""
         self._path = path
+        self._kept_bytes = kept_bytes + _LINE_ENDS
         self._clock = clock
         self._lock = threading.Lock()
         self._minute = _Minute()
@@ -150,6 +166,9 @@ class KeyUseRecord:
         before = self._known_head()
         written = key_use.line(use, before=before, at=self._clock.now(), seed=seed)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._path.exists() and self._path.stat().st_size >= self._kept_bytes:
+            self._path.replace(former(self._path))
+            durable_file.sync_directory(self._path.parent)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             os.write(descriptor, written + b"\n")
@@ -175,8 +194,11 @@ class KeyUseRecord:
 
     def _last_line(self) -> bytes:
         """The newest whole line; what a crash left behind it is cut off."""
+        return self._last_line_in(self._path) or self._last_line_in(former(self._path))
+
+    def _last_line_in(self, path: Path) -> bytes:
         try:
-            with self._path.open("r+b") as stream:
+            with path.open("r+b") as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, size - _TAIL_BYTES))
                 tail = stream.read()

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from appliance import key_agent_socket, key_use, process_file
+from appliance import key_agent_socket, key_use, key_use_record, process_file
 from appliance.command_call import Call, Outcome, facts, table
 from appliance.key_agent_client import KeyAgentClient
 from mailstore.errors import RefusedError
@@ -58,10 +58,11 @@ def _alarms(raised: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _account(path: Path, use: Mapping[str, Any], publics: Sequence[bytes]) -> dict[str, Any]:
     """Whether the account holds together, and ends no earlier than the agent knows."""
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    verdict = key_use.verified(lines, publics)
-    known = use["lines"]
-    is_here = known == 0 or (known <= len(lines) and hashlib.sha256(lines[known - 1]).hexdigest() == use["head"])
+    lines = key_use_record.lines_of(path)
+    since = key_use.before_first(lines)
+    verdict = key_use.verified(lines, publics, since=since)
+    known, newest = use["lines"], use["lines"] - since.lines
+    is_here = known == 0 or (0 < newest <= len(lines) and hashlib.sha256(lines[newest - 1]).hexdigest() == use["head"])
     is_whole = verdict.first_bad is None and is_here
-    first_bad = verdict.first_bad or (None if is_here else min(known, len(lines) + 1))
+    first_bad = verdict.first_bad or (None if is_here else min(known, since.lines + len(lines) + 1))
     return {"lines": verdict.head.lines, "signed": verdict.signed, "is_whole": is_whole, "first_bad": first_bad}

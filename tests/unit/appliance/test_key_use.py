@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from appliance import key_use
+from appliance import key_use, key_use_record
 from appliance.key_agent_policy import Asker
 from appliance.key_use import Head, Use
 from appliance.key_use_record import Alarm, KeyUseRecord
@@ -55,6 +56,35 @@ def test_line_left_out_put_elsewhere_or_told_twice_is_noticed() -> None:
     first, second, third = account(SEED, SEED, SEED)
     for lines in ([first, third], [second, first, third], [first, second, second, third], [second, third]):
         assert key_use.verified(lines, PUBLICS).first_bad is not None
+
+
+def test_account_stays_of_bounded_size_and_whole_over_restarts(tmp_path: Path) -> None:
+    path, bound = tmp_path / "key-use.jsonl", 300_000
+    record = KeyUseRecord(path, SetClock(NOW), kept_bytes=0)
+    for _ in range(1_700):
+        record.opened(Asker.MAIL, 1)
+        record.write(SEED)
+    assert key_use_record.former(path).exists()
+    assert path.stat().st_size + key_use_record.former(path).stat().st_size < 2 * bound
+    again = KeyUseRecord(path, SetClock(NOW), kept_bytes=0)
+    assert again.told()["lines"] == 1_700
+    lines = key_use_record.lines_of(path)
+    first = json.loads(lines[0])
+    assert first["line"] > 1
+    since = Head(first["line"] - 1, first["before"])
+    assert key_use.verified(lines, PUBLICS, since=since).first_bad is None
+    assert key_use.verified(lines, PUBLICS, since=since).head.lines == 1_700
+    path.unlink()  # as a crash between the two files leaves it
+    left = json.loads(key_use_record.lines_of(path)[-1])["line"]
+    assert KeyUseRecord(path, SetClock(NOW)).told()["lines"] == left
+
+
+def test_account_that_was_cut_at_its_beginning_is_bad_unless_it_is_as_long_as_what_is_kept() -> None:
+    lines = account(SEED, SEED, SEED)
+    assert key_use.before_first(lines[1:]) == Head()
+    assert key_use.verified(lines[1:], PUBLICS, since=key_use.before_first(lines[1:])).first_bad == 1
+    long = [lines[1], b"x" * key_use.KEPT_BYTES]
+    assert key_use.before_first(long) == key_use.head_after(Head(), lines[0])
 
 
 def test_signature_taken_off_a_line_is_noticed_by_the_next_one() -> None:
