@@ -148,7 +148,7 @@ class Part:
             os.close(descriptor)
 
     def verify(self) -> None:
-        """Read every page. Raises ``TamperedError`` when one is not what was written."""
+        """Read every page in use. Raises ``TamperedError`` when one is not what was written; free ones nobody reads."""
         with _as_ours(self._path):
             _number(self._connection, "SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1")
 
