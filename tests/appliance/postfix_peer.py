@@ -78,7 +78,7 @@ def log(machine: Guest, wanted: str, *, seconds: float = 60) -> str:
 
 def letters(machine: Guest, wanted: str, *, seconds: float = 60) -> str:
     """What Bea has, as soon as the words are in it."""
-    return _awaited(machine, "cat /home/bea/Maildir/new/* 2>/dev/null || true", wanted, seconds)
+    return _awaited(machine, "cat ~bea/Maildir/new/* 2>/dev/null || true", wanted, seconds)
 
 
 def _awaited(machine: Guest, command: str, wanted: str, seconds: float) -> str:
