@@ -96,7 +96,8 @@ def header_fields(head: bytes) -> list[tuple[str, bytes]]:
 
 def body_digest(body: bytes) -> bytes:
     """SHA-256 over the relaxed body (RFC 6376 section 3.4.4)."""
-    relaxed = _WHITE.sub(b" ", body).replace(b" \r\n", b"\r\n").removesuffix(b" ").rstrip(b"\r\n")
+    single = _WHITE.sub(b" ", body) if b"\t" in body or b"  " in body else body
+    relaxed = single.replace(b" \r\n", b"\r\n").removesuffix(b" ").rstrip(b"\r\n")
     return hashlib.sha256(relaxed + b"\r\n" if relaxed else b"").digest()
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from appliance import dkim_signature
+from appliance import dkim_signature, dkim_wiring
 from appliance import tables as appliance_tables
 from appliance.dkim_keys import STAYS_PUBLISHED, DkimKey, DkimKeys, KeyState, NewPair
 from appliance.dkim_signature import Algorithm
+from appliance.settings import PracticeSettings, Settings
 from mailstore import audit_trail
 from mailstore.database import Database
 from mailstore.errors import RefusedError, TamperedError
+from mailstore.key_hierarchy import KeyRing
 from tests import database_room
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -153,6 +155,25 @@ def test_public_half_that_somebody_put_in_is_not_published_as_ours(database: Dat
         KEYS._change(connection, [mine], {"public": bytes(32)})
     with database.read() as connection, pytest.raises(TamperedError):
         KEYS.keys(connection, DOMAIN)
+
+
+def test_edited_row_does_not_keep_the_practice_from_starting(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE dkim_keys SET selector = 'other'||algorithm")
+    settings = Settings(practice=PracticeSettings(name="Lakeside", domain=DOMAIN))
+    ring = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
+    assert not dkim_wiring.begin(database, settings, ring, now=NOW)
+
+
+def test_practice_from_before_mail_was_signed_gets_its_keys_at_the_next_start(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM dkim_keys")
+    settings = Settings(practice=PracticeSettings(name="Lakeside", domain=DOMAIN))
+    ring = KeyRing(*(bytes([number]) * 32 for number in range(1, 11)))
+    assert dkim_wiring.begin(database, settings, ring, now=NOW)
+    assert not dkim_wiring.begin(database, settings, ring, now=NOW)
+    with database.read() as connection:
+        assert len(dkim_wiring.keys_of(ring).signing(connection, DOMAIN)) == 2
 
 
 def test_another_practice_cannot_open_it(database: Database) -> None:
