@@ -113,7 +113,7 @@ def test_empty_body_is_empty() -> None:
         LETTER + "Grüße, süß\r\n".encode(),
         LETTER + b"\xff\xfe\x80 \t \r\n" * 3,
         LETTER + b"x" * 5000 + b"\r\n",
-        LETTER + b" " * 200_000 + b".\r\n",
+        LETTER + b" " * 2_000 + b".\r\n",
         LETTER.replace(b"Subject:", "Subject: Größe ".encode()),
         LETTER.replace(b"To:", b"Cc: a@b.example\r\nCC: c@d.example\r\nTo:"),
         LETTER.replace(b"To: ", b"To: " + b"".join(b"p%d@partner.example,\r\n " % n for n in range(300))),
@@ -136,6 +136,11 @@ def test_empty_body_is_empty() -> None:
 )
 def test_both_signatures_verify(content: bytes) -> None:
     assert dkim_verifier.verdicts(signed(content), RECORDS) == [True, True]
+
+
+def test_long_white_space_costs_no_more_than_its_length() -> None:
+    """Ten million spaces before one full stop: anything that looks again from every one of them would never end."""
+    assert dkim_signature.body_digest(b" " * 10_000_000 + b".") == hashlib.sha256(b" .\r\n").digest()
 
 
 @pytest.mark.parametrize(
