@@ -19,7 +19,7 @@ from archive import verify_decommission
 from mailstore import outbox
 from mailstore.outbox import Kind
 from mailstore.wall_clock import SystemClock
-from tests import lived_practice
+from tests import answered_fields, lived_practice
 from tests.lived_practice import ANN, PAUL, RUTH, LivedPractice, Told, actor
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,13 @@ class Ending:
         return cls(practice, target, hold)
 
     def ask(self, email: str, *words: str) -> Told:
-        return self.practice.ask("--as", email, "decommission", *words)
+        return self.told(self.practice.ask("--as", email, "decommission", *words), words[0])
+
+    def told(self, answer: Told, step: str) -> Told:
+        """An answer with exactly the fields that the reference names."""
+        if answer.code == 0:
+            answered_fields.check(("decommission", step), answer.json)
+        return answer
 
     def code(self, email: str, *words: str) -> str:
         """Why it is refused."""
@@ -71,7 +77,8 @@ class Ending:
     def run(self, plan: str, *, name: str = NAME, key: Path | None = None) -> Told:
         key = key or self.practice.data.unlock_key
         words = ("run", plan, "--hold", self.hold, "--practice", name)
-        return self.practice.ask("--key-file", str(key), "--as", RUTH, "decommission", *words)
+        answer = self.practice.ask("--key-file", str(key), "--as", RUTH, "decommission", *words)
+        return self.told(answer, "run")
 
     def ordered(self, plan: str) -> None:
         """As far as the order counts, and no further."""
@@ -96,7 +103,7 @@ def test_nobody_ends_anything_past_a_hold_that_was_not_named(ending: Ending) -> 
     assert ending.code(RUTH, "propose", "--hold", "a" * 26, "--hold", ending.hold) == "not_found"
     plan = ending.proposed()
     assert ending.code(PAUL, "approve", plan) == "holds_in_force", "the second person names it as well"
-    assert ending.practice.told("decommission", "show")["holds"] == [ending.hold]
+    assert ending.ask(RUTH, "show").json["holds"] == [ending.hold]
     assert ending.ask(RUTH, "withdraw", plan).code == 0
 
 
