@@ -499,7 +499,7 @@ ENTRIES: tuple[Entry, ...] = (
             _option("--message", "one message alone, into the living directory that --data names", metavar="ID"),
             _option(
                 "--objects-later",
-                "end as soon as serve may be started; it brings the sealed mail back while it works",
+                "end as soon as serve may be started; it brings sealed mail back, and check is for later",
                 action="store_true",
             ),
             _option(

@@ -71,6 +71,7 @@ from mailstore.wall_clock import Clock
 
 STEPS = 8
 RESTORED = "appliance.restored"
+NOT_CHECKED = "rows, keys and log were not held against each other: run strongroom check while it serves"
 _JOURNALS = ("", "-wal", "-shm")
 _INDEX = "index"
 _KEYS = "keys/"
@@ -133,14 +134,17 @@ class Restore:
         return RestoredDirectory.within(self.into)
 
     def run(self, wish: Wish, *, objects_later: bool = False) -> RestoreOutcome:
-        """Do all steps; with ``objects_later`` but the last one, which is then the running appliance's.
+        """Do all steps; with ``objects_later`` but the sixth, and the last one, which is the running appliance's then.
 
         Raises ``RefusedError`` for a directory that is taken, and as ``restore_choice.choose``. ``TamperedError``
         names what is not what was written; ``StorageUnavailableError``: mend it and run it again.
         """
         with self._plan() as plan:
             noted = plan.fact("whole")
-            outcome = RestoreOutcome(**json.loads(noted)) if noted else self._made_ready(plan, wish)
+            is_checked = not objects_later
+            outcome = (
+                RestoreOutcome(**json.loads(noted)) if noted else self._made_ready(plan, wish, is_checked=is_checked)
+            )
             self.work.step(7, STEPS, "put it in place")
             restore_place.put(self.staged, self.into)
             plan.hold_to("target", self.source.record.target)
@@ -153,8 +157,8 @@ class Restore:
                 restore_rest.lay(self.into, plan, self.source, self.work.bytes_done)
         return outcome
 
-    def _made_ready(self, plan: RestorePlan, wish: Wish) -> RestoreOutcome:
-        """Steps 1 to 6."""
+    def _made_ready(self, plan: RestorePlan, wish: Wish, *, is_checked: bool) -> RestoreOutcome:
+        """Steps 1 to 6, the last of them only where ``is_checked``."""
         self.work.step(1, STEPS, "choose what to restore")
         choice = self._chosen(plan, wish)
         self.work.step(2, STEPS, "lay down the keys")
@@ -174,8 +178,14 @@ class Restore:
         with Appliance.with_ring(self.staged, alone, ring) as appliance:
             self.work.step(5, STEPS, "replay the ledger of disposals and holds")
             replayed = self._replayed(plan, choice, appliance)
-            self.work.step(6, STEPS, "hold everything against each other")
+            problems: tuple[Finding, ...] = ()
+            if is_checked:
+                self.work.step(6, STEPS, "hold everything against each other")
+                problems = self._problems(appliance)
             outcome = self._outcome(plan, choice, appliance, keys, replayed)
+            outcome = replace(outcome, problems=[each.problem for each in problems])
+            if not is_checked:
+                outcome = replace(outcome, warnings=[*outcome.warnings, NOT_CHECKED])
         plan.note("whole", json.dumps(asdict(outcome)))
         reached("restore.after_whole")
         return outcome
@@ -183,7 +193,6 @@ class Restore:
     def _outcome(
         self, plan: RestorePlan, choice: Choice, appliance: Appliance, keys: RestoredKeys, replayed: Replayed
     ) -> RestoreOutcome:
-        problems = self._problems(appliance)
         with appliance.database.read() as connection:
             messages = message_records.count(connection)
         return RestoreOutcome(
@@ -202,7 +211,7 @@ class Restore:
             may_arrive_twice=int(plan.fact("may arrive twice") or 0),
             moved_here=_words(plan, "moved here"),
             warnings=list(choice.warnings),
-            problems=[each.problem for each in problems],
+            problems=[],
         )
 
     @contextmanager

@@ -64,6 +64,7 @@ def opened_early(tmp_path_factory: pytest.TempPathFactory) -> Early:
     outcome = room.restore(objects_later=True)
     assert (outcome.messages, outcome.problems, outcome.missing) == (3, [], [])
     assert outcome.objects_to_come >= 3
+    assert "strongroom check" in outcome.warnings[-1]
     return Early(room, doomed, kept, content)
 
 
