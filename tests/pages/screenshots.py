@@ -196,11 +196,6 @@ def records(album: Album, page: Page, world: World) -> None:
     for path, name, shows in (
         ("/archive", "archive", "The archive"),
         ("/archive?q=appointment", "archive-found", "What a search found and why, and by what it can be narrowed"),
-        (
-            "/archive?q=appointment&direction=received&order=relevance",
-            "archive-narrowed",
-            "Narrowed, most relevant first",
-        ),
         ("/holds", "holds", "Matters and legal holds"),
         ("/holds/new", "hold-new", "Placing a hold"),
         ("/disposals", "disposals", "Disposals"),
