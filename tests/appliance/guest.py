@@ -280,6 +280,7 @@ def playbook(
     told: dict[str, object],
     check: bool = False,
     verbosity: int = 0,
+    play: str = "site.yml",
 ) -> subprocess.CompletedProcess[str]:
     """Run the repository's playbook against a guest, told its variables by a file."""
     inventory = guest.place / "inventory.yml"
@@ -289,7 +290,7 @@ def playbook(
         f"strongroom:\n  hosts:\n    {guest.name}:\n      ansible_ssh_common_args: {ssh!r}\n" + "\n".join(lines) + "\n",
         "utf-8",
     )
-    words = [*program, "-i", str(inventory), "site.yml", *(["--check"] if check else [])]
+    words = [*program, "-i", str(inventory), play, *(["--check"] if check else [])]
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"}
     environment["ANSIBLE_VERBOSITY"] = str(verbosity)
     done = subprocess.run(
