@@ -25,6 +25,8 @@ from tests.lived_practice import ANN, PAUL, RUTH, LivedPractice, Told, actor
 ROOT = Path(__file__).parents[3]
 NAME = "Lakeside Clinic"
 
+pytestmark = pytest.mark.sqlite_files(reason="it destroys the keys of a data directory of files")
+
 
 @dataclass
 class Ending:
