@@ -32,6 +32,12 @@ ATTENDED = (
 )
 
 
+UNFINISHED = (
+    "It asks for the first administrator and for recovery shares, typed back from paper: until then no mail is taken\n"
+    "from outside, for nobody could open it once the secret is gone."
+)
+
+
 def run(call: Call) -> Outcome:
     """Make the directory. ``RefusedError`` when something is there already or an argument makes no sense."""
     arguments = call.arguments
@@ -148,7 +154,9 @@ def _outcome(data: DataDirectory, settings: Settings, *, is_unattended: bool) ->
     }
     told = {**fields, "ports": [f"{name} {port}" for name, port in settings.ports.items()]}
     caution = UNATTENDED if is_unattended else ATTENDED
-    return Outcome(fields, facts(told) + f"\n\n{caution}\n\nNext: strongroom serve --data {_quoted(data.path)}")
+    place = _quoted(data.path)
+    setup, serve = f"strongroom setup --data {place}\n{UNFINISHED}", f"strongroom serve --data {place}"
+    return Outcome(fields, facts(told) + f"\n\n{caution}\n\nNext: {setup if data.first_run.exists() else serve}")
 
 
 def _quoted(path: Path) -> str:
