@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from archive.index_document import DEFINITION
 from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import SearchIndex
 from archive.search_index_sqlite import LIST_FOLDER, MOST_PART_MESSAGES, QUERY_SECONDS, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
-from archive.index_document import DEFINITION
 
 
 def secrets_path(directory: Path) -> Path:

@@ -13,9 +13,9 @@ from appliance import archive_wiring
 from appliance.data_directory import DataDirectory
 from appliance.demo.plain_text_scan import forms_of, layers
 from appliance.wiring import Appliance
+from archive.index_document import DEFINITION
 from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
-from archive.index_document import DEFINITION
 from mailstore import message_records, spool
 from mailstore.errors import DestroyedError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import unwrap_batch_key, unwrap_message_key

@@ -16,13 +16,12 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from archive.index_document import Field, IndexDocument
+from archive.index_document import DEFINITION, Field, IndexDocument
 from archive.index_secret import IndexSecrets
 from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import IndexOutdatedError
 from archive.search_index_whoosh import WhooshIndex
 from archive.search_query import parse
-from archive.index_document import DEFINITION
 from mailstore.errors import TamperedError
 from mailstore.message import MessageId, identifier_from
 from tests.index_files import secrets_path, storage_in
