@@ -101,9 +101,22 @@ def _furnished(practice: Guest) -> dict[str, Any]:
     settings = "/var/lib/strongroom/strongroom.toml"
     practice.run(f"sed -i 's|^inner_networks = .*|inner_networks = \"10.77.0.0/16\"|' {settings}")
     practice.run("systemctl restart 'strongroom.target' 2>/dev/null || systemctl restart strongroom.service")
-    practice.run("for i in $(seq 300); do strongroom doctor --quick >/dev/null && exit 0; sleep 0.2; done; exit 1")
+    _greeted(practice)
     signed_in(practice, RITA, records["totp_secret"])
     return dict(clinician)
+
+
+def _greeted(practice: Guest) -> None:
+    """Wait until it takes mail again."""
+    end = time.monotonic() + 90
+    while True:
+        try:
+            smtplib.SMTP(practice.address, 25, timeout=30).close()
+        except (smtplib.SMTPException, OSError):
+            assert time.monotonic() < end, "it does not take mail"
+            time.sleep(0.5)
+        else:
+            return
 
 
 def test_certificate_is_of_the_authority_on_mail_and_pages(world: World) -> None:
@@ -157,11 +170,10 @@ def test_renewed_certificate_is_shown_without_a_restart_and_the_signed_record_st
     before, record = _mail_certificate(world, context)["serialNumber"], _record(world, "TLSA")
     since = world.practice.said("systemctl show -p ActiveEnterTimestamp 'strongroom*' | sort -u")
     world.practice.run("REQUESTS_CA_BUNDLE=/etc/strongroom/acme-authority.pem certbot -q renew --force-renewal")
-    end = time.monotonic() + 120
-    while _mail_certificate(world, context)["serialNumber"] == before:
+    end = time.monotonic() + 180
+    while before in (shown(world, context)["serialNumber"] for shown in (_mail_certificate, _page_certificate)):
         assert time.monotonic() < end, "the old certificate is still shown"
         time.sleep(1)
-    assert _page_certificate(world, context)["serialNumber"] == _mail_certificate(world, context)["serialNumber"]
     assert _record(world, "TLSA") == record
     assert world.practice.said("systemctl show -p ActiveEnterTimestamp 'strongroom*' | sort -u") == since
 
