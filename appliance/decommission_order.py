@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +25,14 @@ FORMAT: Final = "strongroom/decommission/v1"
 
 @dataclass(frozen=True)
 class StandingOrder:
-    """One that counts. ``seed`` signs its completion; None once that is signed."""
+    """One that counts. ``seed`` signs its completion; None once that is signed.
+
+    ``keystore_gone``: the tables of a key database on a server were dropped; its password may be gone since.
+    """
 
     order: Mapping[str, Any]
     seed: bytes | None = field(repr=False)
+    keystore_gone: bool = False
 
     @property
     def id(self) -> str:
@@ -61,7 +65,7 @@ def read(data: DataDirectory) -> StandingOrder:
     try:
         told = json.loads(data.decommission.read_bytes())
         seed = bytes.fromhex(told["completion_seed"])
-        order = dict(told["order"])
+        order, keystore_gone = dict(told["order"]), bool(told["keystore_gone"])
         key = verify_certificate.public_key_of((data.certificates / PUBLIC_KEY_FILE).read_bytes())
     except FileNotFoundError:
         if not exists(data):
@@ -73,14 +77,22 @@ def read(data: DataDirectory) -> StandingOrder:
         raise _changed() from None
     if told.get("format") != FORMAT or verify_decommission.order_problems(order, key):
         raise _changed()
-    return StandingOrder(order, seed or None)
+    return StandingOrder(order, seed or None, keystore_gone)
+
+
+def note_keystore_gone(data: DataDirectory, standing: StandingOrder) -> None:
+    """Nobody asks that server again."""
+    try:
+        durable_file.replace(data.decommission, _content(replace(standing, keystore_gone=True)))
+    except OSError as error:
+        raise _unavailable(data.decommission, error) from error
 
 
 def settle(data: DataDirectory, standing: StandingOrder) -> None:
     """It is carried out and certified: the key of the completion dies too. The order itself stays, whatever is cut."""
     try:
         with data.decommission.open("r+b") as old:
-            durable_file.replace(data.decommission, _content(StandingOrder(standing.order, None)))
+            durable_file.replace(data.decommission, _content(replace(standing, seed=None)))
             old.write(bytes(os.fstat(old.fileno()).st_size))
             old.flush()
             os.fsync(old.fileno())
@@ -90,7 +102,13 @@ def settle(data: DataDirectory, standing: StandingOrder) -> None:
 
 def _content(standing: StandingOrder) -> bytes:
     seed = (standing.seed or b"").hex()
-    return json.dumps({"format": FORMAT, "order": standing.order, "completion_seed": seed}, sort_keys=True).encode()
+    told = {
+        "format": FORMAT,
+        "order": standing.order,
+        "completion_seed": seed,
+        "keystore_gone": standing.keystore_gone,
+    }
+    return json.dumps(told, sort_keys=True).encode()
 
 
 def _changed() -> TamperedError:

@@ -10,7 +10,7 @@ From 2 on no secret is needed: whatever is cut off, the same call goes on, and e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from archive.disposal_certificate import AuditProof, Person, public_key_pem
 from mailstore import audit_trail, durable_file, file_erasure, key_copies, message_records, ways_in
 from mailstore.audit_tree import audit_public_key
 from mailstore.backup_target import BackupTarget
-from mailstore.errors import StorageUnavailableError, StrongroomError, TamperedError
+from mailstore.errors import NotFoundError, StorageUnavailableError, StrongroomError, TamperedError
 from mailstore.message import AccountId
 from mailstore.sealed_format import KEY_BYTES
 from mailstore.wall_clock import Clock
@@ -120,9 +120,14 @@ class DecommissionRun:
             for path in self._keystore_files():
                 self._erase(path)
             return "the key database was overwritten and deleted"
-        with closing(database_wiring.opened_keystore(self.data, self.settings)) as keystore:
-            keystore.unmake()
-        self.tell("tables of the key database dropped")
+        if not self.standing.keystore_gone:
+            with (
+                suppress(NotFoundError),
+                closing(database_wiring.opened_keystore(self.data, self.settings)) as keystore,
+            ):
+                keystore.unmake()
+            decommission_order.note_keystore_gone(self.data, self.standing)
+            self.tell("tables of the key database dropped")
         return "the tables of the key database were dropped; its server may keep old pages and logs, which open nothing"
 
     def _backups(self) -> Iterator[tuple[str, str]]:
