@@ -17,9 +17,10 @@ from appliance import archive_wiring, decommission_order, decommission_run, fron
 from appliance.decommission_run import DecommissionRun
 from archive import verify_decommission
 from mailstore import outbox
+from mailstore.errors import NotFoundError
 from mailstore.outbox import Kind
 from mailstore.wall_clock import SystemClock
-from tests import answered_fields, lived_practice
+from tests import answered_fields, database_room, lived_practice
 from tests.lived_practice import ANN, PAUL, RUTH, LivedPractice, Told, actor
 
 ROOT = Path(__file__).parents[3]
@@ -221,6 +222,21 @@ def test_killed_at_every_step_one_after_the_other_it_comes_to_the_same_end(doome
     assert verified(Path(answer.json["certificate"]), tmp_path / "stranger") == (0, b"valid\n")
     assert not list(doomed.practice.data.keys.iterdir())
     assert b'completion_seed": ""' in doomed.practice.data.decommission.read_bytes()
+
+
+def test_keys_on_a_server_die_and_what_is_cut_off_needs_no_password_of_it_again(doomed: Ending, tmp_path: Path) -> None:
+    practice, engine = doomed.practice, database_room.Engine.POSTGRESQL
+    rows = database_room.rows_url(practice.path, is_empty=True, engine=engine)
+    practice.told("database", "move", "--to", rows, "--keystore-to", database_room.keystore_url(practice.path))
+    doomed.ordered(doomed.approved())
+    steps: list[str] = []
+    while step := killed_after_a_new_step(doomed, steps, tmp_path / "step"):
+        steps.append(step)
+    assert "tables of the key database dropped" in steps
+    with pytest.raises(NotFoundError):
+        database_room.opened_keystore(practice.path, engine=engine)
+    answer = practice.ask("--as", RUTH, "decommission", "run", "x")
+    assert verified(Path(answer.json["certificate"]), tmp_path / "stranger") == (0, b"valid\n")
 
 
 def test_once_it_began_no_hold_is_promised_any_more(ending: Ending) -> None:
