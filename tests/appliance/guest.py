@@ -291,7 +291,12 @@ def playbook(
         "utf-8",
     )
     words = [*program, "-i", str(inventory), play, *(["--check"] if check else [])]
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"}
+    environment = {
+        **os.environ,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOST_KEY_CHECKING": "0",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(guest.place / "cp"),  # else guests of one name share a connection
+    }
     environment["ANSIBLE_VERBOSITY"] = str(verbosity)
     done = subprocess.run(
         words, cwd=repository / "ansible", env=environment, capture_output=True, text=True, check=False

@@ -54,7 +54,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("acme")
-    with guest.booted("practice") as practice, guest.booted("peer") as peer:
+    with guest.booted("practice-peers") as practice, guest.booted("peer") as peer:
         ours = SignedZone(DOMAIN, address=practice.host_address)
         theirs = SignedZone(postfix_peer.DOMAIN, address=practice.host_address)
         for name in ("mx", "portal", "mta-sts", "autoconfig", "autodiscover"):
