@@ -53,9 +53,9 @@ def test_the_playbook_stops_until_shares_were_read_back_and_then_goes_on(
     words = _by_a_person(machine)
     done = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
     assert not any(share[:40] in done.stdout for share in words)
-    answer = json.loads(machine.said("strongroom doctor --json"))
-    assert [item for item in answer["items"] if item["state"] == "fail"] == []
-    assert {item["state"] for item in answer["items"] if item["check"] in ("first run", "rspamd", "clamd")} == {"ok"}
+    answer = json.loads(machine.run("strongroom doctor --json", check=False).stdout)  # no DNS knows of this practice
+    states = {item["check"]: item["state"] for item in answer["items"]}
+    assert [states[check] for check in ("first run", "serve", "rspamd", "clamd")] == ["ok"] * 4, answer
 
 
 def test_virus_and_junk_are_refused_and_what_is_neither_is_taken(machine: Guest) -> None:
