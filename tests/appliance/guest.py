@@ -298,6 +298,7 @@ def playbook(
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(guest.place / "cp"),  # else guests of one name share a connection
     }
     environment["ANSIBLE_VERBOSITY"] = str(verbosity)
+    environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(guest.place / "cp")  # guests of one name must not share it
     done = subprocess.run(
         words, cwd=repository / "ansible", env=environment, capture_output=True, text=True, check=False
     )
