@@ -172,7 +172,9 @@ async def _run(appliance: Appliance, front: FrontDoorParts, station: Station) ->
     our_turn = partial(when_our_turn, appliance.data)
     scrub = our_turn(Duty.SCRUB, partial(_scrub, check_wiring.scrub(appliance)))
     duties += [
-        asyncio.create_task(restore_duty.until_whole(appliance, partial(_mend, appliance), stopping=stopping)),
+        asyncio.create_task(
+            restore_duty.until_whole(appliance, partial(_made_whole, appliance, care), stopping=stopping)
+        ),
         asyncio.create_task(_every(SCRUB_EVERY, when_whole(scrub))),
         asyncio.create_task(_every(INDEX_CHECK_EVERY, when_whole(partial(_tend, care)))),
         asyncio.create_task(_every(MARK_EVERY, partial(_mark, store_wiring.high_water_mark(appliance)))),
@@ -270,6 +272,15 @@ def _mend(appliance: Appliance) -> None:
             logger.info("holds evaluated", extra={"holds": unfinished})
     except StrongroomError:
         logger.exception("mending failed")
+
+
+def _made_whole(appliance: Appliance, care: IndexCare) -> None:
+    """All restored mail is there: what waited for it is done at once."""
+    _mend(appliance)
+    try:
+        _tend(care)
+    except StrongroomError:
+        logger.exception("the index is completed later")
 
 
 def _train(training: DictionaryTraining) -> None:
