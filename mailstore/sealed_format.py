@@ -43,6 +43,9 @@ QUICK = 1
 """The zstd level on the way in, where the sender waits. Higher levels are for whoever has time."""
 
 _CODECS_KEPT = 4
+_LAST_OF_MAIL = (1 << 32) - 1
+"""The greatest number of a dictionary that the header can name. Those with a greater one are part of the program."""
+
 _Place = TypeVar("_Place")
 _Codec = TypeVar("_Codec")
 _FIXED = struct.Struct(">4sBBBBIQ16s32s")
@@ -116,9 +119,16 @@ class _Codecs(threading.local):
         place = (level, _number(dictionary))
         known = self._compressors.get(place)
         if known is None or known[0] is not dictionary:
+            self._forget_older(dictionary)
             known = (dictionary, zstandard.ZstdCompressor(level=level, dict_data=_window(dictionary)))
             _keep(self._compressors, place, known)
         return known[1]
+
+    def _forget_older(self, dictionary: Dictionary | None) -> None:
+        """Nothing is packed any more with a dictionary of mail that a newer one followed."""
+        if dictionary is not None and dictionary.number <= _LAST_OF_MAIL:
+            for place in [place for place in self._compressors if 0 < place[1] < dictionary.number]:
+                del self._compressors[place]
 
     def decompressor(self, dictionary: Dictionary | None) -> zstandard.ZstdDecompressor:
         """For one dictionary."""
@@ -141,7 +151,7 @@ def _window(dictionary: Dictionary | None) -> zstandard.ZstdCompressionDict | No
 
 
 def _keep(codecs: dict[_Place, _Codec], place: _Place, codec: _Codec) -> None:
-    """Few at a time: each with a dictionary holds about a megabyte."""
+    """Few at a time: each with a dictionary holds 1 to 3.5 MB, by its level, and every thread has its own."""
     codecs[place] = codec
     while len(codecs) > _CODECS_KEPT:
         del codecs[next(iter(codecs))]

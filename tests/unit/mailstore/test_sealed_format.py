@@ -197,3 +197,12 @@ def test_many_dictionaries_are_kept_apart() -> None:
                 open_sealed(data, key=KEY, context=CONTEXT, dictionaries=lambda n: several[n - 1])
                 == each.content + b"tail"
             )
+
+
+def test_packers_of_dictionaries_that_newer_ones_followed_are_let_go() -> None:
+    of_program = Dictionary(1 << 32, os.urandom(300))
+    sealed_format.packed(b"summary", level=9, dictionary=of_program)
+    for number in (101, 102, 103):
+        packed(b"mail", Dictionary(number, os.urandom(300)))
+    kept = {number for _level, number in sealed_format._codecs._compressors}
+    assert kept & {101, 102, 103, 1 << 32} == {103, 1 << 32}
