@@ -22,8 +22,6 @@ MISSED_LOOKS: Final = 3
 LATE_UPDATES: Final = timedelta(days=8)
 """Debian's timer runs once a day (apt.systemd.daily); a machine that was off for a week is no alarm."""
 
-SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
-"""There since the first synchronisation after the start of the machine (systemd-timesyncd.service(8))."""
 
 RESTART_WANTED: Final = Path("/run/reboot-required")
 UPDATED: Final = Path("/var/lib/apt/periodic/unattended-upgrades-stamp")
@@ -81,7 +79,7 @@ def worker(data: DataDirectory, settings: Settings, *, now: datetime) -> Seen:
     return State.OK, f"it looked around {minutes} minutes ago", ""
 
 
-def time_server(mark: Path = SYNCHRONISED) -> Seen:
+def time_server(mark: Path = time_witnesses.SYNCHRONISED) -> Seen:
     """Whether the kernel says that a time server keeps its clock (adjtimex(2)), or systemd does.
 
     A unit with ``ProtectClock`` may not ask the kernel.

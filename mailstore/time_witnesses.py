@@ -1,8 +1,9 @@
 """What this machine knows of the time besides its clock: how long it runs, and whether a time server keeps its clock.
 
 Neither can be moved by setting the clock: the kernel counts the uptime by itself, and forgets that its clock was
-kept (``STA_UNSYNC``) as soon as somebody sets it (adjtimex(2), ntp_gettime(3)). Dates that strangers write into mail
-or greetings are no witnesses: whoever sets a clock can also send mail.
+kept (``STA_UNSYNC``) as soon as somebody sets it (adjtimex(2), ntp_gettime(3)). A sandbox that forbids setting the
+clock forbids asking the kernel as well; there the mark counts that systemd's time service leaves. Dates that strangers
+write into mail or greetings are no witnesses: whoever sets a clock can also send mail.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from mailstore.trusted_time import Reading, Witness
 from mailstore.wall_clock import Clock, SetClock
 
 KERNEL: Final = "kernel"
+TIME_SERVICE: Final = "time_service"
 OBJECT_STORE: Final = "object_store"
+
+SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
+"""Touched at every synchronisation (systemd-timesyncd.service(8))."""
+
+_MARK_COUNTS: Final = timedelta(minutes=45)
+"""The service asks a time server every 34 minutes at the latest (timesyncd.conf(5), ``PollIntervalMaxSec``). Whoever
+sets the clock further than this is contradicted by the next synchronisation, and believed by nobody until then."""
 
 _STA_UNSYNC: Final = 0x0040
 _STA_NANO: Final = 0x2000
@@ -30,7 +39,8 @@ _UPTIME: Final = Path("/proc/uptime")
 _UPTIME_STEP: Final = 0.01
 """``/proc/uptime`` counts hundredths of a second, rounded down."""
 
-Asked = Callable[[], tuple[Witness, ...]]
+Asked = Callable[[datetime], tuple[Witness, ...]]
+"""What the witnesses say while the clock on the wall says this."""
 
 
 class Machine(Protocol):
@@ -70,6 +80,20 @@ def kernel_witness() -> tuple[Witness, ...]:
     return (Witness(KERNEL, datetime.fromtimestamp(told.seconds, UTC) + fraction),)
 
 
+def service_witness(wall: datetime, mark: Path = SYNCHRONISED) -> tuple[Witness, ...]:
+    """When systemd's time service last set the clock right: it is that late at least. Nothing when that is long ago."""
+    try:
+        set_right = datetime.fromtimestamp(mark.stat().st_mtime, UTC)
+    except OSError:
+        return ()
+    return (Witness(TIME_SERVICE, set_right),) if timedelta(0) <= wall - set_right <= _MARK_COUNTS else ()
+
+
+def keepers(wall: datetime) -> tuple[Witness, ...]:
+    """What keeps the clock of this machine: the kernel's word, else that of systemd's time service."""
+    return kernel_witness() or service_witness(wall)
+
+
 def dated(name: str, date: str | None) -> tuple[Witness, ...]:
     """What the ``Date`` field of an answer says (RFC 9110 section 6.6.1); nothing when it says nothing sensible."""
     try:
@@ -86,7 +110,7 @@ class ThisMachine:
     with a false clock may be lied to about that as well, so ``/proc/uptime`` is read beside it, and the less counts.
     """
 
-    def __init__(self, clock: Clock, asked: Asked = kernel_witness) -> None:
+    def __init__(self, clock: Clock, asked: Asked = keepers) -> None:
         """``asked`` answers what the witnesses say at this moment."""
         self._clock = clock
         self._asked = asked
@@ -101,7 +125,8 @@ class ThisMachine:
                 "this machine does not say how long it has been running", fix="Mount /proc where the appliance runs."
             ) from error
         uptime = timedelta(seconds=min(time.clock_gettime(time.CLOCK_BOOTTIME), seen))
-        return Reading(self._clock.now(), boot, uptime, self._asked())
+        wall = self._clock.now()
+        return Reading(wall, boot, uptime, self._asked(wall))
 
 
 class SetMachine:

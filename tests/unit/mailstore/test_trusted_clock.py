@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from mailstore.errors import RefusedError, TamperedError
 from mailstore.message import AccountId
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import trusted_time as table
-from mailstore.time_witnesses import ThisMachine, dated
+from mailstore.time_witnesses import ThisMachine, dated, service_witness
 from mailstore.trusted_clock import BEGUN, CLAIMED, CONFIRMED, FROZEN, RESUMED, TrustedClock
 from mailstore.trusted_time import Doubt, Frozen, Judgement, Trusted, Witness
 from mailstore.wall_clock import SystemClock
@@ -128,9 +129,20 @@ def test_clock_set_back_makes_nothing_older(vault: Vault) -> None:
 
 
 def test_this_machine_counts_time_that_passes(vault: Vault) -> None:
-    machine = ThisMachine(SystemClock(), asked=tuple)
+    machine = ThisMachine(SystemClock(), asked=lambda _wall: ())
     first, second = machine.reading(), machine.reading()
     assert first.boot == second.boot
     assert timedelta(0) <= second.uptime - first.uptime < timedelta(minutes=1)
     assert isinstance(ThisMachine(SystemClock()).reading().witnesses, tuple)
     del vault
+
+
+def test_mark_of_the_time_service_is_believed_while_it_is_fresh_and_the_clock_agrees(tmp_path: Path) -> None:
+    mark = tmp_path / "synchronized"
+    assert service_witness(NOW, mark) == ()
+    mark.touch()
+    os.utime(mark, (NOW.timestamp(), NOW.timestamp()))
+    (witness,) = service_witness(NOW + timedelta(minutes=34), mark)
+    assert witness.at == NOW
+    assert service_witness(NOW + timedelta(minutes=46), mark) == (), "the service is silent, or the clock was set"
+    assert service_witness(NOW - timedelta(seconds=1), mark) == ()
