@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from appliance import VERSION, command_gate
+from appliance import VERSION, command_gate, process_hardening
 from appliance.command_call import Call, Outcome
 from appliance.command_table import ENTRIES, GROUPS, SECRETS, Entry
 from mailstore.errors import RefusedError, StrongroomError
@@ -26,7 +26,9 @@ DONE, REFUSED, WRONG_CALL = 0, 1, 2
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command line and return the exit code."""
+    """Run one command line and return the exit code. A process of its own is closed to others of its user."""
+    if words is None:
+        process_hardening.harden()
     os.umask(0o077)
     given = list(sys.argv[1:] if words is None else words)
     is_json = "--json" in given

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -36,13 +36,15 @@ class Terminal:
     @contextmanager
     def opened(cls) -> Iterator[Terminal]:
         """The terminal that this process was started from. ``RefusedError`` when nobody sits at one."""
-        try:
-            with DEVICE.open("r", encoding="utf-8") as incoming, DEVICE.open("w", encoding="utf-8") as outgoing:
-                yield cls(incoming, outgoing)
-        except OSError as error:
-            raise RefusedError(
-                "nobody sits at a terminal here", fix="come with ssh -t, or answer by --json and an object on stdin"
-            ) from error
+        with ExitStack() as held:
+            try:
+                incoming = held.enter_context(DEVICE.open("r", encoding="utf-8", errors="replace"))
+                outgoing = held.enter_context(DEVICE.open("w", encoding="utf-8"))
+            except OSError as error:
+                raise RefusedError(
+                    "nobody sits at a terminal here", fix="come with ssh -t, or answer by --json and an object on stdin"
+                ) from error
+            yield cls(incoming, outgoing)
 
     def say(self, text: str) -> None:
         """One paragraph."""

@@ -29,8 +29,8 @@ MOST_ANSWER_BYTES: Final = 65_536
 TRIES: Final = 3
 ALL_STEPS: Final = tuple(Step)
 FINISHED: Final = (
-    "The first run is finished. Mail is taken from outside as soon as it runs: strongroom serve, or systemctl start "
-    "strongroom.\nThen: strongroom doctor says what is left to do."
+    "The first run is finished. Mail is taken from outside as soon as it runs: let the playbook run again, or say "
+    "strongroom serve.\nThen: strongroom doctor says what is left to do."
 )
 
 
