@@ -7,7 +7,6 @@ signed field is named once more than it is there, so that none can be added (RFC
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Sequence
@@ -162,7 +161,7 @@ def published_key(text: str) -> tuple[str, bytes] | None:
     tags = dict(_tag(part) for part in text.split(";") if part.strip())
     try:
         public = base64.b64decode("".join(tags.get("p", "").split()), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     if not public or tags.get("v", "DKIM1") != "DKIM1":
         return None

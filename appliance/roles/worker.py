@@ -255,12 +255,12 @@ def kinds_of(promotion: Promotion, intake: Intake, guarding: ObjectGuarding) -> 
 
 
 async def _every(pause: timedelta, duty: Callable[[], None], *, first: timedelta = timedelta(0)) -> None:
-    """A duty at the start or ``first`` after it, and then again and again; one that fails is tried at its next time."""
+    """A duty at the start or ``first`` after it, and then again and again. Whatever one dies of, it is tried anew."""
     await asyncio.sleep(first.total_seconds())
     while True:
         try:
             await asyncio.to_thread(duty)
-        except StrongroomError:
+        except Exception:
             logger.exception("duty failed")
         await asyncio.sleep(pause.total_seconds())
 

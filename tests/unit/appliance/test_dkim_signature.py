@@ -199,6 +199,8 @@ def test_key_of_another_kind_is_refused() -> None:
         ("v=DKIM1; p=", None),
         ("v=DKIM2; p=AAAA", None),
         ("v=DKIM1; p=%%%", None),
+        ("v=DKIM1; k=rsa; p=MIIB\u200b", None),
+        ("v=DKIM1; k=rsa; p=MIIB\ufffd", None),
         ("", None),
     ],
 )

@@ -1,0 +1,29 @@
+"""Duties of the worker's clock outlive whatever one of their turns dies of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+
+from appliance.roles import worker
+
+
+@pytest.mark.parametrize("error", [ValueError("a typo in a record of somebody else"), OSError(5, "Input/output error")])
+def test_duty_goes_on_after_an_error_that_nobody_expected(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    turns: list[int] = []
+
+    def duty() -> None:
+        turns.append(len(turns))
+        if len(turns) == 1:
+            raise error
+
+    async def some_turns() -> None:
+        await asyncio.wait_for(worker._every(timedelta(milliseconds=1), duty), 0.3)
+
+    with caplog.at_level(logging.ERROR), pytest.raises(TimeoutError):
+        asyncio.run(some_turns())
+    assert len(turns) > 1
+    assert [record.message for record in caplog.records] == ["duty failed"]
