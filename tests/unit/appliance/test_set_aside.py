@@ -65,6 +65,35 @@ def test_no_key_outlives_the_copy(data: Path) -> None:
     assert not aside.exists()
 
 
+def test_what_is_half_erased_is_never_put_back(data: Path, tmp_path: Path) -> None:
+    """An eraser that ends after the first bytes stands for a machine that goes down there."""
+    _run(data, "make")
+    _write(tmp_path / "bin/shred", '#!/bin/sh\nfor last; do :; done\n: > "$last"\nexit 1\n')
+    (tmp_path / "bin/shred").chmod(0o700)
+    assert _run(data, "drop", check=False, first_in_path=tmp_path / "bin").returncode == 1
+    _run(data, "back")
+    assert {name: (data / name).read_text() for name in SET_ASIDE} == SET_ASIDE
+
+
+def test_erasing_that_was_cut_off_is_brought_to_its_end(data: Path) -> None:
+    _run(data, "make")
+    unfinished = data.with_name("strongroom.before-upgrade.unfinished")
+    data.with_name("strongroom.before-upgrade").rename(unfinished)
+    with (unfinished / "keystore.sqlite3").open("rb") as copied:
+        _run(data, "drop")
+        assert b"keys" not in copied.read()
+    assert not unfinished.exists()
+
+
+def test_a_copy_that_can_be_put_back_yet_is_told_from_one_that_is_half_erased(data: Path) -> None:
+    _run(data, "make")
+    _write(data.with_name("strongroom.before-upgrade.unfinished") / "in the way", "of another")
+    assert _run(data, "drop", check=False).returncode == 4
+    (data / "keystore.sqlite3").unlink()
+    _run(data, "back")
+    assert {name: (data / name).read_text() for name in SET_ASIDE} == SET_ASIDE
+
+
 def test_a_copy_of_an_upgrade_that_was_cut_off_is_not_written_over(data: Path) -> None:
     _run(data, "make")
     _write(data / "rows.sqlite3", "of the new release")
@@ -85,6 +114,9 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
 
 
-def _run(data: Path, word: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "STRONGROOM_DATA": str(data)}
+def _run(
+    data: Path, word: str, *, check: bool = True, first_in_path: Path = Path("/usr/bin")
+) -> subprocess.CompletedProcess[str]:
+    path = f"{first_in_path}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "STRONGROOM_DATA": str(data)}
     return subprocess.run([str(PROGRAM), word], env=environment, check=check, capture_output=True, text=True)
