@@ -101,6 +101,24 @@ def test_timer_catches_up_does_not_come_on_the_minute_and_calls_a_command_that_t
     assert words in {entry.words for entry in ENTRIES}
 
 
+@pytest.mark.parametrize("timer", TIMERS)
+def test_what_a_timer_started_ends_with_the_service(timer: str) -> None:
+    for name in (timer, timer.replace(".timer", ".service")):
+        assert "strongroom.target" in told(name)["PartOf"].split()
+    service = told(timer.replace(".timer", ".service"))
+    assert "strongroom-key-agent.service" in service["PartOf"].split()
+    assert service["SuccessExitStatus"] == "SIGTERM"
+
+
+def test_upgrade_waits_for_what_timers_started_before_it_sets_anything_aside() -> None:
+    text = (FILES.parent / "tasks/upgrade.yml").read_text("utf-8")
+    (ending,) = re.findall(r"strongroom_units_that_end: >-\n(.*)", text)
+    assert "strongroom_services + strongroom_jobs" in ending
+    first, then = text.split("name: The service ends again")
+    for part, word in ((first, "make"), (then, "back")):
+        assert 0 < part.index('loop: "{{ strongroom_units_that_end }}"') < part.index(f"strongroom-set-aside, {word},")
+
+
 def test_playbook_installs_every_unit_and_has_every_group() -> None:
     defaults = (FILES.parent / "defaults/main.yml").read_text("utf-8")
     for name in (*SERVICES, *SOCKETS):
