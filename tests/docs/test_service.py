@@ -119,6 +119,16 @@ def test_upgrade_waits_for_what_timers_started_before_it_sets_anything_aside() -
         assert 0 < part.index('loop: "{{ strongroom_units_that_end }}"') < part.index(f"strongroom-set-aside, {word},")
 
 
+def test_key_of_a_practice_that_starts_sealed_comes_through_no_file_on_the_disk() -> None:
+    """What is copied, and what a module is told without a pipe, lies in a directory of Ansible on the machine first."""
+    text = (FILES.parent / "tasks/key.yml").read_text("utf-8")
+    (handed,) = [task for task in text.split("- name: ") if "strongroom_key_file" in task]
+    assert re.findall(r"^ +(ansible\.builtin\.\w+):", handed, re.MULTILINE) == ["ansible.builtin.command"]
+    assert re.search(r"^ +stdin: .*strongroom_key_file", handed, re.MULTILINE)
+    assert "ansible_pipelining: true" in handed
+    assert "no_log: true" in handed
+
+
 def test_playbook_installs_every_unit_and_has_every_group() -> None:
     defaults = (FILES.parent / "defaults/main.yml").read_text("utf-8")
     for name in (*SERVICES, *SOCKETS):
