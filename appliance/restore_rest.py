@@ -98,8 +98,10 @@ def lay(
 ) -> None:
     """Lay down all that is still wanted, in one's ``turn``, and be done with the plan. ``store``: into that server.
 
+    What a kept store holds counts as come at once: ``restore`` may have been cut off before it said so.
     Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``: say it again.
     """
+    plan.let_kept()
     generation = source.generation(GenerationKind.DATA, int(plan.fact(_DATA) or 0))
     if generation is None:
         raise NotFoundError(f"{source.url} does not hold the backup of the data that was begun with any more")

@@ -2,13 +2,14 @@
 
 A pack counts as done when what was wanted of it is on the disk; a restore that was cut off lays the others again.
 Objects are written aside and get their names together, in the transaction that ends the wait for them: the directory
-may be at work already, and what was destroyed meanwhile gets none.
+may be at work already, and what was destroyed meanwhile gets none. A damaged pack keeps no other from being laid.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,15 @@ from mailstore.restore_source import ELSEWHERE, RestoreSource
 
 SYNC_BYTES: Final = 1 << 28
 """What is laid down between two waits for the disk."""
+
+SHELF_BYTES: Final = 1 << 22
+"""The same where objects go on a shelf: a server takes long for many small ones."""
+
+_SHELVED_AT_ONCE: Final = 32
+"""Objects put on a shelf while nobody else may write to the plan: some tenths of a second on a near server."""
+
+_BREATH_SECONDS: Final = 0.12
+"""SQLite tries a busy file again every 100 ms: whoever asks or forgets gets in between two lots of objects."""
 
 _OBJECTS: Final = "objects"
 _READ_AT_ONCE: Final = 1 << 20
@@ -72,20 +82,30 @@ def lay(
 ) -> None:
     """Lay down all that the plan wants, below ``folder``; objects on the ``shelf`` where that is elsewhere.
 
-    One process at a time. Raises ``TamperedError`` naming what is not what was written, ``StorageUnavailableError``.
+    One process at a time. Raises ``StorageUnavailableError``, and ``TamperedError`` naming the first that is not what
+    was written: once all else is laid, so that what is damaged alone is still wanted.
     """
     marks, total = Marks(mark_key), plan.bytes_wanted()
     done = unsynced = 0
     laid: dict[bytes, Sequence[Found]] = {}
+    damaged: TamperedError | None = None
     for pack, is_waited_for in plan.packs():
-        laid[pack] = plan.wanted_of(pack)
-        size = _lay_pack(source.pack(pack), laid[pack], folder, marks)
-        done, unsynced = done + size, unsynced + size
-        if unsynced >= SYNC_BYTES or is_waited_for:
+        found = plan.wanted_of(pack)
+        try:
+            size = _lay_pack(source.pack(pack), found, folder, marks)
+        except TamperedError as error:
+            damaged = damaged or error
+            plan.unask(pack)
+        else:
+            laid[pack] = found
+            done, unsynced = done + size, unsynced + size
+        if is_waited_for or unsynced >= (SYNC_BYTES if shelf is None else SHELF_BYTES):
             _settle(plan, laid, folder, shelf)
             laid, unsynced = {}, 0
         tell(done, total)
     _settle(plan, laid, folder, shelf)
+    if damaged is not None:
+        raise damaged
 
 
 def prove_files(files: Iterable[BackedFile], folder: Path) -> None:
@@ -107,21 +127,34 @@ def _settle(plan: RestorePlan, laid: Mapping[bytes, Sequence[Found]], folder: Pa
 
     def put(wanted: Collection[str]) -> None:
         for name in aside:
-            if name in wanted and shelf is None:
+            if name in wanted:
                 _aside(folder, name).replace(folder / _OBJECTS / name)
-                continue
-            if name in wanted and shelf is not None:
-                shelf(name, _aside(folder, name))
-            _aside(folder, name).unlink(missing_ok=True)
+            else:
+                _aside(folder, name).unlink(missing_ok=True)
         os.sync()
 
     try:
+        if shelf is not None:
+            _shelve(plan, aside, folder, shelf)
         plan.finish(laid, put)
     except OSError as error:
         raise StorageUnavailableError(
             f"objects cannot be put in place: {error.strerror}", fix="make room, and run the same restore again"
         ) from error
     reached("restore_laying.after_packs")
+
+
+def _shelve(plan: RestorePlan, aside: Sequence[str], folder: Path, shelf: Shelf) -> None:
+    def put(wanted: Collection[str]) -> None:
+        for name in wanted:
+            shelf(name, _aside(folder, name))
+
+    for start in range(0, len(aside), _SHELVED_AT_ONCE):
+        names = aside[start : start + _SHELVED_AT_ONCE]
+        plan.finish_objects(names, put)
+        for name in names:
+            _aside(folder, name).unlink(missing_ok=True)
+        time.sleep(_BREATH_SECONDS)
 
 
 def _lay_pack(opened: bytes, found: Sequence[Found], folder: Path, marks: Marks) -> int:

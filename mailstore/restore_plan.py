@@ -203,10 +203,18 @@ class RestorePlan:
             self._connection.executemany("DELETE FROM wanted WHERE pack = ?", done)
             self._connection.executemany("DELETE FROM asked WHERE pack = ?", done)
 
+    def finish_objects(self, names: Collection[str], put: Callable[[frozenset[str]], None]) -> None:
+        """As ``finish``, for some whole chunks of a pack, so that others get a turn where ``put`` takes long."""
+        with self._writing():
+            wanted = frozenset(name for name in names if self._is_awaited(name))
+            put(wanted)
+            done = [(name, WHOLE) for name in wanted]
+            self._connection.executemany("DELETE FROM wanted WHERE name = ? AND place = ?", done)
+
     def awaits(self, name: str) -> bool:
         """True when all of ``name`` is still to be laid down."""
         with self._answering():
-            return self._connection.execute(_AWAITED, (name, WHOLE)).fetchone() is not None
+            return self._is_awaited(name)
 
     def ask_for(self, name: str) -> None:
         """Somebody waits for it: what lies in its pack is laid down next."""
@@ -214,6 +222,11 @@ class RestorePlan:
             self._connection.execute(
                 "INSERT OR IGNORE INTO asked SELECT pack FROM wanted WHERE name = ? AND place = ?", (name, WHOLE)
             )
+
+    def unask(self, pack: bytes) -> None:
+        """Nobody is served by having this pack first: it cannot be laid down."""
+        with self._answering():
+            self._connection.execute("DELETE FROM asked WHERE pack = ?", (pack,))
 
     def forget(self, name: str) -> None:
         """It is wanted no more."""
@@ -243,6 +256,9 @@ class RestorePlan:
     def _asked(self) -> list[bytes]:
         with self._answering():
             return [row[0] for row in self._connection.execute("SELECT pack FROM asked ORDER BY pack")]
+
+    def _is_awaited(self, name: str) -> bool:
+        return self._connection.execute(_AWAITED, (name, WHOLE)).fetchone() is not None
 
     def _lies_somewhere(self, mark: bytes) -> bool:
         return self._connection.execute("SELECT 1 FROM places WHERE mark = ?", (mark,)).fetchone() is not None

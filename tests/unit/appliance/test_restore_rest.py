@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mailstore.destruction import Destruction
 from mailstore.errors import BeingRestoredError, DestroyedError, RefusedError
 from mailstore.message import MessageId
 from mailstore.part_records import PartLinks
+from mailstore.restore_plan import RestorePlan
 from tests.lived_practice import DOOMED, KEPT, archived, promotion, taken_in
 from tests.restore_room import RestoreRoom
 
@@ -172,6 +174,16 @@ def test_a_worker_that_ends_leaves_the_rest_for_the_next_one(appliance: Applianc
     done: list[str] = []
     asyncio.run(restore_duty.until_whole(appliance, lambda: done.append("mended"), stopping=threading.Event()))
     assert (done, appliance.data.restore_plan.exists()) == (["mended"], False)
+
+
+def test_what_a_kept_store_holds_is_not_looked_for_in_the_backup_though_restore_was_cut_off(
+    appliance: Appliance,
+) -> None:
+    """Cut off after the directory is in place and before the plan says that what is kept has come."""
+    with closing(RestorePlan(appliance.data.restore_plan)) as plan:
+        plan.keep("aa/" + "a" * 24)
+    assert restore_rest.go_on(appliance, should_stop=lambda: False)
+    assert not appliance.data.restore_plan.exists()
 
 
 def test_duties_that_need_all_mail_are_put_off_until_it_is_there(early: Early, appliance: Appliance) -> None:

@@ -49,6 +49,16 @@ def test_what_somebody_waits_for_is_next(path: Path) -> None:
     plan.close()
 
 
+def test_what_cannot_be_laid_down_is_first_no_more_and_wanted_still(path: Path) -> None:
+    plan = RestorePlan(path)
+    plan.add_places([(bytes([n]) * 16, ChunkPlace(bytes([n]) * 32, 0, 7)) for n in range(3)])
+    plan.want([Wanted(bytes([n]) * 16, f"object-{n}") for n in range(3)])
+    plan.ask_for("object-2")
+    plan.unask(b"\2" * 32)
+    assert list(plan.packs()) == [(bytes([n]) * 32, False) for n in range(3)]
+    plan.close()
+
+
 def test_what_is_not_awaited_any_more_is_put_nowhere_and_its_pack_is_done_all_the_same(path: Path) -> None:
     plan = RestorePlan(path)
     plan.add_places([(b"a" * 16, ChunkPlace(FIRST, 0, 7)), (b"b" * 16, ChunkPlace(FIRST, 7, 7))])
