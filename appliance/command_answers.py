@@ -85,7 +85,7 @@ _ROTATION: Fields = {
     "left": "how many are still sealed to an older one",
     "unopened[]": "batches that no pair opens, which stay as they are",
     "retired": "how many older pairs are kept, for what may still name them",
-    "resumed": "true when this finished a rotation that was cut off",
+    "resumed": "true when this finished a rotation that was cut off; what --with- options name is renewed all the same",
 }
 
 

@@ -87,30 +87,38 @@ class KeyChange:
         without: str | None = None,
         now: datetime,
     ) -> Rotation:
-        """New keys, and all batches sealed to the new pair. One that was cut off is finished instead of begun anew."""
+        """New keys, and all batches sealed to the new pair. One that was cut off is finished instead of begun anew.
+
+        Not instead where more is asked for than what every rotation renews: nobody knows whether the one that was cut
+        off renewed that too.
+        """
         self._erase_dead_key()
-        done = self._resumed(tell) if without is None else Rewrapped(0, ())
-        is_resumed = bool(done.done)
-        if not is_resumed:
-            event = "key.rotated" if without is None else "key.slot_removed"
-            self._record(event, {} if without is None else {"slot": without}, now=now)
-            key_rotation.rotate(
-                self.data.keys,
-                self.secret,
-                RANDOMNESS,
-                now=now,
-                renewed=renewed,
-                without=without,
-                before=partial(self._put_down_succession, now),
-            )
-            reached("rotation.after_ring")
-            self._erase_dead_key()
-            self._told_the_agent()
+        resumed = self._resumed(tell) if without is None else Rewrapped(0, ())
+        done, count = resumed, resumed.done
+        if not count or not set(renewed) <= set(key_rotation.RENEWED):
+            self._renewed(renewed, without, now=now)
             done = self._rewrapped(tell)
+            count += done.done
         ring = self._forgotten(now=now)
         with self._rewrapping(ring) as rewrapping:
             left = rewrapping.waiting()
-        return Rotation(done.done, left, done.unopened, len(ring.retired), is_resumed)
+        return Rotation(count, left, done.unopened, len(ring.retired), is_resumed=bool(resumed.done))
+
+    def _renewed(self, renewed: tuple[str, ...], without: str | None, *, now: datetime) -> None:
+        event = "key.rotated" if without is None else "key.slot_removed"
+        self._record(event, {} if without is None else {"slot": without}, now=now)
+        key_rotation.rotate(
+            self.data.keys,
+            self.secret,
+            RANDOMNESS,
+            now=now,
+            renewed=renewed,
+            without=without,
+            before=partial(self._put_down_succession, now),
+        )
+        reached("rotation.after_ring")
+        self._erase_dead_key()
+        self._told_the_agent()
 
     def _put_down_succession(self, now: datetime, old: KeyRing, new: KeyRing) -> None:
         """Whoever knows the old disposal key can follow it to the new one, and the other way round."""

@@ -13,7 +13,7 @@ from appliance.data_directory import DataDirectory
 from appliance.key_change import KEPT, KeyChange
 from appliance.role_charge import SecretPlace
 from appliance.share_pages import SharePage, written
-from mailstore import failpoint, key_custody, slot_shares, ways_in
+from mailstore import failpoint, key_custody, key_rotation, slot_shares, ways_in
 from mailstore.errors import RefusedError, SealedError, WrongKeyError
 from mailstore.key_hierarchy import KeyRing, fingerprint
 from mailstore.keystore import BatchOfKeys
@@ -63,9 +63,7 @@ def keep_a_key(data: DataDirectory) -> MessageId:
     return message
 
 
-def test_a_rotation_that_is_cut_off_is_finished_and_not_begun_anew(data: DataDirectory, change: KeyChange) -> None:
-    message, before = keep_a_key(data), ring_of(data)
-
+def cut_after_the_ring(change: KeyChange) -> None:
     def cut(name: str) -> None:
         if name == "rotation.after_ring":
             raise CutError
@@ -74,6 +72,11 @@ def test_a_rotation_that_is_cut_off_is_finished_and_not_begun_anew(data: DataDir
     with pytest.raises(CutError):
         change.rotated(nothing, now=NOW)
     failpoint.rehearse("")
+
+
+def test_a_rotation_that_is_cut_off_is_finished_and_not_begun_anew(data: DataDirectory, change: KeyChange) -> None:
+    message, before = keep_a_key(data), ring_of(data)
+    cut_after_the_ring(change)
     begun = ring_of(data)
     assert begun.captures == (begun.capture, before.capture)
     told: list[tuple[int, int]] = []
@@ -81,6 +84,19 @@ def test_a_rotation_that_is_cut_off_is_finished_and_not_begun_anew(data: DataDir
     assert (rotation.is_resumed, rotation.rewrapped, rotation.left, rotation.unopened) == (True, 1, 0, ())
     assert told == [(1, 1)]
     assert ring_of(data).capture == begun.capture
+    with wiring.Appliance.opened(data) as appliance:
+        assert appliance.message_keys.key(message)
+
+
+@pytest.mark.parametrize("name", ["data_recovery", "index_key", "certificate_seed"])
+def test_a_key_that_is_asked_for_by_name_is_renewed_though_a_rotation_had_to_be_finished_first(
+    data: DataDirectory, change: KeyChange, name: str
+) -> None:
+    message, before = keep_a_key(data), ring_of(data)
+    cut_after_the_ring(change)
+    rotation = change.rotated(nothing, renewed=(*key_rotation.RENEWED, name), now=NOW)
+    assert (rotation.is_resumed, rotation.rewrapped, rotation.left, rotation.unopened) == (True, 2, 0, ())
+    assert ring_of(data).members()[name] != before.members()[name]
     with wiring.Appliance.opened(data) as appliance:
         assert appliance.message_keys.key(message)
 
