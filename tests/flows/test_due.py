@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from appliance.backup_schedule import BackupSchedule
+from appliance.commands import due
+from appliance.data_directory import DataDirectory
+from appliance.wiring import Appliance
+from mailstore.errors import StorageUnavailableError
 from tests import running_practice
 from tests.running_practice import RunningPractice
 
@@ -50,3 +56,20 @@ def test_backup_that_could_not_be_made_fails_the_timer(practice: RunningPractice
     )
     answer = practice.run("due", "backup")
     assert (answer.code, answer.json) == (1, {"under_way": False, "still_due": ["usb"]})
+
+
+def test_work_of_hours_is_given_up_when_the_appliance_is_sealed(practice: RunningPractice) -> None:
+    """The process of a timer has keys too, which would outlive the sealing by as long as its work takes."""
+    with practice.serving(), Appliance.opened(DataDirectory(practice.data)) as appliance:
+        is_sealed = due.sealed_meanwhile(appliance)
+        time.sleep(due.ASKED_AGAIN_SECONDS)
+        assert not is_sealed()
+        assert practice.told("seal")["was_open"] is True
+        practice.until(is_sealed, seconds=5)
+        with pytest.raises(StorageUnavailableError):
+            BackupSchedule(appliance, should_stop=is_sealed)._told("objects", 1, 2)
+
+
+def test_who_opened_the_practice_alone_is_not_sealed(practice: RunningPractice) -> None:
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        assert not due.sealed_meanwhile(appliance)()
