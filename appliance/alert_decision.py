@@ -1,7 +1,8 @@
 """Core: whether somebody must be written to, by what the doctor sees now and what was told before.
 
 One mail when a line turns red, one when it is well again, and a reminder while it stays red. A line counts as turned
-once it was seen so often in a row; one that turns too often in a day is told in reminders alone for that day.
+once it was seen so often in a row, or red so often in a day; one that turns too often in a day is told in reminders
+alone for that day.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from appliance.health_finding import Finding
+from appliance.health_finding import BROKEN_OFF, Finding
 
 MOST_TURNS: Final = 3
 """How often a day one line is told as newly red."""
+
+MANY_RED_LOOKS: Final = 6
+"""So many in a day are no hiccups, though each was followed by a look that found nothing."""
 
 DAY: Final = timedelta(days=1)
 
@@ -23,7 +27,8 @@ DAY: Final = timedelta(days=1)
 class WatchedLine:
     """What is known of one line: how often it was seen as it is (``looks``), and what was told of it.
 
-    ``told_at``: when a mail named it as red last. ``turns``: how often it was told as newly red since ``turns_since``.
+    ``told_at``: when a mail named it as red last. ``turns`` and ``red_looks``: how often it was told as newly red, and
+    seen red without having been told as well in between, since ``turns_since``.
     """
 
     is_red: bool
@@ -32,6 +37,7 @@ class WatchedLine:
     told_at: datetime | None
     turns: int
     turns_since: datetime
+    red_looks: int = 0
 
     @property
     def is_restless(self) -> bool:
@@ -68,12 +74,14 @@ class Decision:
 def decide(known: Mapping[str, WatchedLine], seen: Sequence[Finding], *, now: datetime, patience: Patience) -> Decision:
     """What to tell, and what to remember. ``known`` is of the same round of looks as ``seen``.
 
-    A line that is looked at no more counts as well: what it was about is gone.
+    A line that is looked at no more counts as well: what it was about is gone. One that could not be looked at stays as
+    it was, and nothing is told of it.
     """
     red = worst_by_check(seen)
-    names = sorted({*known, *red})
-    lines = {name: _seen(known.get(name), is_red=name in red, now=now) for name in names}
-    settled = {name: line for name, line in lines.items() if line.looks >= patience.looks}
+    kept = {name: line for name, line in known.items() if name not in red and _is_hidden(name, seen)}
+    names = sorted({*known, *red} - kept.keys())
+    lines = {**kept, **{name: _seen(known.get(name), is_red=name in red, now=now) for name in names}}
+    settled = {name: lines[name] for name in names if _is_settled(lines[name], patience)}
     turned = [name for name, line in settled.items() if line.is_red and not line.is_told]
     well = [name for name, line in settled.items() if not line.is_red and line.is_told]
     told = {
@@ -104,12 +112,25 @@ def worst_by_check(seen: Sequence[Finding]) -> dict[str, Finding]:
     }
 
 
+def _is_hidden(name: str, seen: Sequence[Finding]) -> bool:
+    """True when its look, or one that it would have come from, could not be made."""
+    unknown = {each.check for each in seen if each.is_unknown}
+    if name in {each.check for each in seen} - unknown:
+        return False
+    return any(each in {BROKEN_OFF, name} or name.startswith(f"{each} ") for each in unknown)
+
+
+def _is_settled(line: WatchedLine, patience: Patience) -> bool:
+    return line.looks >= patience.looks or (line.is_red and line.red_looks >= MANY_RED_LOOKS)
+
+
 def _seen(line: WatchedLine | None, *, is_red: bool, now: datetime) -> WatchedLine:
     if line is None:
-        return WatchedLine(is_red, 1, is_told=False, told_at=None, turns=0, turns_since=now)
+        return WatchedLine(is_red, 1, is_told=False, told_at=None, turns=0, turns_since=now, red_looks=int(is_red))
     if not timedelta(0) <= now - line.turns_since < DAY:
-        line = replace(line, turns=0, turns_since=now)
-    return replace(line, is_red=is_red, looks=line.looks + 1 if line.is_red is is_red else 1)
+        line = replace(line, turns=0, turns_since=now, red_looks=0)
+    looks = line.looks + 1 if line.is_red is is_red else 1
+    return replace(line, is_red=is_red, looks=looks, red_looks=line.red_looks + is_red)
 
 
 def _turned(line: WatchedLine, now: datetime) -> WatchedLine:
@@ -117,7 +138,7 @@ def _turned(line: WatchedLine, now: datetime) -> WatchedLine:
 
 
 def _well(line: WatchedLine) -> WatchedLine:
-    return replace(line, is_told=False)
+    return replace(line, is_told=False, red_looks=0)
 
 
 def _is_due(line: WatchedLine, now: datetime, after: timedelta) -> bool:
@@ -126,5 +147,5 @@ def _is_due(line: WatchedLine, now: datetime, after: timedelta) -> bool:
 
 
 def _worth_keeping(lines: Mapping[str, WatchedLine]) -> dict[str, WatchedLine]:
-    """Lines that are well, and of which nothing was told for a day, need not be remembered."""
-    return {name: line for name, line in lines.items() if line.is_red or line.is_told or line.turns}
+    """Lines that are well, and were not red for a day, need not be remembered."""
+    return {name: line for name, line in lines.items() if line.is_red or line.is_told or line.turns or line.red_looks}

@@ -82,6 +82,7 @@ def _json(line: WatchedLine) -> dict[str, Any]:
         "told_at": None if line.told_at is None else microseconds(line.told_at),
         "turns": line.turns,
         "turns_since": microseconds(line.turns_since),
+        "red_looks": line.red_looks,
     }
 
 
@@ -94,4 +95,5 @@ def _line(told: Mapping[str, Any]) -> WatchedLine:
         told_at,
         int(told["turns"]),
         instant_of(told["turns_since"]),
+        int(told.get("red_looks", 0)),
     )

@@ -21,18 +21,23 @@ SEE = "see docs/operations/backups.md"
 
 @dataclass(frozen=True)
 class BackupReport:
-    """One target, or the backups as a whole. ``failings`` are an alarm, ``cautions`` are to be known."""
+    """One target, or the backups as a whole. ``failings`` are an alarm, ``cautions`` are to be known.
+
+    ``is_unknown``: it could not be looked at, which says nothing of how it does.
+    """
 
     name: str
     told: str
     failings: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
     fix: str = ""
+    is_unknown: bool = False
 
     def finding(self) -> Finding:
         """The same as a line of the doctor."""
         state = State.FAIL if self.failings else State.WARN if self.cautions else State.OK
-        return Finding(self.name, state, "; ".join([self.told, *self.failings, *self.cautions]), self.fix)
+        told = "; ".join([self.told, *self.failings, *self.cautions])
+        return Finding(self.name, state, told, self.fix, is_unknown=self.is_unknown)
 
 
 def findings(appliance: Appliance) -> Iterator[Finding]:

@@ -40,11 +40,12 @@ Standings = Mapping[Question, Standing]
 
 @dataclass(frozen=True)
 class _Point:
-    """One thing that was looked at. ``should`` are the lines of the zone that mend it."""
+    """One thing that was looked at. ``should`` are the lines of the zone that mend it; ``is_unknown``: not answered."""
 
     state: State
     told: str
     should: tuple[str, ...] = field(default=())
+    is_unknown: bool = False
 
 
 def questions(names: PublishedNames) -> tuple[Question, ...]:
@@ -65,7 +66,7 @@ def findings(names: PublishedNames, found: Standings) -> list[Finding]:
     if found and all(standing.problem for standing in found.values()):
         problem = next(iter(found.values())).problem
         fix = "see that this machine reaches its resolver; in a closed network set dns.is_public = false"
-        return [Finding("dns", State.WARN, f"no record could be looked at: {problem}", fix)]
+        return [Finding("dns", State.WARN, f"no record could be looked at: {problem}", fix, is_unknown=True)]
     published = records(names)
     return [
         _finding(purpose, list(look(names, [each for each in published if each.purpose is purpose], found)))
@@ -79,7 +80,13 @@ def _finding(purpose: Purpose, points: Sequence[_Point]) -> Finding:
     wrong = [point for point in points if point.state in {State.FAIL, State.WARN}] or points
     should = [line for point in wrong for line in point.should]
     told = "; ".join(dict.fromkeys(point.told for point in wrong)) or "nothing is to be published"
-    return Finding(f"dns {purpose}", worst, told, "; ".join(dict.fromkeys(should)))
+    is_unknown = any(point.is_unknown for point in points)
+    return Finding(f"dns {purpose}", worst, told, "; ".join(dict.fromkeys(should)), is_unknown=is_unknown)
+
+
+def _unasked(told: str) -> _Point:
+    """A question that was not answered says nothing about the record."""
+    return _Point(State.WARN, told, is_unknown=True)
 
 
 def _address_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Standings) -> Iterator[_Point]:
@@ -89,7 +96,7 @@ def _address_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: S
         missing = [record for record in mine if record.value not in there]
         foreign = [each for each in there if mine and each not in {record.value for record in mine}]
         if problem := _problem(found, *((host, kind) for kind in ADDRESS_KINDS)):
-            yield _Point(State.WARN, f"{host}: {problem}")
+            yield _unasked(f"{host}: {problem}")
         elif not there:
             line = f"publish: {host}. IN A and the address that strangers reach this machine by"
             yield _Point(State.FAIL, f"{host} has no address", _lines(mine) or (line,))
@@ -108,7 +115,7 @@ def _mx_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Standi
     there = sorted((int(preference), host.rstrip(".")) for preference, host in map(str.split, standing.values))
     ours = [preference for preference, host in there if host == names.mx_host]
     if standing.problem:
-        yield _Point(State.WARN, f"{record.name} MX: {standing.problem}")
+        yield _unasked(f"{record.name} MX: {standing.problem}")
     elif not ours:
         yield _Point(State.FAIL, _differs(record.name, "MX", standing.values, [record]), _lines(wanted))
     elif others := [host for _, host in there if host != names.mx_host]:
@@ -123,7 +130,7 @@ def _spf_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Stand
         there, problem = _texts(record, found, "v=spf1")
         state = State.FAIL if record.name == names.domain else State.WARN
         if problem:
-            yield _Point(State.WARN, problem)
+            yield _unasked(problem)
         elif len(there) != 1:
             yield _Point(state, _differs(record.name, "SPF", there, [record]), _lines([record]))
         elif there[0] == record.value or _lets_us_send(names, there[0].lower().split()):
@@ -145,7 +152,7 @@ def _dkim_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
         should = dkim_signature.published_key(record.value)
         bad = State.FAIL if record.is_needed else State.WARN
         if standing.problem:
-            yield _Point(State.WARN, f"{record.name}: {standing.problem}")
+            yield _unasked(f"{record.name}: {standing.problem}")
         elif should not in [dkim_signature.published_key(text) for text in standing.values]:
             yield _Point(bad, _differs(record.name, "TXT", standing.values, [record]), _lines([record]))
         elif len(standing.values) > 1:
@@ -160,7 +167,7 @@ def _dmarc_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
     there, problem = _texts(record, found, "v=dmarc1")
     policy = _tags(there[0]).get("p", "") if len(there) == 1 else ""
     if problem:
-        yield _Point(State.WARN, problem)
+        yield _unasked(problem)
     elif policy not in _STRICTNESS:
         yield _Point(State.FAIL, _differs(record.name, "TXT", there, [record]), _lines(wanted))
     elif _STRICTNESS.index(policy) < _STRICTNESS.index(names.dmarc_policy):
@@ -173,7 +180,7 @@ def _report_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: S
     (record,) = wanted
     there, problem = _texts(record, found, "v=tlsrptv1")
     if problem:
-        yield _Point(State.WARN, problem)
+        yield _unasked(problem)
     elif len(there) != 1 or "rua" not in _tags(there[0]):
         yield _Point(State.WARN, _differs(record.name, "TXT", there, [record]), _lines(wanted))
     else:
@@ -185,7 +192,7 @@ def _policy_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: St
     standing = found[announcement.name, "TXT"]
     should = mta_sts_policy.announced_id([announcement.value.encode()])
     if standing.problem:
-        yield _Point(State.WARN, f"{announcement.name}: {standing.problem}")
+        yield _unasked(f"{announcement.name}: {standing.problem}")
     elif mta_sts_policy.announced_id([text.encode() for text in standing.values]) != should:
         state = State.FAIL if names.mta_sts_mode == "enforce" else State.WARN
         told = _differs(announcement.name, "TXT", standing.values, [announcement])
@@ -200,7 +207,7 @@ def _host_point(names: PublishedNames, host: str, wanted: Sequence[DnsRecord], f
     there, pages = _addresses(host, found), _addresses(names.portal_host, found)
     mine = [record for record in wanted if record.name == host]
     if problem := _problem(found, *((host, kind) for kind in ADDRESS_KINDS)):
-        return _Point(State.WARN, f"{host}: {problem}")
+        return _unasked(f"{host}: {problem}")
     if not there:
         return _Point(State.WARN, f"{host} leads nowhere", _lines(mine))
     if not set(there) & set(pages):
@@ -216,7 +223,7 @@ def _tlsa_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
     standing, should = found[name, "TLSA"], [record.value for record in wanted]
     there = [" ".join([*value.split()[:3], "".join(value.split()[3:])]) for value in standing.values]
     if standing.problem:
-        yield _Point(State.WARN, f"{name}: {standing.problem}")
+        yield _unasked(f"{name}: {standing.problem}")
     elif not there:
         state = State.WARN if standing.is_proved else State.OFF
         why = "though the zone is signed" if standing.is_proved else "and would count in a signed zone only"
@@ -236,7 +243,7 @@ def _program_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: S
             continue
         standing = found[record.name, record.kind]
         if standing.problem:
-            yield _Point(State.WARN, f"{record.name}: {standing.problem}")
+            yield _unasked(f"{record.name}: {standing.problem}")
         elif record.value not in standing.values:
             told = _differs(record.name, record.kind, standing.values, [record])
             yield _Point(State.WARN, told, _lines([record]))
@@ -246,6 +253,8 @@ def _program_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: S
 
 def _reverse_points(names: PublishedNames, _wanted: Sequence[DnsRecord], found: Standings) -> Iterator[_Point]:
     forward = _addresses(names.mx_host, found)
+    if problem := _problem(found, *((names.mx_host, kind) for kind in ADDRESS_KINDS)):
+        yield _unasked(f"{names.mx_host}: {problem}")
     for (pointer, kind), standing in found.items():
         if kind != "PTR":
             continue
@@ -255,7 +264,7 @@ def _reverse_points(names: PublishedNames, _wanted: Sequence[DnsRecord], found: 
         should = f"ask for: {pointer}. IN PTR {names.mx_host}. ({ASK_THE_PROVIDER})"
         named = [value.rstrip(".") for value in standing.values]
         if standing.problem:
-            yield _Point(State.WARN, f"{address}: {standing.problem}")
+            yield _unasked(f"{address}: {standing.problem}")
         elif names.mx_host not in named:
             told = f"{address} is called {', '.join(named) or 'nothing'} and should be called {names.mx_host}"
             yield _Point(State.FAIL, told, (should,))

@@ -25,7 +25,7 @@ def findings(appliance: Appliance) -> list[Finding]:
     try:
         return _findings(appliance)
     except StrongroomError as error:
-        return [Finding("dns", State.FAIL, error.message, error.fix)]
+        return [Finding("dns", State.FAIL, error.message, error.fix, is_unknown=True)]
 
 
 def _findings(appliance: Appliance) -> list[Finding]:

@@ -30,7 +30,7 @@ def reports(appliance: Appliance) -> Iterator[BackupReport]:
         try:
             last = schedule.newest(told)
         except StrongroomError as error:
-            yield BackupReport(name, "not looked at", cautions=(error.message,), fix=error.fix)
+            yield BackupReport(name, "not looked at", cautions=(error.message,), fix=error.fix, is_unknown=True)
             continue
         if last is None:
             yield BackupReport(name, "not made yet", cautions=("no restore was ever rehearsed from here",), fix=fix)

@@ -7,7 +7,7 @@ administrator and the mails about alarms ask here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 
@@ -32,10 +32,9 @@ from appliance import (
     work_health,
 )
 from appliance.data_directory import DataDirectory
-from appliance.health_finding import Finding, State, guarded
+from appliance.health_finding import Finding, guarded, unbroken
 from appliance.settings import Settings
 from appliance.wiring import Appliance
-from mailstore.errors import StrongroomError
 
 
 def of_directory(data: DataDirectory, settings: Settings, *, now: datetime) -> Iterator[Finding]:
@@ -52,7 +51,7 @@ def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Ite
     yield guarded("time server", machine_health.time_server)
     yield guarded("restart", machine_health.restart)
     yield guarded("security updates", lambda: machine_health.security_updates(now=now))
-    yield from scanner_health.findings(settings.scanning)
+    yield from unbroken(lambda: scanner_health.findings(settings.scanning))
     yield guarded("serve", lambda: machine_health.served(data))
     if process_file.holder(data):
         yield guarded("worker", lambda: machine_health.worker(data, settings, now=now))
@@ -66,8 +65,8 @@ def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Ite
 def of_appliance(appliance: Appliance, *, reads_objects: bool = False) -> Iterator[Finding]:
     """The checks that look inside. ``reads_objects``: every sealed byte too, which takes long."""
     yield from of_state(appliance)
-    yield from dns_health.findings(appliance)
-    yield from of_every_record(appliance, reads_objects=reads_objects)
+    yield from unbroken(lambda: dns_health.findings(appliance))
+    yield from unbroken(lambda: of_every_record(appliance, reads_objects=reads_objects))
 
 
 def of_state(appliance: Appliance) -> Iterator[Finding]:
@@ -80,17 +79,17 @@ def of_state(appliance: Appliance) -> Iterator[Finding]:
     yield guarded("row database", lambda: database_health.of_rows(appliance))
     yield guarded("keystore", lambda: database_health.of_keys(appliance))
     yield guarded("scrub", lambda: record_health.last_scrub(appliance))
-    yield from restore_health.reports(appliance)
+    yield from unbroken(lambda: restore_health.reports(appliance))
     yield guarded("audit checkpoints", lambda: record_health.checkpoints(appliance), is_alarm=True)
     yield guarded("age of the rows", lambda: record_health.age_of_rows(appliance))
     yield guarded("disk growth", lambda: store_health.growth(appliance), is_alarm=True)
     yield guarded("object store", lambda: store_health.answers(appliance), is_alarm=True)
     yield guarded("follow-up work", lambda: work_health.queue(appliance), is_alarm=True)
     yield guarded("search index", lambda: index_health.findable(appliance))
-    yield from sealed_health.reports(appliance)
-    yield from key_agent_health.reports(appliance)
-    yield from backup_health.findings(appliance)
-    yield from drill_health.findings(appliance)
+    yield from unbroken(lambda: sealed_health.reports(appliance))
+    yield from unbroken(lambda: key_agent_health.reports(appliance))
+    yield from unbroken(lambda: backup_health.findings(appliance))
+    yield from unbroken(lambda: drill_health.findings(appliance))
     yield guarded("object lock", lambda: store_health.object_lock(appliance))
 
 
@@ -103,13 +102,19 @@ def of_every_record(appliance: Appliance, *, reads_objects: bool) -> Iterator[Fi
 def quickly(appliance: Appliance) -> list[Finding]:
     """What the worker looks at again and again."""
     now = appliance.clock.now()
-    return _collected(of_machine(appliance.data, appliance.settings, now=now), of_state(appliance))
+    return _collected(
+        lambda: of_machine(appliance.data, appliance.settings, now=now),
+        lambda: of_state(appliance),
+    )
 
 
 def thoroughly(appliance: Appliance) -> list[Finding]:
     """What it looks at once a day."""
-    modes = guarded("file modes", lambda: machine_health.modes(appliance.data))
-    return _collected([modes], dns_health.findings(appliance), of_every_record(appliance, reads_objects=False))
+    return _collected(
+        lambda: [guarded("file modes", lambda: machine_health.modes(appliance.data))],
+        lambda: dns_health.findings(appliance),
+        lambda: of_every_record(appliance, reads_objects=False),
+    )
 
 
 class WholeReport:
@@ -122,17 +127,13 @@ class WholeReport:
     def checks(self) -> list[Finding]:
         """What ``doctor`` says, made now."""
         with self._one_at_a_time:
-            now = self._appliance.clock.now()
-            machine = of_directory(self._appliance.data, self._appliance.settings, now=now)
-            return _collected(machine, of_appliance(self._appliance))
+            data, settings, now = self._appliance.data, self._appliance.settings, self._appliance.clock.now()
+            return _collected(
+                lambda: of_directory(data, settings, now=now),
+                lambda: of_appliance(self._appliance),
+            )
 
 
-def _collected(*groups: Iterable[Finding]) -> list[Finding]:
-    """All of them; what breaks a look off is a finding itself."""
-    found: list[Finding] = []
-    for group in groups:
-        try:
-            found += group
-        except StrongroomError as error:
-            found.append(Finding("open", State.FAIL, error.message, error.fix))
-    return found
+def _collected(*looks: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """All of them, whatever breaks one of them off."""
+    return [finding for look in looks for finding in unbroken(look)]

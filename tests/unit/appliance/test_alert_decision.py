@@ -6,6 +6,8 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from appliance import alert_decision
 from appliance.alert_decision import Alert, Patience, WatchedLine
 from appliance.health_finding import Finding, State
@@ -47,7 +49,67 @@ def test_one_mail_when_it_turns_red_and_one_when_it_is_well_again() -> None:
 
 def test_hiccup_is_told_to_nobody() -> None:
     watched = Watched()
-    assert [watched.look(*([red()] if number % 2 else [])) for number in range(20)] == [None] * 20
+    assert [watched.look(*([red()] if number % 4 == 1 else [])) for number in range(20)] == [None] * 20
+
+
+def test_what_is_red_at_every_other_look_is_told_once_and_then_once_a_day() -> None:
+    watched = Watched()
+    mails = [alert for number in range(2 * 24 * 12) if (alert := watched.look(*([red()] if number % 2 else [])))]
+    assert [(len(alert.turned), len(alert.still), alert.well) for alert in mails] == [(1, 0, ()), (0, 1, ())]
+
+
+def test_hiccups_of_a_day_ago_count_no_more() -> None:
+    watched = Watched()
+    for _ in range(3 * alert_decision.MANY_RED_LOOKS):
+        assert watched.look(red(), after=timedelta(hours=3)) is None
+        assert watched.look(after=timedelta(hours=3)) is None
+
+
+def told_of(check: str) -> Watched:
+    watched = Watched()
+    watched.look(red(check))
+    assert watched.look(red(check)) is not None
+    return watched
+
+
+@pytest.mark.parametrize(
+    ("check", "unknown"),
+    [
+        ("dns dkim", Finding("dns dkim", State.WARN, "no answer", is_unknown=True)),
+        ("dns dkim", Finding("dns", State.WARN, "no resolver", is_unknown=True)),
+        ("drill nas", Finding("drill nas", State.WARN, "not looked at", is_unknown=True)),
+    ],
+)
+def test_what_could_not_be_looked_at_is_neither_told_as_well_nor_anew(check: str, unknown: Finding) -> None:
+    watched = told_of(check)
+    assert [watched.look(unknown) for _ in range(5)] == [None] * 5
+    assert [watched.look(red(check)) for _ in range(5)] == [None] * 5
+    assert watched.look() is None
+    assert watched.look() == Alert((), (), (check,))
+
+
+def test_look_that_breaks_off_says_nothing_of_the_lines_it_did_not_come_to() -> None:
+    watched = told_of("backup nas")
+    broken = Finding("open", State.FAIL, "a look broke off", is_unknown=True)
+    assert watched.look(broken) is None
+    assert watched.look(broken) == Alert((broken,), (), ())
+    assert watched.look(red("backup nas")) is None
+    assert watched.look(red("backup nas")) == Alert((), (red("backup nas"),), ("open",))
+
+
+def test_what_was_looked_at_is_well_though_another_look_broke_off() -> None:
+    watched = told_of("spool")
+    seen = (Finding("spool", State.OK, "empty"), Finding("dns", State.WARN, "no resolver", is_unknown=True))
+    assert watched.look(*seen) is None
+    assert watched.look(*seen) == Alert((), (), ("spool",))
+
+
+def test_line_that_could_not_be_told_of_waits_until_it_is_seen_again() -> None:
+    watched = Watched()
+    watched.look(red())
+    assert watched.look(red(), is_mailed=False) is not None
+    assert watched.look(Finding("disk space", State.WARN, "not looked at", is_unknown=True)) is None
+    assert watched.look(red()) == Alert((red(),), (), ())
 
 
 def test_what_stays_red_is_told_again_once_a_day() -> None:

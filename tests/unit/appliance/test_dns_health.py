@@ -208,8 +208,20 @@ def test_practice_that_does_not_know_its_addresses_is_held_against_the_dns_alone
 def test_one_name_that_fails_leaves_the_others_known(outside: OutsideDns) -> None:
     outside.fails.add((RSA_NAME, "TXT"))
     found = findings(outside)
-    assert found[Purpose.DKIM].state is State.WARN
-    assert found[Purpose.MX].state is State.OK
+    assert (found[Purpose.DKIM].state, found[Purpose.DKIM].is_unknown) == (State.WARN, True)
+    assert (found[Purpose.MX].state, found[Purpose.MX].is_unknown) == (State.OK, False)
+
+
+def test_typo_in_a_published_key_is_a_finding_like_any_other_wrong_record(outside: OutsideDns) -> None:
+    outside.records[RSA_NAME, "TXT"] = ['"v=DKIM1; k=rsa; p=MIIB\\226\\128\\139"']
+    found = findings(outside)
+    assert (found[Purpose.DKIM].state, found[Purpose.DKIM].is_unknown) == (State.FAIL, False)
+    assert DKIM[0].text[:60] in found[Purpose.DKIM].fix
+
+
+def test_names_of_addresses_are_unknown_when_the_addresses_are(outside: OutsideDns) -> None:
+    outside.fails.update({(MX, "A"), (MX, "AAAA")})
+    assert findings(outside, replace(NAMES, addresses=()))[Purpose.REVERSE].is_unknown
 
 
 def test_resolver_that_is_silent_costs_a_bounded_time_and_one_warning() -> None:
@@ -220,4 +232,5 @@ def test_resolver_that_is_silent_costs_a_bounded_time_and_one_warning() -> None:
         assert time.monotonic() - started < 3
     (finding,) = dns_comparison.findings(NAMES, asked)
     assert (finding.check, finding.state) == ("dns", State.WARN)
+    assert finding.is_unknown
     assert "is_public" in finding.fix

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from appliance import archive_wiring, check_wiring, cli, health, process_file, record_health
+from appliance import archive_wiring, check_wiring, cli, drill_health, health, process_file, record_health
+from appliance.backup_settings import BackupTargetSettings
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.health_finding import Finding, State
@@ -178,6 +179,21 @@ def test_a_restored_directory_without_run_can_be_served_and_rebuilt(data: DataDi
     shutil.rmtree(data.run)
     with RebuildMark(data.rebuild_mark).held():
         assert RebuildMark(data.rebuild_mark).progress() is not None
+
+
+def test_look_that_breaks_off_is_a_red_line_and_all_others_are_made(appliance: Appliance) -> None:
+    appliance.data.restore_plan.write_bytes(b"no plan" * 1000)
+    found = {each.check: each for each in health.quickly(appliance)}
+    assert (found["open"].state, found["open"].is_unknown) == (State.FAIL, True)
+    assert {"backups", "drill", "object lock"} <= found.keys()
+
+
+def test_drill_of_a_target_that_is_away_is_unknown(appliance: Appliance, tmp_path: Path) -> None:
+    away = BackupTargetSettings(name="nas", url=str(tmp_path / "not mounted" / "nas"))
+    settings = replace(appliance.settings, backup=replace(appliance.settings.backup, target=(away,)))
+    (tmp_path / "not mounted").write_bytes(b"")
+    (found,) = drill_health.findings(replace(appliance, settings=settings))
+    assert (found.state, found.is_unknown) == (State.WARN, True)
 
 
 def test_process_file_is_held_by_one_and_free_again_afterwards(data: DataDirectory) -> None:
