@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from appliance import (
+    alert_readers,
     backup_health,
     database_health,
     dns_health,
@@ -84,6 +85,7 @@ def of_state(appliance: Appliance) -> Iterator[Finding]:
     yield guarded("age of the rows", lambda: record_health.age_of_rows(appliance))
     yield guarded("disk growth", lambda: store_health.growth(appliance), is_alarm=True)
     yield guarded("object store", lambda: store_health.answers(appliance), is_alarm=True)
+    yield guarded("alarms", lambda: alert_readers.reached(appliance))
     yield guarded("follow-up work", lambda: work_health.queue(appliance), is_alarm=True)
     yield guarded("search index", lambda: index_health.findable(appliance))
     yield from unbroken(lambda: sealed_health.reports(appliance))

@@ -12,7 +12,7 @@ from email.message import Message
 
 import pytest
 
-from appliance import account_wiring, alert_wiring, portal_wiring
+from appliance import account_wiring, alert_wiring, health, portal_wiring
 from appliance.alert_settings import AlertSettings
 from appliance.alert_watch import AlertWatch
 from appliance.health_finding import Finding, State
@@ -123,6 +123,26 @@ def test_addresses_of_the_settings_hear_of_it_by_the_usual_way_out(sickbed: Sick
         to = {r.address: r.state for m in newest for r in appliance.retrieval.recipients(m.id)}
     assert to.keys() == {ADA, "it@support.example"}
     assert to["it@support.example"] is RecipientState.QUEUED
+
+
+def test_address_that_nobody_has_is_told_by_the_doctor_and_in_the_log(
+    sickbed: Sickbed, caplog: pytest.LogCaptureFixture
+) -> None:
+    sickbed.alerts = AlertSettings(to=("it@support.example", "ops@clinic.example", "on-call@clinic.example"))
+    with sickbed.started() as (appliance, watch), caplog.at_level(logging.ERROR):
+        readers = watch.mail.readers()
+        (line,) = [each for each in health.quickly(appliance) if each.check == "alarms"]
+    assert [each.canonical for each in (*readers.here, *readers.elsewhere)] == [ADA, "it@support.example"]
+    assert [record.__dict__["addresses"] for record in caplog.records] == [2]
+    assert (line.state, line.message.partition(" ")[0]) == (State.WARN, "2")
+    assert "alerts.to" in line.fix
+
+
+def test_addresses_that_somebody_has_are_well(sickbed: Sickbed) -> None:
+    sickbed.alerts = AlertSettings(to=("it@support.example", ADA))
+    with sickbed.started() as (appliance, _):
+        (line,) = [each for each in health.quickly(appliance) if each.check == "alarms"]
+    assert (line.state, line.message) == (State.OK, "2 addresses hear of alarms")
 
 
 def test_without_an_administrator_at_work_whoever_has_postmasters_mail_is_told(sickbed: Sickbed) -> None:
