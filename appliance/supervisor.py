@@ -87,6 +87,8 @@ class Supervisor:
     _leaving: list[tuple[RoleProcess, float]] = field(default_factory=list)
     _is_first_start: bool = True
     _is_ending: bool = False
+    is_sent_away: bool = False
+    """True once the agent was told that the appliance works in another place now."""
 
     def start(self) -> None:
         """Start every process; they load while the keys are unlocked. What is loaded by now they share with us."""
@@ -236,7 +238,7 @@ class Supervisor:
     def _follow(self, told: Mapping[str, Any]) -> None:
         """The agent has news. Where others see to the rows, nothing is open for us before they have."""
         if told.get("end"):
-            self._is_ending = True
+            self._is_ending = self.is_sent_away = True
         elif told.get("by_hand"):
             self.agents.stay_closed()  # it ends now, and its successor waits for a person
         elif told.get("prepared"):

@@ -31,6 +31,10 @@ from mailstore.errors import RefusedError
 WITH_AGENT: Final = (None, Part.KEY_AGENT)
 """The whole, and the part that holds the directory for the others."""
 
+SENT_AWAY: Final = 75
+"""How the key agent's unit ends when the appliance works in another place now: then its target has to end, for the
+sockets of units stay bound and would start parts again."""
+
 
 def run(call: Call) -> Outcome:
     """Serve until told to end. The first line on stdout says that everything works and on which ports."""
@@ -55,7 +59,7 @@ def run(call: Call) -> Outcome:
             tree.run(when_ready=lambda phase: _say_ready(phase, ports))
         finally:
             tree.end()
-    return Outcome({}, is_silent=True)
+    return Outcome({}, is_silent=True, exit_code=SENT_AWAY if tree.is_sent_away and part is Part.KEY_AGENT else 0)
 
 
 def _require_units(part: Part | None) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from appliance import supervisor
 from appliance.command_table import ENTRIES
+from appliance.commands import serve
 from appliance.key_agent_policy import DOORS
 from appliance.key_agent_socket import COMMANDS
 from appliance.role_charge import ROLES_OF_PART, Part
@@ -117,6 +118,14 @@ def test_upgrade_waits_for_what_timers_started_before_it_sets_anything_aside() -
     first, then = text.split("name: The service ends again")
     for part, word in ((first, "make"), (then, "back")):
         assert 0 < part.index('loop: "{{ strongroom_units_that_end }}"') < part.index(f"strongroom-set-aside, {word},")
+
+
+def test_practice_that_works_in_another_place_now_ends_with_the_sockets_that_would_start_it_again() -> None:
+    agent = told("strongroom-key-agent.service")
+    assert agent["SuccessExitStatus"] == str(serve.SENT_AWAY), "otherwise it is started again"
+    assert agent["ExecStopPost"].startswith(f'+/bin/sh -c \'[ "$$EXIT_STATUS" != {serve.SENT_AWAY} ] || ')
+    assert agent["ExecStopPost"].endswith("systemctl --no-block stop strongroom.target'")
+    assert {told(name)["PartOf"].split()[0] for name in SOCKETS} == {"strongroom.target"}
 
 
 def test_key_of_a_practice_that_starts_sealed_comes_through_no_file_on_the_disk() -> None:
