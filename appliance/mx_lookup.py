@@ -48,10 +48,15 @@ class Servers:
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """Where a server is, and by which key it proves itself where the DNS names one."""
+    """Where a server is, and by which key it proves itself where the DNS names one.
+
+    ``is_tls_promised``: the DNS proved that there are records of keys. Though none of them be usable, the server
+    encrypts (RFC 7672 section 2.2).
+    """
 
     addresses: tuple[str, ...]
     signed: BySignedRecord | None = None
+    is_tls_promised: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class MxLookup:
             if isinstance(answer, LookupFailed):
                 return answer
             if answer.is_proved and answer.records:
-                return Whereabouts(found.addresses, _signed(answer, base, domain))
+                return Whereabouts(found.addresses, _signed(answer, base, domain), is_tls_promised=True)
         return Whereabouts(found.addresses)
 
     async def _tlsa_bases(self, host: str, found: Addresses) -> AsyncIterator[str | LookupFailed]:

@@ -136,8 +136,10 @@ class ReceivingServers:
     async def _may_be_clear(self, server: MailServer, place: Whereabouts, search: _Search) -> bool:
         if server.address:
             return True
-        policy = None if place.signed else await self._policy(search)
-        return place.signed is None and (policy is None or (isinstance(policy, MtaStsPolicy) and not policy.is_binding))
+        if place.is_tls_promised:
+            return False
+        policy = await self._policy(search)
+        return policy is None or (isinstance(policy, MtaStsPolicy) and not policy.is_binding)
 
     async def _any_channel(self, servers: tuple[MailServer, ...], search: _Search) -> Channel | NotReached:
         last = NotReached("", Reply(0, NO_ADDRESS))

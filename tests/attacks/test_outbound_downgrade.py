@@ -62,6 +62,20 @@ def test_where_encryption_was_promised_nothing_at_all_goes_in_clear(
     assert b"MAIL" not in tap.heard
 
 
+@pytest.mark.parametrize("record", [f"1 1 1 {SHOWN.key_digest}", f"3 1 9 {SHOWN.key_digest}"])
+def test_signed_records_of_which_none_is_usable_promise_encryption_all_the_same(
+    house: OutboundPractice, dns: OutsideDns, authority: CertificateAuthority, record: str
+) -> None:
+    """RFC 7672 section 2.2: mandatory TLS, though nothing is left to prove the server by."""
+    with receiving(authority.server(MX)) as server, tapped(server.port, without_starttls) as tap:
+        signed(dns, tap.port, record)
+        message = sent(house, tap.port)
+        assert server.arrived == []
+    assert house.recipient(message).route is Route.PORTAL
+    assert house.recipient(message).state is not RecipientState.NOTIFIED
+    assert b"MAIL" not in tap.heard
+
+
 def test_key_that_no_signed_record_names_gets_nothing_however_good_its_certificate(
     house: OutboundPractice, dns: OutsideDns, authority: CertificateAuthority
 ) -> None:
