@@ -35,6 +35,7 @@ server:
   do-daemonize: no
   cache-max-ttl: 0
   cache-max-negative-ttl: 0
+  aggressive-nsec: no
   trust-anchor: "{partner}"
   trust-anchor: "{forged}"
 remote-control:

@@ -140,7 +140,7 @@ def test_search_is_saved_looked_for_daily_opened_and_removed(life: RecordsLife, 
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_role("heading", name="Surgeries")).to_be_visible()
         life.room.clock.advance(timedelta(minutes=5))
-        life.receive("Surgery of the right knee")
+        life.receive("Surgery of the right ankle")
         life.room.clock.advance(timedelta(minutes=5))
         saved.run_due(lambda owner: life.officer.actor if owner == life.officer.account.id else SYSTEM, lambda *_: None)
         page.goto("/archive/saved")
@@ -148,7 +148,7 @@ def test_search_is_saved_looked_for_daily_opened_and_removed(life: RecordsLife, 
         assert not scrolls_sideways(page)
         page.get_by_role("button", name="Open Surgeries").click()
         expect(page.get_by_text("2 messages match")).to_be_visible()
-        assert page.locator(".results li").filter(has_text="New").all_inner_texts()[0].count("right knee") == 1
+        assert page.locator(".results li").filter(has_text="New").all_inner_texts()[0].count("right ankle") == 1
         page.goto("/archive/saved")
         page.get_by_text("Change or remove").click()
         page.get_by_label("Name").fill("All surgeries")
