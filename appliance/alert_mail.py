@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.alert_decision import Alert
 from appliance.front_door_wiring import RANDOMNESS
@@ -21,6 +22,9 @@ from mailstore.wall_clock import Clock
 from portal.front_door import FrontDoor, Refused
 
 logger = logging.getLogger(__name__)
+
+MOST_IN_SUBJECT: Final = 3
+"""Lines that a subject names; the text names all."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def subject_of(alert: Alert) -> str:
         return f"Strongroom needs you: {first}{f' and {len(more)} more' if more else ''}"
     if alert.still:
         return f"Strongroom still needs you: {len(alert.still)} {'thing' if len(alert.still) == 1 else 'things'}"
-    return f"Strongroom is well again: {', '.join(alert.well[:3])}{' and more' if len(alert.well) > 3 else ''}"  # noqa: PLR2004 -- as many as a subject line shows
+    told = ", ".join(alert.well[:MOST_IN_SUBJECT])
+    return f"Strongroom is well again: {told}{' and more' if len(alert.well) > MOST_IN_SUBJECT else ''}"
 
 
 def text_of(alert: Alert, *, page: str) -> str:

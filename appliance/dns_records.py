@@ -152,7 +152,7 @@ def _addresses(names: PublishedNames) -> Iterator[DnsRecord]:
     hosts = {names.mx_host: "Where our mail server is", names.portal_host: "Where the pages are"}
     for host, says in hosts.items():
         for address in names.addresses:
-            kind = "AAAA" if ipaddress.ip_address(address).version == 6 else "A"  # noqa: PLR2004 - the version of IP
+            kind = "AAAA" if isinstance(ipaddress.ip_address(address), ipaddress.IPv6Address) else "A"
             yield DnsRecord(Purpose.ADDRESS, host, kind, address, says)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
 
@@ -116,7 +117,7 @@ async def _answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 def _examine(response: h11.Response) -> None:
     """RFC 8461 section 3.3: 200 alone counts, a redirect does not, and the text says that it is one."""
-    if response.status_code != 200:  # noqa: PLR2004 - RFC 9110 section 15.3.1
+    if response.status_code != HTTPStatus.OK:
         raise _NoPolicyError(f"the answer is {response.status_code}")
     kinds = [value for name, value in response.headers if name == b"content-type"]
     if not kinds or kinds[0].partition(b";")[0].strip().lower() != b"text/plain":

@@ -14,14 +14,14 @@ from appliance import dns_records, mail_program_setup, published_names
 from appliance.dns_records import PublishedNames
 from appliance.mail_program_setup import OUTLOOK_PATH, THUNDERBIRD_PATHS, XML
 from appliance.settings import Settings
-from portal import security_headers
+from portal import bounded_body, security_headers
+from portal.bounded_body import Receive
 
 POLICY_PATH: Final = "/.well-known/mta-sts.txt"
 MOST_ASKED_BYTES: Final = 16_384
 """What Outlook sends is below a thousand bytes."""
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -55,7 +55,7 @@ class PublishedFiles:
         elif scope["method"] in {"GET", "HEAD"}:
             await _answer(send, 200, found.answers(b""), found.content_type, is_shown=scope["method"] == "GET")
         elif scope["method"] == "POST" and found.takes_body:
-            body = await _body(receive)
+            body = await bounded_body.read(receive, at_most=MOST_ASKED_BYTES)
             if body is None:
                 await _answer(send, 413, b"", "text/plain")
             else:
@@ -97,17 +97,3 @@ async def _answer(send: Send, status: int, body: bytes, content_type: str, *, is
     headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in told.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body if is_shown else b""})
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """What was sent; None when it is longer than any program sends, or never ends."""
-    body = b""
-    while True:
-        told = await receive()
-        if told["type"] != "http.request":
-            return None
-        body += bytes(told.get("body", b""))
-        if len(body) > MOST_ASKED_BYTES:
-            return None
-        if not told.get("more_body", False):
-            return body

@@ -15,8 +15,9 @@ from typing import Any, Final, assert_never
 
 from mailstore.errors import NotFoundError, StrongroomError
 from mailstore.wall_clock import Clock
-from portal import forms, security_headers, unsealing
+from portal import bounded_body, forms, security_headers, unsealing
 from portal.assets import Asset, Assets
+from portal.bounded_body import Receive
 from portal.forms import TOKEN_FIELD, Form
 from portal.page_templates import PageTemplates
 from portal.settings import PortalSettings
@@ -30,7 +31,6 @@ STATIC: Final = "/static/"
 HTML: Final = "text/html; charset=utf-8"
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
@@ -91,7 +91,11 @@ class SealedPortal:
         if method in {"GET", "HEAD"}:
             return self._form(_address(scope))
         if method == "POST" and self._is_from_here(scope):
-            return await self._tried(_address(scope), await _body(receive), _header(scope, b"content-type"))
+            return await self._tried(
+                _address(scope),
+                await bounded_body.read(receive, at_most=FORM_LIMIT_BYTES),
+                _header(scope, b"content-type"),
+            )
         return self._unavailable
 
     def _is_from_here(self, scope: Scope) -> bool:
@@ -155,20 +159,6 @@ def _address(scope: Scope) -> str:
 def _header(scope: Scope, name: bytes) -> str:
     values = [value for found, value in scope["headers"] if found == name]
     return values[0].decode("latin-1") if len(values) == 1 else ""
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The body; None when it is longer than any form of ours, or never ends."""
-    body = b""
-    while True:
-        told = await receive()
-        if told["type"] != "http.request":
-            return None
-        body += bytes(told.get("body", b""))
-        if len(body) > FORM_LIMIT_BYTES:
-            return None
-        if not told.get("more_body", False):
-            return body
 
 
 def _form_in(body: bytes | None, content_type: str) -> Form | None:
