@@ -152,7 +152,7 @@ def _furnish(guest: Guest) -> None:
     for path in (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf"):
         _copied(path, guest)
     _copied(Path("/usr/local/share/ca-certificates"), guest)
-    _run("chroot", str(guest.root), "update-ca-certificates")
+    _run("chroot", str(guest.root), "env", "-u", "TMPDIR", "update-ca-certificates")
     shutil.copy(Path("/etc/resolv.conf").resolve(), _written(guest, "etc/resolv.conf", ""))
     passed = [f"{name}={value}" for name, value in os.environ.items() if PASSED_ON.match(name)]
     _written(guest, "etc/environment", "\n".join([*passed, ""]))
