@@ -21,6 +21,7 @@ from appliance import (
     drain_wiring,
     object_store_wiring,
     opening_follow_up,
+    process_memory,
     restore_duty,
     store_wiring,
     wiring,
@@ -116,6 +117,9 @@ SAVED_SEARCH_LOOK_EVERY = timedelta(minutes=10)
 LEDGER_LOOK_EVERY = timedelta(minutes=5)
 """How soon the ledger of disposals and holds says what a crash kept it from saying."""
 
+FREED_RETURNED_EVERY = timedelta(minutes=1)
+"""The peak of a batch, of making a dictionary above all, is not kept until the next. Takes some milliseconds."""
+
 ALARMS_FROM = timedelta(minutes=2)
 """What is just starting is not wrong yet: ports open one after the other, an index is made anew."""
 
@@ -188,6 +192,7 @@ async def _run(appliance: Appliance, front: FrontDoorParts, station: Station) ->
         asyncio.create_task(_every(BACKUP_LOOK_EVERY, when_whole(our_turn(Duty.BACKUP_DATA, schedule.data)))),
         asyncio.create_task(_every(DRILL_LOOK_EVERY, our_turn(Duty.DRILL, drills.run))),
         asyncio.create_task(_every(LEDGER_LOOK_EVERY, partial(backup_wiring.keep_ledger, appliance))),
+        asyncio.create_task(_every(FREED_RETURNED_EVERY, process_memory.return_freed)),
     ]
     duties += _watches(appliance, station.agent)
     await worker.run()
