@@ -7,8 +7,10 @@ Beside: a service manager started both, and the socket by which we reach the age
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from appliance import key_agent_socket
@@ -39,6 +41,9 @@ class AgentLink(Protocol):
 
     def prepared(self) -> None:
         """Tell the other supervisors, if there are any, that the rows are ready."""
+
+    def advancing(self, how: str) -> None:
+        """Tell them how far the rows are, so that they go on waiting."""
 
     def ask_to_end(self) -> None:
         """Nobody needs it any more from here."""
@@ -97,6 +102,9 @@ class AgentBelow:
 
     def prepared(self) -> None:
         """All roles are ours, and know."""
+
+    def advancing(self, how: str) -> None:
+        """As ``prepared``."""
 
     def ask_to_end(self) -> None:
         """SIGTERM."""
@@ -169,6 +177,10 @@ class AgentBeside:
         """The worker's unit has seen to the rows; an agent that has gone asks anew when it is back."""
         self._say(Ask.PREPARED)
 
+    def advancing(self, how: str) -> None:
+        """The others have a service manager that waits, too."""
+        self._say(Ask.ADVANCING, {"how": how})
+
     def ask_to_end(self) -> None:
         """It serves others too."""
 
@@ -178,9 +190,9 @@ class AgentBeside:
         self.channel.close()
         return 0
 
-    def _say(self, ask: Ask) -> bool:
+    def _say(self, ask: Ask, told: Mapping[str, str] = MappingProxyType({})) -> bool:
         try:
-            self.channel.sendall(frame({"ask": ask}))
+            self.channel.sendall(frame({"ask": ask, **told}))
         except OSError:
             return False
         return True

@@ -143,6 +143,8 @@ class KeyAgent:
                 told = self._unsealed(asker, question)
             case Ask.SEAL:
                 told = self._sealed(connection, asker)
+            case Ask.ADVANCING:
+                self._followers.advancing(str(question.get("how")))
             case Ask.FOLLOW | Ask.PREPARED | Ask.END:
                 self._arranged(connection, ask)
         return told

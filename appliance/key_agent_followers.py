@@ -50,6 +50,11 @@ class Followers:
             self._is_prepared = True
             self._tell({"prepared": True})
 
+    def advancing(self, how: str) -> None:
+        """The rows are not ready yet, and somebody gets on with them."""
+        with self._telling:
+            self._tell({"advancing": how})
+
     def end(self) -> None:
         """The whole appliance is to end."""
         with self._telling:

@@ -54,6 +54,9 @@ class Ask(StrEnum):
     PREPARED = "prepared"
     """Nothing: says that the rows are ready, so that the other roles begin."""
 
+    ADVANCING = "advancing"
+    """Nothing: says how far the rows are, so that the other roles go on waiting."""
+
     END = "end"
     """Nothing: the appliance works in another place now and ends here."""
 
@@ -62,7 +65,7 @@ _MAY: Final[Mapping[Asker, frozenset[Ask]]] = {
     Asker.SMTP: frozenset({Ask.DEPOSIT_KEYS, Ask.FOLLOW}),
     Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.FOLLOW}),
     Asker.WORKER: frozenset(
-        {Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE, Ask.FOLLOW, Ask.PREPARED, Ask.END}
+        {Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE, Ask.FOLLOW, Ask.PREPARED, Ask.ADVANCING, Ask.END}
     ),
     Asker.OPENING: frozenset({Ask.WORKING_KEYS}),
     Asker.SEALED_SMTP: frozenset(),

@@ -34,34 +34,31 @@ class Rehearsal:
     seconds: float
 
 
-def rehearsed(data: DataDirectory, settings: Settings, row_key: bytes) -> Rehearsal:
+def rehearsed(
+    data: DataDirectory, settings: Settings, row_key: bytes, *, tell: migration.Tell | None = None
+) -> Rehearsal:
     """Try every step that is missing. Raises what the steps raise, and ``StorageUnavailableError`` without room."""
     with database_wiring.rows(data, settings, row_key) as database:
         with database.read() as connection:
             found = schema.revision(connection)
         if found is None:
             raise TamperedError("the row database holds no tables", fix="restore it from a backup")
-        steps = _missing(found)
+        steps = len(migration.missing_steps(found))
         if not steps:
             return Rehearsal(0, 0.0)
         if settings.database.url:
-            return Rehearsal(steps, _timed(database, is_undone=True))
+            return Rehearsal(steps, _timed(database, is_undone=True, tell=tell))
     with _copied(data) as path:
         copy = Database(sqlite_url(path), row_key)
         try:
-            return Rehearsal(steps, _timed(copy, is_undone=False))
+            return Rehearsal(steps, _timed(copy, is_undone=False, tell=tell))
         finally:
             copy.dispose()
 
 
-def _missing(found: str) -> int:
-    known = migration.known_steps()
-    return known.index(found) if found in known else len(known)
-
-
-def _timed(database: Database, *, is_undone: bool) -> float:
+def _timed(database: Database, *, is_undone: bool, tell: migration.Tell | None) -> float:
     began = time.monotonic()
-    migration.upgrade(database, is_undone=is_undone)
+    migration.upgrade(database, is_undone=is_undone, tell=tell)
     return time.monotonic() - began
 
 

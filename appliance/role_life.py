@@ -32,6 +32,8 @@ class Station:
     sockets: Mapping[str, socket.socket]
     agent: KeyAgentClient
     when_ready: Callable[[], None]
+    when_advancing: Callable[[str], None]
+    """Says, in words for people, that work before that gets on: whoever waits goes on waiting."""
 
 
 def live(name: str, module: str, descriptor: int, agent: int, parent: int) -> int:
@@ -49,8 +51,14 @@ def live(name: str, module: str, descriptor: int, agent: int, parent: int) -> in
     threading.Thread(target=_leave_with_parent, args=(pipe,), daemon=True).start()
     sockets = {word: socket.socket(fileno=number) for word, number in charge.sockets.items()}
     client = KeyAgentClient(socket.socket(fileno=agent))
+
+    def say(news: Mapping[str, object]) -> None:
+        pipe.sendall(frame(news))
+
     try:
-        role.work(Station(name, data, sockets, client, lambda: pipe.sendall(frame({"ready": True}))))
+        role.work(
+            Station(name, data, sockets, client, lambda: say({"ready": True}), lambda how: say({"advancing": how}))
+        )
     except StrongroomError as error:
         logger.exception("role refused")
         pipe.sendall(frame({"refused": [error.code, error.message, error.fix]}))

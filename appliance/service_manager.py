@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+LONGEST_STATUS: Final = 200
 _FIRST_DESCRIPTOR: Final = 3
 _PINGS_IN_TIME: Final = 3
 """How often we say that we are alive within the time after which we count as hung."""
@@ -54,6 +55,14 @@ class ServiceManager:
     def status(self, status: str) -> None:
         """One line for people."""
         self._tell(f"STATUS={status}")
+
+    def advancing(self, status: str, *, patience_seconds: float) -> None:
+        """What has to be done before we are ready gets on: wait for so long from now (``EXTEND_TIMEOUT_USEC``).
+
+        Where it comes from another part, ``status`` is that part's word: it stays one line, and says nothing else.
+        """
+        line = " ".join(status.split())[:LONGEST_STATUS]
+        self._tell(f"EXTEND_TIMEOUT_USEC={int(patience_seconds * 1_000_000)}", f"STATUS={line}")
 
     def ending(self) -> None:
         """We were told to end and do so."""

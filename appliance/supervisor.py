@@ -37,6 +37,9 @@ from mailstore.errors import RefusedError
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 60.0
+ADVANCE_SECONDS: Final = 600.0
+"""How long we wait until all roles work: in the first place, and after each word that the work before that gets on."""
+
 END_SECONDS: Final = 25.0
 
 SEAL_SECONDS: Final = 2.0
@@ -69,7 +72,8 @@ class Supervisor:
     """Starts the key agent and the roles of its phase, keeps them running, and ends them.
 
     ``agents`` is where the key agent comes from, ``roles`` which ones are ours, ``processes`` how many a role has, if
-    not one, ``manager`` who wants to know how we are.
+    not one, ``manager`` who wants to know how we are, ``start_seconds`` how long the first start may take in which
+    nobody says that it gets on.
     """
 
     data: DataDirectory
@@ -78,6 +82,7 @@ class Supervisor:
     roles: frozenset[RoleName] = frozenset(RoleName)
     processes: Mapping[RoleName, int] = field(default_factory=dict)
     manager: ServiceManager = field(default_factory=ServiceManager)
+    start_seconds: float = START_SECONDS
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _agent: AgentLink | None = None
     _agent_failures: int = 0
@@ -86,6 +91,7 @@ class Supervisor:
     _places: list[Place] = field(default_factory=list)
     _leaving: list[tuple[RoleProcess, float]] = field(default_factory=list)
     _is_first_start: bool = True
+    _wait_until: float = 0.0
     _is_ending: bool = False
     is_sent_away: bool = False
     """True once the agent was told that the appliance works in another place now."""
@@ -155,10 +161,10 @@ class Supervisor:
         self._is_ending = True
 
     def _until_settled(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        self._wait_until = time.monotonic() + self.start_seconds
         while not self._is_ending and not (self._phase and all(place.is_settled for place in self._places)):
             self._turn()
-            if time.monotonic() > deadline:
+            if time.monotonic() > self._wait_until:
                 raise RoleFailedError("a role did not become ready", fix=f"look into {self.data.log}")
 
     def _turn(self) -> None:
@@ -241,6 +247,8 @@ class Supervisor:
             self._is_ending = self.is_sent_away = True
         elif told.get("by_hand"):
             self.agents.stay_closed()  # it ends now, and its successor waits for a person
+        elif "advancing" in told:
+            self._wait_on(str(told["advancing"]))
         elif told.get("prepared"):
             if not self._prepares and self._phase is not Phase.OPEN:
                 self._enter(Phase.OPEN)
@@ -305,10 +313,19 @@ class Supervisor:
         said, has_hung_up = process.hear()
         for told in said:
             process.is_ready = process.is_ready or bool(told.get("ready"))
+            if "advancing" in told:
+                self._wait_on(str(told["advancing"]))
+                if self._agent is not None:
+                    self._agent.advancing(str(told["advancing"]))
             if self._is_first_start and "refused" in told:
                 raise key_agent_protocol.error_of(told["refused"])
         if has_hung_up:
             self._fell(place, process)
+
+    def _wait_on(self, how: str) -> None:
+        """What the others wait for gets on: no role is late, and our service manager is asked for patience as well."""
+        self._wait_until = max(self._wait_until, time.monotonic() + ADVANCE_SECONDS)
+        self.manager.advancing(how, patience_seconds=ADVANCE_SECONDS)
 
     def _fell(self, place: Place, process: RoleProcess) -> None:
         self._selector.unregister(process.pipe)
@@ -317,6 +334,7 @@ class Supervisor:
             place.process, place.is_done = None, True
             if self._agent is not None:
                 self._agent.prepared()
+            self.manager.status(place.phase)
             return
         pause = place.fell()
         if self._is_first_start and not self._is_ending:
@@ -324,6 +342,7 @@ class Supervisor:
                 f"the {place.name} role ended while starting (exit code {code})",
                 fix=f"look into {self.data.log / place.name}.log",
             )
+        self.manager.status(f"{place.name} fell and will be started again")
         logger.error(
             "role fell, will be started again",
             extra={"fallen_role": place.name, "exit_code": code, "pause_seconds": pause},

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import URL, Connection, Engine, MetaData, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, MetaData, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -41,6 +41,9 @@ class DatabaseEngine(Protocol):
 
     def turn(self) -> AbstractContextManager[None]:
         """Held around every writing transaction of this process. Raises StorageUnavailableError."""
+
+    def watched(self, connection: Connection, at_work: Callable[[], None]) -> AbstractContextManager[None]:
+        """Held around long work: ``at_work`` is called while a statement runs, and none is given up for its length."""
 
     def is_journal_cut(self) -> bool:
         """Rid the files of what deleted rows left in them. False when it must be tried again in a moment."""
@@ -99,6 +102,23 @@ class Database:
         finally:
             self._turn_of = None
             self._turn.release()
+
+    @contextmanager
+    def watched(self, connection: Connection, at_work: Callable[[], None]) -> Iterator[None]:
+        """Around long work in a transaction: ``at_work`` is called often for as long as its statements get on.
+
+        It is not called while nothing happens. It may come from another thread, and must not use the connection.
+        """
+
+        def next_statement(*_about: object) -> None:
+            at_work()
+
+        with self._engine.watched(connection, at_work):
+            event.listen(connection, "after_cursor_execute", next_statement)
+            try:
+                yield
+            finally:
+                event.remove(connection, "after_cursor_execute", next_statement)
 
     def create_all(self, *metadatas: MetaData) -> None:
         """Create the tables that are missing: those of the ground floor and of the floors given."""

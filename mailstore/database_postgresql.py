@@ -9,7 +9,9 @@ what the server must be set to.
 from __future__ import annotations
 
 import select
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 import psycopg
@@ -17,6 +19,7 @@ from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from mailstore.errors import (
     DuplicateRowError,
@@ -40,6 +43,9 @@ STATEMENT_SECONDS: Final = 300
 IDLE_SECONDS: Final = 300
 """How long one statement, and a transaction between two statements, may take before the server gives it up."""
 
+LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether the server gets on with a long statement."""
+
 SILENT_SECONDS: Final = 30
 """How long a dead network goes unnoticed (TCP keepalive and user timeout)."""
 
@@ -51,6 +57,11 @@ UNAVAILABLE: Final = ("08", "25", "28", "3D", "40", "42501", "53", "55", "57", "
 
 DAMAGED: Final = ("XX001", "XX002", "42P01", "42P07", "42703", "42704", "42883", "3F")
 DUPLICATE: Final = "23505"
+AT_WORK: Final = """
+SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = %s
+"""
+"""Whether a session's statement gets on (section 27.2.3); who waits for a lock does not."""
+
 PROGRAMS: Final = """
 SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT evtname::text FROM pg_event_trigger
@@ -91,6 +102,31 @@ class PostgresqlEngine:
     def turn(self) -> AbstractContextManager[None]:
         """Nothing more: the advisory lock waits for the other writers."""
         return nullcontext()
+
+    @contextmanager
+    def watched(self, connection: Connection, at_work: Callable[[], None]) -> Iterator[None]:
+        """Another session looks every second; the server's own bound for a statement does not hold for this work."""
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        is_over = threading.Event()
+        looking = threading.Thread(target=self._look, args=(session, at_work, is_over), daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            looking.join()
+
+    def _look(self, session: int, at_work: Callable[[], None], is_over: threading.Event) -> None:
+        """A server that cannot be asked says nothing."""
+        try:
+            with self.pool.connect() as connection:
+                while not is_over.wait(LOOK_SECONDS):
+                    with connection.begin():
+                        if connection.exec_driver_sql(AT_WORK, (session,)).scalar():
+                            at_work()
+        except (StrongroomError, PoolTimeoutError):
+            return
 
     def is_journal_cut(self) -> bool:
         """Vacuum every table and write a checkpoint, where we may.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
@@ -27,6 +28,9 @@ PRAGMAS = (
     "PRAGMA cell_size_check=ON",
     "PRAGMA wal_autocheckpoint=4000",  # pages; most pages of a busy day are changed many times before they are moved
 )
+
+INSTRUCTIONS_BETWEEN_WORDS = 1_000_000
+"""Of the virtual machine that runs statements: a few hundredths of a second."""
 
 UNAVAILABLE = (
     "BUSY",
@@ -59,6 +63,18 @@ class SqliteEngine:
     def turn(self) -> AbstractContextManager[None]:
         """The turn between processes, so that ``BEGIN IMMEDIATE`` waits for strangers only."""
         return self._turn.held()
+
+    @contextmanager
+    def watched(self, connection: Connection, at_work: Callable[[], None]) -> Iterator[None]:
+        """The engine says itself that it gets on (https://www.sqlite.org/c3ref/progress_handler.html)."""
+        raw = connection.connection.driver_connection
+        if not isinstance(raw, sqlite3.Connection):
+            raise TypeError("not a connection to SQLite")
+        raw.set_progress_handler(at_work, INSTRUCTIONS_BETWEEN_WORDS)
+        try:
+            yield
+        finally:
+            raw.set_progress_handler(None, 0)
 
     def is_journal_cut(self) -> bool:
         """Move everything into the database file, where freed pages are zeros, and empty the journal."""

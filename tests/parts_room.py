@@ -78,12 +78,13 @@ class Part:
 
 @dataclass
 class PartsRoom:
-    """The practice, the directory of the key agent's sockets, and every socket by its name."""
+    """The practice, the directory of the key agent's sockets, every socket by its name, and where the program lies."""
 
     practice: RunningPractice
     place: Path
     sockets: Mapping[str, socket.socket]
     parts: dict[str, Part] = field(default_factory=dict)
+    program: Path = ROOT
 
     @property
     def environment(self) -> dict[str, str]:
@@ -107,7 +108,7 @@ class PartsRoom:
         words = ["--data", str(self.practice.data), "serve", "--role", part]
         process = subprocess.Popen(
             [sys.executable, "-c", _BECOME, " ".join(map(str, numbers)), *words],
-            cwd=ROOT,
+            cwd=self.program,
             env={**self.environment, **told},
             pass_fds=numbers,
             stdout=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from appliance import (
     database_move,
     database_wiring,
     front_door_wiring,
+    migration,
     migration_rehearsal,
     process_file,
     store_wiring,
@@ -55,13 +56,17 @@ def rehearse(call: Call) -> Outcome:
     )
     ring = key_custody.unlock(data.keys, secret)
     wiring.prove(data, ring)
-    found = migration_rehearsal.rehearsed(data, settings, ring.row_key)
+    found = migration_rehearsal.rehearsed(data, settings, ring.row_key, tell=_tell_step)
     fields = {"steps": found.steps, "seconds": round(found.seconds, 3)}
     return Outcome(fields, facts(fields))
 
 
 def _tell(what: str, count: int) -> None:
     sys.stderr.write(f"{what}: {count}\n")
+
+
+def _tell_step(news: migration.StepNews) -> None:
+    sys.stderr.write(f"{news.sentence}\n")
 
 
 def _advice(*, is_kept: bool) -> str:

@@ -31,6 +31,14 @@ def test_manager_hears_how_we_are(heard: socket.socket) -> None:
     assert "NOTIFY_SOCKET" not in os.environ
 
 
+def test_manager_is_asked_for_patience_and_another_part_cannot_say_more_by_that(heard: socket.socket) -> None:
+    ServiceManager.of_environment().advancing("step two\nREADY=1" + "x" * 500, patience_seconds=600)
+    said = heard.recv(1000).decode().splitlines()
+    assert said[0] == "EXTEND_TIMEOUT_USEC=600000000"
+    assert said[1].startswith("STATUS=step two READY=1xxx")
+    assert (len(said), len(said[1])) == (2, len("STATUS=") + service_manager.LONGEST_STATUS)
+
+
 def test_manager_that_watches_hears_often_enough_and_not_at_every_turn(
     heard: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
