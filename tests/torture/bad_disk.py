@@ -1,4 +1,4 @@
-"""Disks that fail: an fsync that is refused or slow, and a directory without room. Takes root, as mounting does."""
+"""Disks that fail: an fsync that is refused or slow, and a disk without room. Takes root, as mounting does."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.torture.theatre import PATIENCE_SECONDS, Playing
+from tests.torture.home import PostgresqlHome
+from tests.torture.theatre import PATIENCE_SECONDS, Played, Playing
 from tests.torture.trial import Trial
 
 SYNCS = "fsync,fdatasync"
 LATEST_SYNC = 12
 SLOW_MICROSECONDS = 40_000
-SMALL_DISKS = ("", "spool", "objects", "index", "certificates", "audit", "run")
-"""Directories below the data directory that get a disk of their own; the first is the data directory itself."""
 MOST_ROOM = 96 * 1024
 """Bytes that are left free at most: a few letters fit in, and then nothing does."""
 SLACK = 4 * 1024 * 1024
+SERVERS_MAGNITUDES = range(14, 25)
+"""Powers of two of the bytes that are left to PostgreSQL, which takes room for its log 16 MiB at a time."""
 
 
 def sync_error(trial: Trial) -> None:
@@ -68,45 +69,82 @@ def _wait_for_tracer(process: int, tracer: subprocess.Popen[bytes]) -> None:
 
 
 def no_room(trial: Trial) -> None:
-    """A directory lies on a disk of its own that fills up in the middle of the act."""
-    directory = trial.place / "data" / trial.chance.choice(SMALL_DISKS)
+    """The data directory, or one directory in it, lies on a disk of its own that fills up in the middle of the act."""
+    data = trial.place / "data"
+    directory = trial.chance.choice([data, *sorted(path for path in data.iterdir() if path.is_dir())])
     with small_disk(directory) as disk:
         ballast = disk / "ballast"
         _fill(ballast, but=trial.chance.randrange(MOST_ROOM))
         played = trial.play(trial.scenario.act)
-        _note(trial, disk, is_refused=bool(played.code))
+        trial.struck += ["disk:filled"] * _is_full(disk, played)
         ballast.unlink(missing_ok=True)  # an index that is made anew clears its directory
         trial.mend()
 
 
-def _note(trial: Trial, disk: Path, *, is_refused: bool) -> None:
+def _is_full(disk: Path, played: Played) -> bool:
     found = os.statvfs(disk)
-    is_full = is_refused or found.f_bavail * found.f_frsize < found.f_frsize
-    trial.struck += ["disk:full"] * is_full
+    return bool(played.code) or found.f_bavail * found.f_frsize < found.f_frsize
+
+
+def server_full(trial: Trial) -> None:
+    """The disk of the database server fills up in the middle of the act, and the server may fall over it."""
+    home = trial.world.home(trial.scenario.home)
+    assert isinstance(home, PostgresqlHome)
+    server = home.server
+    server.kill(signal.SIGINT)
+    try:
+        with small_disk(server.data, slack=2 << SERVERS_MAGNITUDES[-1]) as disk:
+            server.start_again()
+            ballast = disk / "ballast"
+            _fill(ballast, but=1 << trial.chance.choice(SERVERS_MAGNITUDES))
+            played = trial.play(trial.scenario.act)
+            trial.struck += ["server_disk:filled"] * _is_full(disk, played)
+            ballast.unlink()
+            server.kill(signal.SIGQUIT)
+    finally:
+        server.start_again()
+    trial.oracle.interruptions += 1
 
 
 @contextmanager
-def small_disk(directory: Path) -> Iterator[Path]:
+def small_disk(directory: Path, *, slack: int = SLACK) -> Iterator[Path]:
     """Put what a directory holds on a small disk, and back again at the end.
 
     Raises when that cannot be done here: a rehearsal that leaves it out would say more than it saw.
     """
-    beside = directory.with_name(directory.name + ".beside")
-    shutil.copytree(directory, beside)
-    used = sum(path.stat().st_blocks * 512 for path in beside.rglob("*"))
-    told = ["mount", "-t", "tmpfs", "-o", f"size={used + SLACK},mode=700", "tmpfs", str(directory)]
+    beside, owner = directory.with_name(directory.name + ".beside"), directory.stat()
+    _copied(directory, beside)
+    used = sum(path.lstat().st_blocks * 512 for path in beside.rglob("*"))
+    options = f"size={used + slack},mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    told = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
     mounted = subprocess.run(told, capture_output=True, text=True, check=False)
     if mounted.returncode:
         raise RuntimeError(f"a small disk takes root and the right to mount: {mounted.stderr}")
+    device = directory.stat().st_dev
     try:
-        shutil.copytree(beside, directory, dirs_exist_ok=True)
+        _copied(beside, directory)
         shutil.rmtree(beside)
         yield directory
-        shutil.copytree(directory, beside)
     finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
-    shutil.copytree(beside, directory, dirs_exist_ok=True)
+        now = _place_of(device)
+        beside = now.with_name(beside.name)
+        _copied(now, beside)
+        subprocess.run(["umount", "--lazy", str(now)], check=True)
+    subprocess.run(["find", str(now), "-mindepth", "1", "-delete"], check=True)  # what was removed stays so
+    _copied(beside, now)
     shutil.rmtree(beside)
+
+
+def _place_of(device: int) -> Path:
+    """Where a disk is mounted. What lies above may have got another name, as a lost practice does before a restore."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = map(str.split, Path("/proc/self/mountinfo").read_text("utf-8").splitlines())
+    return next(Path(mount[4]) for mount in mounts if mount[2] == number)
+
+
+def _copied(directory: Path, to: Path) -> None:
+    """What is in it, with owners and modes, as PostgreSQL wants to find its files."""
+    subprocess.run(["cp", "-a", f"{directory}/.", str(to)], check=True)
 
 
 def _fill(ballast: Path, *, but: int) -> None:
