@@ -25,6 +25,7 @@ from archive.search_index import IndexOutdatedError, QueryTooWideError, SearchIn
 from mailstore import audit_trail, message_records
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
+from mailstore.deposit import NEIGHBOURS
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, TamperedError, WrongKeyError
 from mailstore.failpoint import reached
 from mailstore.message import AccountId, MessageId, identifier_from
@@ -204,9 +205,9 @@ class EngineChange:
         for _ in range(SAMPLED_MESSAGES):
             after = identifier_from(secrets.token_bytes(16))
             with self._database.read() as connection:
-                found = archive_records.indexed_page(connection, after=after, limit=1)
-                found = found or archive_records.indexed_page(connection, after="", limit=1)
-            yield from self._read(found)
+                found = archive_records.indexed_page(connection, after=after, limit=NEIGHBOURS)
+                found = found or archive_records.indexed_page(connection, after="", limit=NEIGHBOURS)
+            yield from self._read([secrets.choice(found)] if found else [])
 
     def _swap(self, before: Engine, engine: Engine, actor: AccountId, told: Progress) -> None:
         """Under the lock of all writers: both hold as many, then the rows say that the other one answers."""

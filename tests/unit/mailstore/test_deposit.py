@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mailstore import audit_trail, failpoint, mailboxes, message_records, outbox
+from mailstore.deposit import NEIGHBOURS
 from mailstore.errors import StorageUnavailableError
 from mailstore.group_commit import GroupCommit
 from mailstore.mailboxes import Folder
@@ -45,6 +47,16 @@ def test_message_rows_mailbox_work_and_audit_become_true_together(vault: Vault) 
     assert (fact.event, fact.actor) == ("message.accepted", "system")
     assert work == {Kind.PROMOTE: 1, Kind.CAPTURE: 1}
     assert [row.position for row in recipients] == [0, 1]
+
+
+def test_messages_stand_beside_their_neighbours_by_id_and_nowhere_else(vault: Vault) -> None:
+    with closing(vault.depositor()) as depositor:
+        ids = [each.result() for each in [depositor.submit(a_deposit(b"x")) for _ in range(NEIGHBOURS + 1)]]
+    *neighbours, first_of_others = [message[:8] for message in ids]
+    assert len(set(neighbours)) == 1
+    assert first_of_others != neighbours[0]
+    assert len({message[8:] for message in ids}) == len(ids)
+    assert vault.deposit(a_deposit(b"x"))[0][:8] not in {first_of_others, neighbours[0]}
 
 
 def test_nothing_readable_reaches_the_disk(vault: Vault) -> None:
