@@ -20,7 +20,7 @@ MOST_BYTES: Final = 65_536
 
 _ANNOUNCED = re.compile(r"v=STSv1[ \t]*;(?P<fields>.*)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[ \t]*id[ \t]*=[ \t]*([A-Za-z0-9]{1,32})[ \t]*")
-_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})[ \t]*:[ \t]*(.*?)[ \t]*")
+_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})[ \t]*+:[ \t]*+(.*)")
 _PATTERN = re.compile(r"(\*\.)?(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
 
@@ -71,7 +71,7 @@ def parsed(text: str) -> MtaStsPolicy:
     fields: dict[str, str] = {}
     patterns: list[str] = []
     for line in text.split("\n"):
-        found = _FIELD.fullmatch(line.removesuffix("\r"))
+        found = _FIELD.fullmatch(line.removesuffix("\r").rstrip(" \t"))
         if found and found[1] == "mx":
             patterns.append(_pattern(found[2]))
         elif found:

@@ -22,6 +22,8 @@ LONGEST_HTML = 2_000_000
 MOST_TAGS = 20_000
 DEEPEST = 100
 """Reading HTML takes time that grows with the square of what is left open: a hundred thousand tags take a minute."""
+MOST_PIECES = 60_000
+"""Words, and attributes of one tag if a sender puts them all there: reading them takes time by their square."""
 
 _TAGS = frozenset(
     [
@@ -126,8 +128,16 @@ _STYLES = frozenset(
         "width",
     ]
 )
+_FORMATTING = frozenset(
+    {"a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
+)
+"""What a reader of HTML opens again in every block that follows while its end is missing: a few kilobytes can ask for
+gigabytes so. They are read under names that mean nothing, ``x-b`` for ``b``, which only stand where they stand."""
 _UNSPOKEN = frozenset({"script", "style", "template", "noscript", "svg", "math", "title", "head"})
 _ANY_TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]{0,19})")
+_PIECE = re.compile(r"[\s/\"'][^\s/\"'>]")
+_FORMATTING_TAG = re.compile(rf"(?i)<(/?)({'|'.join(sorted(_FORMATTING))})(?=[\s/>])")
+_ORDINARY_TAG = re.compile(rf"<(/?)x-({'|'.join(sorted(_FORMATTING))})(?=[\s/>])")
 _WHOLE_TAG = re.compile(r"<[^<>]*>")
 _NEW_LINE = re.compile(r"(?i)<(?=/?(?:br|p|div|tr|li|h[1-6]|blockquote|table|ul|ol)\b)")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -137,7 +147,9 @@ _NEVER_OPEN = frozenset(
 )
 """Tags without an end, and those whose end is commonly left out and which close one another."""
 _INLINE_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]{1,2000000}")
-_REMOTE = re.compile(r"(?i)<img[^>]{0,2000}?src\s*=\s*[\"']?\s*(?:https?:|//|cid:)|url\(\s*[\"']?\s*(?:https?:|//)")
+_REMOTE = re.compile(
+    r"(?i)<img[^<>]{0,2000}?src\s*+=\s*+[\"']?+\s*+(?:https?:|//|cid:)|url\(\s*+[\"']?+\s*+(?:https?:|//)"
+)
 _ANCHOR = re.compile(r'<a href="([^"]{0,4000})"([^>]{0,4000})>(.*?)</a>', re.DOTALL)
 _FRAME_STYLE = (
     "body{margin:0;padding:16px;font:17px/1.5 system-ui,sans-serif;color:#16202a;background:#fff;"
@@ -168,13 +180,16 @@ def safe_view(stranger: str, *, title: str) -> SafeView:
 def plain_words(stranger: str) -> str:
     """The words of a stranger's HTML, line by line, for quoting them in an answer."""
     given = _NEW_LINE.sub("\n<", stranger[:LONGEST_HTML])
-    words = nh3.clean(given, tags=set(), clean_content_tags=set(_UNSPOKEN)) if _is_affordable(given) else given
-    lines = (_SPACES.sub(" ", line).strip() for line in html.unescape(_WHOLE_TAG.sub(" ", words)).split("\n"))
+    if _is_affordable(given):
+        given = nh3.clean(_as_ordinary(given), tags=set(), clean_content_tags=set(_UNSPOKEN))
+    lines = (_SPACES.sub(" ", line).strip() for line in html.unescape(_WHOLE_TAG.sub(" ", given)).split("\n"))
     return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
 def _is_affordable(stranger: str) -> bool:
-    """True when few tags stand, and few of them open at the same time."""
+    """True when few tags stand, and few of them open at the same time, and when it is not too long."""
+    if sum(1 for _ in _PIECE.finditer(stranger)) > MOST_PIECES:
+        return False
     deep = 0
     for tags, match in enumerate(_ANY_TAG.finditer(stranger)):
         if match["name"].lower() not in _NEVER_OPEN:
@@ -190,20 +205,29 @@ def _bare_words(stranger: str) -> str:
 
 
 def _clean(stranger: str) -> str:
-    return nh3.clean(
-        stranger,
-        tags=set(_TAGS),
+    cleaned = nh3.clean(
+        _as_ordinary(stranger),
+        tags={_ordinary(tag) for tag in _TAGS},
         clean_content_tags=set(_UNSPOKEN),
-        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
+        attributes={_ordinary(tag): set(names) for tag, names in _ATTRIBUTES.items()},
         attribute_filter=_kept_attribute,
         filter_style_properties=set(_STYLES),
         generic_attribute_prefixes=set(),
-        set_tag_attribute_values={"a": {"target": "_blank"}},
-        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={_ordinary("a"): {"target": "_blank", "rel": "noopener noreferrer nofollow"}},
+        link_rel=None,
         url_schemes={"http", "https", "mailto", "tel", "data"},
         url_relative="deny",
         strip_comments=True,
     )
+    return _ORDINARY_TAG.sub(r"<\1\2", cleaned)
+
+
+def _ordinary(tag: str) -> str:
+    return f"x-{tag}" if tag in _FORMATTING else tag
+
+
+def _as_ordinary(stranger: str) -> str:
+    return _FORMATTING_TAG.sub(r"<\1x-\2", stranger)
 
 
 def _kept_attribute(tag: str, name: str, value: str) -> str | None:

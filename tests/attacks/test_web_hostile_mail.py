@@ -10,7 +10,7 @@ from time import process_time
 import pytest
 
 from mailstore.message_composition import ComposedAttachment
-from portal.html_view import safe_view
+from portal.html_view import plain_words, safe_view
 from portal.pages.conversations import disposition
 from tests.portal_room import PortalRoom, Somebody, portal_room
 
@@ -110,12 +110,32 @@ def test_what_was_cleaned_stays_the_same_when_cleaned_again(html: str) -> None:
         "<b " + "a=b " * 200_000,
         "<![CDATA[" * 100_000,
         "&amp;" * 300_000,
+        "url(" + " " * 100_000,
+        "<img " * 20_000 + "src" + " " * 20_000,
+        "<p " + " ".join(f"a{number}" for number in range(70_000)) + ">",
+        "<b title='</b>'>" * 19_000,
     ],
+    ids=lambda html: html[:12],
 )
 def test_huge_html_costs_at_most_two_seconds(html: str) -> None:
     begun = process_time()
     safe_view(html, title="t")
     assert process_time() - begun < 2
+
+
+@pytest.mark.parametrize("unclosed", ["<b title={}></q>", "<font face='{}</font>'>", "<a href='https://x.example/{}'>"])
+def test_what_is_never_closed_is_not_opened_again_in_every_block(unclosed: str) -> None:
+    html = "<p>" + "".join(map(unclosed.format, range(300))) + "</p>" + "<p>x</p>" * 300
+    assert len(safe_view(html, title="t").document) < 5 * len(html)
+    assert plain_words(html).count("x") == 300
+
+
+def test_bold_italic_and_coloured_words_stay_so() -> None:
+    html = '<p><b>a</b> <I>b</I> <font color="red">c</font> <a href="https://x.example/">d</a></p>'
+    shown = safe_view(html, title="t").document
+    assert "<b>a</b> <i>b</i>" in shown
+    assert '<font color="red">c</font>' in shown
+    assert '<a href="https://x.example/" target="_blank" rel="noopener noreferrer nofollow">d</a>' in shown
 
 
 def test_the_frame_is_sandboxed_twice(room: PortalRoom, ruiz: Somebody, pat: Somebody) -> None:

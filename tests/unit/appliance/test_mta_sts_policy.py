@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -105,6 +106,13 @@ def test_star_stands_for_one_label_and_nothing_else(name: str, is_covered: bool)
 )
 def test_one_announcement_in_its_form_counts(texts: list[bytes], announced: str) -> None:
     assert mta_sts_policy.announced_id(texts) == announced
+
+
+def test_a_field_of_nothing_but_spaces_costs_no_square_of_them() -> None:
+    begun = process_time()
+    with pytest.raises(BadPolicyError):
+        mta_sts_policy.parsed("mode: a" + " " * 60_000 + "b")
+    assert process_time() - begun < 2
 
 
 @given(st.text(max_size=300), st.binary(max_size=100))
