@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_saved_searches"
+HEAD = "20261122_missing_arrivals"
 """The newest step in ``migrations/versions``."""
 
 

@@ -3,7 +3,8 @@
 1. Wait until nobody writes to a segment any more: the sealed smtp roles end when the appliance is opened.
 2. Of each series go on behind what is ours already (``mailstore.sealed_series``), all of them by time of receipt.
 3. Up to 64 messages at a time: to the front door with their own time of receipt, then wait until they are durable.
-4. A segment whose messages are all ours is overwritten and removed; one with a group that does not open is set aside.
+4. A segment whose messages are all ours is overwritten and removed; one with a group that does not open is set aside,
+   and what is missing of its series is kept in mind: it is taken in when it opens later.
 
 A crash at any step is taken up by running again. What the front door refuses now is not lost: its recipients who are
 unknown meanwhile are replaced by the caretaker, and a message that cannot be taken in even so is kept where it is.
@@ -33,7 +34,7 @@ from mailstore.database import Database
 from mailstore.errors import LimitExceededError, StorageUnavailableError, TamperedError, WrongKeyError
 from mailstore.failpoint import reached
 from mailstore.message import MessageId, ReceivedMessage
-from mailstore.sealed_series import Arrival
+from mailstore.sealed_series import Arrival, Taken
 from mailstore.sealed_spool import SealedGroup, SealedSegments
 from mailstore.spool import Place as SpoolPlace
 from mailstore.wall_clock import Clock
@@ -83,10 +84,14 @@ _Step = tuple[datetime, _Waiting | _Finished | _Gap]
 
 @dataclass
 class _Segment:
-    """A segment, where its groups lie, and what its first and its last say about their series."""
+    """A segment, where its groups lie, and what its first and its last say about their series.
+
+    ``is_damaged``: it holds what may have been a group as well.
+    """
 
     name: str
     places: list[tuple[SpoolPlace, GroupHead]]
+    is_damaged: bool
     series: str = ""
     before: int = 0
     after: int = 0
@@ -136,10 +141,11 @@ class SealedDrain:
         found: dict[str, list[_Segment]] = {}
         for name in self.segments.names():
             self._stop_when_told()
-            segment = _Segment(name, self.segments.places(name))
-            first, last = self._first_of(segment.places), self._first_of(segment.places[::-1])
+            places = self.segments.places(name)
+            segment = _Segment(name, places, self.segments.holds_more(name, places))
+            first, last = self._first_of(places), self._first_of(places[::-1])
             if first is None or last is None:
-                self._clear_away(name, is_damaged=bool(segment.places))
+                self._clear_away(name, is_damaged=bool(places) or segment.is_damaged)
                 continue
             segment.series, segment.before, segment.after = (
                 first.index.standing.series,
@@ -161,12 +167,12 @@ class SealedDrain:
             return None
 
     def _left(self, series: str, segments: Sequence[_Segment]) -> int:
-        count = self._count(series)
-        return sum(max(0, each.after - max(count, each.before)) for each in segments)
+        taken = self._taken(series)
+        return sum(taken.lacks(each.before, each.after) for each in segments)
 
-    def _count(self, series: str) -> int:
+    def _taken(self, series: str) -> Taken:
         with self.database.read() as connection:
-            return sealed_series.drained(connection, series)
+            return sealed_series.taken(connection, series)
 
     def _take_in(self, by_series: Mapping[str, list[_Segment]]) -> None:
         waiting: list[_Waiting] = []
@@ -188,25 +194,25 @@ class SealedDrain:
 
     def _steps(self, series: str, segments: Sequence[_Segment]) -> Iterator[_Step]:
         """What is to be done for one series, in its order."""
-        count, at = self._count(series), datetime.min.replace(tzinfo=UTC)
+        taken, at = self._taken(series), datetime.min.replace(tzinfo=UTC)
         for segment in segments:
-            is_damaged = False
+            is_damaged = segment.is_damaged
             for place, head in segment.places:
                 group = self._opened(place, head)
-                if group is not None and group.after <= count:
+                if group is not None and not taken.lacks(group.index.standing.before, group.after):
                     continue
                 messages = self._messages(group) if group is not None else None
                 if group is None or messages is None or group.index.standing.series != series:
                     is_damaged = True
                     continue
                 before = group.index.standing.before
-                if before > count:
+                if before > taken.count:
+                    taken = taken.passing_over(before)
                     yield at, _Gap(series, before)
                 for number, received in enumerate(messages, before):
-                    if number >= count:
-                        at = received.received_at
+                    if not taken.has(number):
+                        taken, at = taken.taking(number), received.received_at
                         yield at, _Waiting(Arrival(series, number), received)
-                count = group.after
             yield at, _Finished(segment.name, is_damaged)
 
     def _messages(self, group: SealedGroup) -> list[ReceivedMessage] | None:
@@ -254,7 +260,7 @@ class SealedDrain:
     def _go_on_behind(self, gap: _Gap) -> None:
         logger.error("messages of the sealed spool are missing", extra={"series": gap.series})
         with self.database.write() as connection:
-            missing = gap.until - sealed_series.drained(connection, gap.series)
+            missing = gap.until - sealed_series.taken(connection, gap.series).count
             sealed_series.pass_over(connection, gap.series, until=gap.until)
             audit_trail.append(connection, [_fact("sealed_spool.missing", {"messages": missing})], now=self.clock.now())
 

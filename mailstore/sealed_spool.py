@@ -131,6 +131,21 @@ class SealedSegments:
             at += head.total_bytes
         return found
 
+    def holds_more(self, segment: str, places: Sequence[tuple[Place, GroupHead]]) -> bool:
+        """True when a closed segment holds what no head announces, and more than a write that was cut short leaves.
+
+        A head that is not right any more may have been that of a whole group. What a cut leaves behind the last group
+        is a part of a head, a head without all that it announces, or zeros.
+        """
+        at = len(SEGMENT_HEADER)
+        for place, _ in places:
+            if place.offset != at:
+                return True
+            at += place.length
+        if at + HEAD_BYTES > spool.length(self._directory, segment) or self._head_at(segment, at) is not None:
+            return False
+        return any(spool.read(self._directory, Place(segment, at, HEAD_BYTES)))
+
     def group(self, place: Place, head: GroupHead) -> SealedGroup:
         """One group with its index opened.
 

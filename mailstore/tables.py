@@ -287,6 +287,16 @@ sealed_series = Table(
     sqlite_with_rowid=False,
 )
 
+sealed_series_missing = Table(
+    "sealed_series_missing",
+    METADATA,
+    Column("series", ForeignKey("sealed_series.id"), primary_key=True),
+    Column("begins", BigInteger, primary_key=True, autoincrement=False),
+    Column("ends", BigInteger, nullable=False),
+    seal_column(),
+    sqlite_with_rowid=False,
+)
+
 key_copies = Table(
     "key_copies",
     METADATA,

@@ -23,7 +23,7 @@ from mailstore.addresses import Address, parse_mailbox
 from mailstore.key_opener import CaptureOpener
 from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, Envelope, Origin, Peer, ReceivedMessage, Scan
-from mailstore.sealed_spool import SealedSegments, SealedSpool, set_aside_count
+from mailstore.sealed_spool import DAMAGED, SealedSegments, SealedSpool, set_aside_count
 from mailstore.spool_gauge import SpoolFullError
 from tests.vault_room import ALICE, NOW, RING, Vault
 
@@ -229,12 +229,52 @@ def test_damaged_group_is_set_aside_and_hides_no_other(clinic: Clinic) -> None:
     assert {"sealed_spool.missing", "sealed_spool.damaged"} <= set(clinic.events())
 
 
+@pytest.mark.parametrize("at", [20, 300], ids=["in its head", "in its index"])
+def test_group_that_opens_only_when_later_ones_are_ours_is_taken_in_once(clinic: Clinic, at: int) -> None:
+    """A key came back, or a disk reads right again, and a person had the segment tried once more."""
+    clinic.arrive(*(clinic.mail(number) for number in range(4)))
+    (path,) = clinic.folder.glob("*.segment")
+    good = path.read_bytes()
+    second = good.index(b"SRSG", good.index(b"SRSG") + 1)
+    bad = bytearray(good)
+    bad[second + at] ^= 1
+    path.write_bytes(bad)
+    clinic.drain()
+    path.write_bytes(bad)
+    assert clinic.drain() == Drained(0, 1, is_over=True)
+    assert set_aside_count(clinic.folder) == 1
+    for taken_in in (1, 0):
+        path.write_bytes(good)
+        assert clinic.drain() == Drained(taken_in, taken_in, is_over=True)
+        assert sorted(clinic.subjects(clinic.alice)) == [f"number {number}" for number in range(4)]
+        assert not path.exists()
+
+
 def test_forged_group_under_another_key_is_set_aside(clinic: Clinic) -> None:
     spool = SealedSpool(clinic.folder, capture_public=bytes([9] * 32), randomness=os.urandom)
     spool.submit(clinic.mail(1)).result(5)
     spool.close()
     assert clinic.drain().done == 0
     assert set_aside_count(clinic.folder) == 1
+
+
+def test_segment_whose_only_head_is_not_right_is_set_aside(clinic: Clinic) -> None:
+    clinic.arrive(clinic.mail(1))
+    (path,) = clinic.folder.glob("*.segment")
+    good = path.read_bytes()
+    path.write_bytes(good[:36] + bytes([good[36] ^ 1]) + good[37:])
+    assert clinic.drain().done == 0
+    assert (clinic.folder / DAMAGED / path.name).exists()
+    path.write_bytes(good)
+    assert clinic.drain().done == 1
+
+
+def test_zeros_that_a_cut_write_left_behind_the_last_group_are_no_damage(clinic: Clinic) -> None:
+    clinic.arrive(clinic.mail(1))
+    (path,) = clinic.folder.glob("*.segment")
+    path.write_bytes(path.read_bytes() + bytes(5000))
+    assert clinic.drain().done == 1
+    assert list(clinic.folder.rglob("*.segment")) == []
 
 
 def test_torn_segment_that_holds_nothing_whole_is_cleared_away(clinic: Clinic) -> None:

@@ -10,7 +10,7 @@ from mailstore import sealed_series, spool
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.key_opener import CaptureOpener
 from mailstore.message import ReceivedMessage
-from mailstore.sealed_series import Arrival, OutOfTurnError
+from mailstore.sealed_series import Arrival, OutOfTurnError, Taken
 from mailstore.sealed_spool import SealedSegments, SealedSpool, set_aside_count
 from tests.unit.mailstore.test_arrival_group import BOUNCE, CAPTURE, FIRST
 from tests.vault_room import Vault
@@ -168,5 +168,31 @@ def test_each_message_of_a_series_becomes_ours_once_and_in_order(tmp_path: Path)
     with vault.database.write() as connection:
         sealed_series.pass_over(connection, series, until=5)
         sealed_series.pass_over(connection, series, until=4)
-        assert sealed_series.drained(connection, series) == 5
+        assert sealed_series.taken(connection, series) == Taken(5, frozenset({(2, 5)}))
     vault.close()
+
+
+def test_what_was_missing_of_a_series_becomes_ours_once_when_it_comes_later(tmp_path: Path) -> None:
+    vault, series, other = Vault(tmp_path / "vault"), "s" * 26, "t" * 26
+    with vault.database.write() as connection:
+        sealed_series.pass_over(connection, other, until=9)
+        sealed_series.pass_over(connection, series, until=4)
+        sealed_series.advance(connection, [Arrival(series, 4)])
+    with vault.database.write() as connection:
+        sealed_series.advance(connection, [Arrival(series, 1), Arrival(series, 2), Arrival(series, 5)])
+    for wrong in (1, 2, 4, 5, 7):
+        with pytest.raises(OutOfTurnError), vault.database.write() as connection:
+            sealed_series.advance(connection, [Arrival(series, wrong)])
+    with vault.database.write() as connection:
+        assert sealed_series.taken(connection, series) == Taken(6, frozenset({(0, 1), (3, 4)}))
+        sealed_series.advance(connection, [Arrival(series, 3), Arrival(series, 0)])
+        assert sealed_series.taken(connection, series) == Taken(6)
+        assert sealed_series.taken(connection, other) == Taken(9, frozenset({(0, 9)}))
+    vault.close()
+
+
+def test_what_a_series_lacks_is_counted_within_and_behind_what_was_passed_over() -> None:
+    taken = Taken().passing_over(3).taking(3).passing_over(6).taking(1)
+    assert [number for number in range(8) if taken.has(number)] == [1, 3]
+    assert [taken.lacks(0, 4), taken.lacks(3, 4), taken.lacks(1, 8), taken.lacks(6, 6)] == [2, 0, 5, 0]
+    assert taken.passing_over(2) == taken
