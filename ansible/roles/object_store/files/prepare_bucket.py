@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from minio import Minio
@@ -67,13 +68,18 @@ def _allow(admin: MinioAdmin, bucket: str, key: str, secret: str) -> bool:
         is_in_force = json.loads(admin.user_info(key)).get("policyName") == bucket
     except MinioAdminException:
         is_in_force = False
-    if is_in_force and json.loads(admin.policy_info(bucket)).get("Statement") == policy["Statement"]:
+    if is_in_force and _in_order(json.loads(admin.policy_info(bucket))) == policy["Statement"]:
         return False
     admin.policy_add(bucket, policy=policy)
     if not is_in_force:
         admin.user_add(key, secret)
         admin.policy_set(bucket, user=key)
     return True
+
+
+def _in_order(policy: dict[str, list[dict[str, Sequence[str]]]]) -> list[dict[str, Sequence[str]]]:
+    """Its statements; the server gives the actions of each in any order."""
+    return [{**each, "Action": sorted(each["Action"])} for each in policy.get("Statement", [])]
 
 
 def _policy(bucket: str) -> dict[str, object]:
