@@ -248,6 +248,7 @@ class SqliteIndex:
                 fresh = _Listed(secrets.token_hex(16) + ENDING, secrets.token_bytes(KEY_BYTES))
                 part.copy_to(self._directory / fresh.name, fresh.key)
                 anew[fresh] = self._open(fresh)
+                anew[fresh].declare_purged()
         reached("sqlite_index.after_copies")
         replaced = {listed: self._parts[listed] for listed in due}
         self._publish(storage, anew, retire_secret=True)

@@ -18,10 +18,20 @@ from urllib.parse import quote
 import apsw
 
 from archive.index_document import IndexDocument
-from archive.search_facets import Facet
-from archive.sqlite_facts import FACTS, PartFacts
-from archive.sqlite_question import SAME_FOR_ALL, Question, address_question
-from archive.sqlite_schema import INSERT_FACTS, INSERT_WORDS, PAGE_BYTES, SCHEMA, SETTINGS, facts_of, words_row
+from archive.sqlite_facts import KINDS, MESSAGES, PartFacts, Tally
+from archive.sqlite_question import EVERYTHING, SAME_FOR_ALL, Question, address_question
+from archive.sqlite_schema import (
+    FORGET_KINDS,
+    INSERT_FACTS,
+    INSERT_WORDS,
+    KIND,
+    PAGE_BYTES,
+    SCHEMA,
+    SETTINGS,
+    facts_of,
+    kind_of,
+    words_row,
+)
 from mailstore import durable_file
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.message import MessageId
@@ -45,7 +55,7 @@ _DAMAGE = (apsw.NotADBError, apsw.CorruptError)
 _FROM_WORDS = "FROM words CROSS JOIN messages AS m ON m.number = words.rowid WHERE words MATCH ?"
 _FROM_MESSAGES = "FROM messages AS m WHERE 1"
 _COUNTED_WORDS = "SELECT count(*) FROM words WHERE words MATCH ?"
-_WORDS_ALONE = "SELECT rowid FROM words WHERE words MATCH ?"
+_WORDS_ALONE = "SELECT json_group_array(rowid) FROM words WHERE words MATCH ?"
 _NEWEST_FIRST = "m.received_at DESC, m.id DESC LIMIT"
 
 
@@ -65,7 +75,7 @@ class Part:
         with _as_ours(path):
             self._connection = _connected(path, key, cache_bytes=cache_bytes)
         self._span: tuple[int, int, int] | None = None
-        self._facts: tuple[int, PartFacts] | None = None
+        self._facts: tuple[tuple[int, frozenset[str]], PartFacts] | None = None
         with _as_ours(path):
             if not (is_new or _number(self._connection, "SELECT count(*) FROM sqlite_schema")):
                 raise TamperedError(f"the index file {path.name} is empty")
@@ -112,8 +122,9 @@ class Part:
         """Take these in with one commit, durably. ``replaced``: the numbers of those that are here already."""
         with _as_ours(self._path), self._connection as connection:
             self._take_out(replaced.values())
+            kinds = {kind: connection.execute(KIND, kind).get for kind in {*map(kind_of, documents)}}
             for document in documents:
-                facts = (replaced.get(document.id), *facts_of(document))
+                facts = (replaced.get(document.id), *facts_of(document), kinds[kind_of(document)])
                 number = connection.execute(INSERT_FACTS, facts).get
                 connection.execute(INSERT_WORDS, (number, *words_row(document)))
 
@@ -128,9 +139,15 @@ class Part:
         return True
 
     def settle(self) -> None:
-        """Join all that was added into one run, without the words of what was removed."""
+        """Join all that was added into one run, without the words and kinds of what was removed."""
         with _as_ours(self._path):
+            self._connection.execute(FORGET_KINDS)
             self._connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def declare_purged(self) -> None:
+        """Say, durably, that no word of what was removed is in this file: it is a fresh copy of what is in use."""
+        with _as_ours(self._path):
             self._connection.execute("PRAGMA user_version = 0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -180,28 +197,28 @@ class Part:
 
     def facets(
         self, question: Question, *, mailboxes: Collection[str], is_over: Callable[[], bool]
-    ) -> tuple[int, list[tuple[Facet, str, int]]] | None:
+    ) -> tuple[int, list[Tally]] | None:
         """How many match, and how many of them have which facet; None when the time was over before."""
         one_state = self._connection
         with suppress(apsw.InterruptError), self._interrupted_when(is_over), _as_ours(self._path), one_state:
+            if question == EVERYTHING:
+                return self._known_facts(frozenset(mailboxes)).of_all
             found = self._numbers(question)
-            tallies = list(self._known_facts().counted(found))
-            return len(found), tallies + list(self._taking_part(frozenset(found), mailboxes))
+            return self._known_facts(frozenset(mailboxes)).counted(found)
         return None
-
-    def _taking_part(self, found: frozenset[int], mailboxes: Collection[str]) -> Iterator[tuple[Facet, str, int]]:
-        for address in mailboxes if found else ():
-            yield Facet.MAILBOX, address, len(found.intersection(self._numbers(address_question(address))))
 
     def _numbers(self, question: Question) -> list[int]:
         where, parameters = _where(question)
-        asked = _WORDS_ALONE if _is_of_words_alone(question) else f"SELECT m.number {where}"
-        return [number for (number,) in self._connection.execute(asked, parameters)]
+        asked = _WORDS_ALONE if _is_of_words_alone(question) else f"SELECT json_group_array(m.number) {where}"
+        return _listed(self._connection.execute(asked, parameters).get)
 
-    def _known_facts(self) -> PartFacts:
-        version = self._version()
-        if self._facts is None or self._facts[0] != version:
-            self._facts = version, PartFacts(self._connection.execute(FACTS))
+    def _known_facts(self, mailboxes: frozenset[str]) -> PartFacts:
+        state = self._version(), mailboxes
+        if self._facts is None or self._facts[0] != state:
+            [(numbers, kinds)] = self._connection.execute(MESSAGES)
+            taking_part = {address: self._numbers(address_question(address)) for address in sorted(mailboxes)}
+            read = self._connection.execute(KINDS)
+            self._facts = state, PartFacts(read, _listed(numbers), _listed(kinds), taking_part)
         return self._facts[1]
 
     def _version(self) -> int:
@@ -231,6 +248,12 @@ def _where(question: Question) -> tuple[str, tuple[str | int, ...]]:
 
 def _is_of_words_alone(question: Question) -> bool:
     return question.match is not None and not question.conditions
+
+
+def _listed(numbers: object) -> list[int]:
+    """Numbers that SQLite answered as one list of JSON."""
+    found: list[int] = json.loads(str(numbers))
+    return found
 
 
 def unlink(path: Path) -> None:

@@ -76,6 +76,10 @@ class Question:
         return replace(self, conditions=(*self.conditions, condition), parameters=(*self.parameters, *parameters))
 
 
+EVERYTHING = Question()
+"""What every message answers."""
+
+
 @dataclass(frozen=True)
 class _Expression:
     """Messages with these words, or all others when it is ``negated``: FTS5 has no NOT that stands alone."""

@@ -1,5 +1,7 @@
 """How a document lies in a part of the index that SQLite keeps: one row of facts, and its words by column.
 
+What facets are made of is shared by many messages: each such kind is a row of its own, of which a message names one.
+
 Words are those of ``archive.words``. SQLite's own tokenizer only cuts at what is no ASCII letter, no digit and below
 U+0080, so that folded words joined by spaces come out as they went in. Written down in
 ``docs/formats/sqlite-index.md``.
@@ -9,14 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import assert_never
+from datetime import UTC
+from typing import TypeAlias, assert_never
 
 from archive.index_document import Field, IndexDocument
 from archive.query_conditions import CategoryIs, DirectionIs, HasAttachment, MarkCondition, SenderDomainIs, marks_of
 from archive.words import LONGEST_WORD_CHARACTERS, words_of
 from mailstore.instants import microseconds
 
-FORMAT = 2
+FORMAT = 3
 """Stands in the list of the parts; another one is made anew."""
 
 PAGE_BYTES = 8_192
@@ -34,11 +37,15 @@ COLUMNS = (Field.SUBJECT, Field.PARTICIPANT, Field.BODY, Field.FILENAME, Field.A
 The column ``marks`` holds what else a message is found by: words of single address fields, whole addresses, facts."""
 
 SCHEMA = (
+    """CREATE TABLE kinds (
+        kind INTEGER PRIMARY KEY, year INTEGER NOT NULL, category TEXT NOT NULL, has_attachment INTEGER NOT NULL,
+        sender_domain TEXT NOT NULL, direction TEXT NOT NULL,
+        UNIQUE (sender_domain, year, category, has_attachment, direction))""",
     """CREATE TABLE messages (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, received_at INTEGER NOT NULL,
-        category TEXT NOT NULL, has_attachment INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
-        sender_domain TEXT NOT NULL, direction TEXT NOT NULL)""",
+        size_bytes INTEGER NOT NULL, kind INTEGER NOT NULL)""",
     "CREATE INDEX messages_by_time ON messages (received_at, id)",
+    "CREATE INDEX messages_by_kind ON messages (kind)",
     """CREATE VIRTUAL TABLE words USING fts5 (
         subject, participant, body, filename, attachment, marks,
         content='', contentless_delete=1, tokenize='ascii')""",
@@ -51,9 +58,17 @@ SETTINGS = {
 }
 """What the table of words is told once (https://www.sqlite.org/fts5.html section 6)."""
 
+KIND = (
+    "INSERT INTO kinds (year, category, has_attachment, sender_domain, direction) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET kind = kind RETURNING kind"
+)
+"""Answers the number of a kind, a new one when it is seen for the first time."""
+
+FORGET_KINDS = "DELETE FROM kinds WHERE kind NOT IN (SELECT kind FROM messages)"
+"""Of what no message is any more, as a sender's domain that only removed messages had."""
+
 INSERT_FACTS = (
-    "INSERT INTO messages (number, id, received_at, category, has_attachment, size_bytes,"
-    " sender_domain, direction) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
+    "INSERT INTO messages (number, id, received_at, size_bytes, kind) VALUES (?, ?, ?, ?, ?) RETURNING number"
 )
 INSERT_WORDS = (
     "INSERT INTO words (rowid, subject, participant, body, filename, attachment, marks) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -107,17 +122,23 @@ def mark_token(condition: MarkCondition) -> str:
             assert_never(condition)
 
 
-def facts_of(document: IndexDocument) -> tuple[str | int, ...]:
-    """The row of a document, as ``INSERT_FACTS`` takes it, but for its number."""
+Kind: TypeAlias = tuple[int, str, int, str, str]
+
+
+def kind_of(document: IndexDocument) -> Kind:
+    """What facets count it as, as ``KIND`` takes it; years are those of UTC."""
     return (
-        document.id,
-        microseconds(document.received_at),
+        document.received_at.astimezone(UTC).year,
         document.category,
         int(document.has_attachment),
-        document.size_bytes,
         document.sender_domain,
         document.direction.value,
     )
+
+
+def facts_of(document: IndexDocument) -> tuple[str | int, ...]:
+    """The row of a document, as ``INSERT_FACTS`` takes it, but for its number and its kind."""
+    return document.id, microseconds(document.received_at), document.size_bytes
 
 
 def words_row(document: IndexDocument) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 CANARIES = {name: f"canary{name.value}" for name in Field}
 ADDRESS = "canaryaddress@mail.example"
 CATEGORY = "canarycategory"
+DOMAIN = "canarydomain.example"
 _FRAME_HEAD = 24
 _WAL_HEAD = 32
 
@@ -47,11 +48,15 @@ DOOMED = IndexDocument(
     True,
     {name: (f"a {canary} of its own, caf\u00e9", canary) for name, canary in CANARIES.items()},
     {Field.FROM: frozenset({ADDRESS}), Field.PARTICIPANT: frozenset({ADDRESS})},
+    sender_domain=DOMAIN,
 )
 WANTED = [
     DOOMED.id.encode(),
     ADDRESS.encode().hex().encode(),
     CATEGORY.encode().hex().encode(),
+    CATEGORY.encode(),
+    DOMAIN.encode().hex().encode(),
+    DOMAIN.encode(),
     *(b"canary" + name.value.encode() for name in Field),
 ]
 """Beginnings of a word count too: FTS5 keeps some where its pages begin."""
@@ -122,7 +127,7 @@ def found_in(directory: Path) -> list[bytes]:
 
 def test_what_is_looked_for_is_there_before(directory: Path) -> None:
     """Or the tests below would prove nothing. Behind its first word a page holds only where a word goes on."""
-    assert DOOMED.id.encode() in found_in(directory)
+    assert {DOOMED.id.encode(), CATEGORY.encode(), DOMAIN.encode()} <= set(found_in(directory))
     assert index_in(directory).search(parse("canarybody"), limit=1).total == 1
     assert b"canary" in b"".join(decrypted(path, key) for path, key in parts_of(directory))
 
@@ -153,6 +158,11 @@ def test_copy_from_before_a_removal_opens_with_nothing_that_is_left(directory: P
     shutil.copy(secrets_path(directory), secrets_path(copy))
     assert index_in(copy).search(parse("canarybody"), limit=1).total == 1
     index_in(directory).remove([DOOMED.id])
+    require_closed(copy, directory)
+
+
+def require_closed(copy: Path, directory: Path) -> None:
+    """No key that is still here opens a part of the copy that was rewritten since."""
     shutil.copy(secrets_path(directory), secrets_path(copy))
     with pytest.raises(TamperedError):
         index_in(copy).document_count()
@@ -182,6 +192,8 @@ def test_removal_cut_off_at_any_step_is_completed_by_the_next(directory: Path, s
         "from tests.attacks.test_search_index_disposal import *\n"
         "index_in(Path(sys.argv[1])).remove([DOOMED.id])\n"
     )
+    copy = directory.with_name("copy")
+    shutil.copytree(directory, copy)
     killed = subprocess.run(
         [sys.executable, "-c", program, str(directory)],
         cwd=ROOT,
@@ -194,6 +206,18 @@ def test_removal_cut_off_at_any_step_is_completed_by_the_next(directory: Path, s
     assert found_in(directory) == []
     assert {path.name for path, _ in parts_of(directory)} == {path.name for path in directory.glob("*.part")}
     assert len(IndexSecrets(secrets_path(directory), KEY).known()) == 1
+    require_closed(copy, directory)
+
+
+def test_part_that_fills_up_between_two_batches_is_rewritten_all_the_same(directory: Path) -> None:
+    copy = directory.with_name("copy")
+    shutil.copytree(directory, copy)
+    index = index_in(directory)
+    ordinary = document(60, "").id
+    index.remove([ordinary], more_follow=True)
+    index.add([document(number, "ordinary mail that fills a part") for number in range(100, 140)])
+    index.remove([ordinary])
+    require_closed(copy, directory)
 
 
 def test_one_changed_byte_of_any_page_in_use_is_damage_and_is_remembered(directory: Path) -> None:

@@ -1,13 +1,16 @@
 """Documents without mail files: the texts of the shared practice mail, mixed anew for every document.
 
 Each takes the paragraphs of two messages of the corpus, the people and the subject of a third, and a number of its own,
-so that words and phrases keep their frequencies and the vocabulary goes on growing. The same documents in every run.
+so that words and phrases keep their frequencies and the vocabulary goes on growing. What facets count is spread as a
+practice has it: a few categories, more mail received than sent, and every fifth message from one of two thousand
+domains that seldom write. The same documents in every run.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +18,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
 
-from archive.index_document import Field, IndexDocument
+from archive.index_document import Direction, Field, IndexDocument
 from mailstore.message import MessageId, identifier_from
 from tests.bench import practice_mail
 
@@ -25,6 +28,14 @@ SPAN = timedelta(days=720)
 
 SEED = 11
 ONE_IN_SEVEN = 7
+ONE_IN_FIVE = 5
+OURS = "practice.test"
+CATEGORIES = ("clinical", "clinical", "clinical", "billing", "billing", "administrative", "insurance", "unclassified")
+SELDOM = 2_000
+"""Domains that seldom write."""
+
+_SCATTERED = 7_919
+"""A prime, so that what is chosen by number does not follow the number."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,23 @@ class Text:
         }
         message = message_id(self.number)
         return IndexDocument(
-            message, self.received_at, "clinical", self.has_attachment, texts, addresses, len(self.body)
+            message,
+            self.received_at,
+            CATEGORIES[self.number * _SCATTERED % len(CATEGORIES)],
+            self.has_attachment,
+            texts,
+            addresses,
+            size_bytes=len(self.body),
+            sender_domain=self.domain,
+            direction=Direction.SENT if self.domain == OURS else Direction.RECEIVED,
         )
+
+    @property
+    def domain(self) -> str:
+        """The sender's domain as facets count it."""
+        known = self.sender.rpartition("@")[2]
+        is_of_a_stranger = known != OURS and self.number % ONE_IN_FIVE == 0
+        return f"seldom{self.number // ONE_IN_FIVE * _SCATTERED % SELDOM}.test" if is_of_a_stranger else known
 
     def mail(self) -> bytes:
         """The same text as a message, for peers that read files."""
@@ -83,10 +109,22 @@ def message_id(number: int) -> MessageId:
     return MessageId(identifier_from(number.to_bytes(16, "big")))
 
 
+def mailboxes(count: int) -> list[str]:
+    """The addresses of ours that take part in most messages."""
+    taking_part = Counter(
+        word for each in _corpus() for word in (each["from_addr"], *each["to"].split()) if word.endswith(f"@{OURS}")
+    )
+    return [address for address, _ in taking_part.most_common(count)]
+
+
+def _corpus() -> list[dict[str, Any]]:
+    lines = (practice_mail.folder() / "docs.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def texts(count: int) -> Iterator[Text]:
     """As many documents, oldest first, spread evenly over the span."""
-    lines = (practice_mail.folder() / "docs.jsonl").read_text().splitlines()
-    corpus: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    corpus = _corpus()
     paragraphs = [each["body"].split("\n\n") for each in corpus]
     chance = random.Random(SEED)  # noqa: S311 - the same documents in every run
     for number in range(count):

@@ -3,8 +3,10 @@
 Streamed documents (``document_stream``) go into each engine through its port, in commits of 2,000; at 10,000, 20,000,
 100,000 and 1,000,000 of them the fixed queries are asked in a process of their own, each three times, the best
 counted, newest 20 wanted. Whoosh stops at 100,000. At 20,000 notmuch takes the same texts as files and is asked the
-same; its figure has the reading of these files in it, ours has not. At the end 1 % is disposed of, the oldest, in
-batches of 50 as a disposal does. Counted is processor time, because machines are shared. Prints one JSON object.
+same; its figure has the reading of these files in it, ours has not. Facets are counted for words of every frequency and
+for everything, with 20 mailboxes: by a process that has just opened the index, for as long as the search page gives
+them and for as long as it takes, then again. At the end 1 % is disposed of, the oldest, in batches of 50 as a disposal
+does. Counted is processor time, because machines are shared. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from archive import search_query
+from archive.query_conditions import AllOf, Query
+from archive.search_facets import FacetCounts
 from archive.search_index import QueryTooWideError, SearchIndex
 from archive.search_index_whoosh import WhooshIndex
+from portal.pages.archive import FACET_SECONDS
 from tests import index_files
 from tests.bench import document_stream
 from tests.bench.index_race import LIMIT, TRIES, cpu_of_children, for_notmuch, for_us, queries
@@ -45,6 +50,13 @@ MORE_QUERIES = (
     ("has", ["has:attachment pharmacy", "has:attachment invoice"]),
 )
 """What the fixed queries of the corpus do not ask."""
+
+FACETED = ("galied", "vaccine", "hypertension -blood", "insurance claim", "patient", "direction:sent", "the")
+"""From a word of few messages to one of nearly all; "" besides, which is everything."""
+
+MAILBOXES = 20
+NO_END_SECONDS = 600.0
+EVERYTHING = AllOf(())
 
 
 def opened(engine: str, directory: Path) -> SearchIndex:
@@ -77,7 +89,8 @@ def grown(engine: str, directory: Path, messages: int) -> Iterator[dict[str, Any
             "documents_per_cpu_second": round(done / used, 1),
             "index_bytes": size_of(directory),
             "indexing_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            **_asked_elsewhere(engine, directory),
+            **_asked_elsewhere("--ask", engine, directory),
+            "facets": _asked_elsewhere("--facets", engine, directory),
         }
     yield {"engine": engine, "documents": done, **_disposed_of(index, done // 100)}
 
@@ -95,8 +108,8 @@ def _disposed_of(index: SearchIndex, count: int) -> dict[str, Any]:
     }
 
 
-def _asked_elsewhere(engine: str, directory: Path) -> dict[str, Any]:
-    words = [sys.executable, "-m", "tests.bench.search_growth", "--ask", engine, "--work", str(directory)]
+def _asked_elsewhere(what: str, engine: str, directory: Path) -> dict[str, Any]:
+    words = [sys.executable, "-m", "tests.bench.search_growth", what, engine, "--work", str(directory)]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     answer: dict[str, Any] = json.loads(told)
     return answer
@@ -125,6 +138,31 @@ def asked(engine: str, directory: Path) -> dict[str, Any]:
         "hits": total,
         "asking_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+def faceted(engine: str, directory: Path) -> dict[str, Any]:
+    """How long facets take and how much they count, from the first time after opening the index on."""
+    mailboxes = document_stream.mailboxes(MAILBOXES)
+    on_page, first = opened(engine, directory), opened(engine, directory)
+    within, _ = _counted(on_page, EVERYTHING, mailboxes, seconds=FACET_SECONDS)
+    whole, opening = _counted(first, EVERYTHING, mailboxes, seconds=NO_END_SECONDS)
+    found: dict[str, Any] = {
+        "first_on_page": {"counted": within.total, "of": whole.total},
+        "first_ms": round(opening, 1),
+    }
+    for text in ("", *FACETED):
+        query = search_query.parse(text) if text else EVERYTHING
+        tries = [_counted(first, query, mailboxes, seconds=NO_END_SECONDS) for _ in range(TRIES)]
+        counts, milliseconds = min(tries, key=lambda each: each[1])
+        found[text or "everything"] = {"results": counts.total, "ms": round(milliseconds, 1)}
+    found["resident_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return found
+
+
+def _counted(index: SearchIndex, query: Query, mailboxes: list[str], *, seconds: float) -> tuple[FacetCounts, float]:
+    begin = time.thread_time()
+    counts = index.facets(query, mailboxes=mailboxes, seconds=seconds)
+    return counts, (time.thread_time() - begin) * 1000
 
 
 def _best_of(index: SearchIndex, text: str) -> tuple[float, int]:
@@ -190,9 +228,10 @@ def main() -> None:
     parser.add_argument("--engines", default="notmuch,sqlite,whoosh")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "strongroom-search-growth")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
+    parser.add_argument("--facets", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.ask:
-        print(json.dumps(asked(chosen.ask, chosen.work)))
+    if chosen.ask or chosen.facets:
+        print(json.dumps(asked(chosen.ask, chosen.work) if chosen.ask else faceted(chosen.facets, chosen.work)))
         return
     shutil.rmtree(chosen.work, ignore_errors=True)
     chosen.work.mkdir(parents=True)
