@@ -80,8 +80,7 @@ def add_address(connection: Connection, mailbox: Mailbox, address_index: bytes) 
 
 def by_address(connection: Connection, address_index: bytes) -> Mailbox | None:
     """The mailbox that an address names, or None."""
-    where = mailbox_addresses.c.address_index == address_index
-    row = rows_of(connection).one(connection, mailbox_addresses, where)
+    row = rows_of(connection).first(connection, mailbox_addresses, "address_index", address_index)
     return None if row is None else _mailbox(connection, row["mailbox"])
 
 
@@ -170,7 +169,7 @@ def count(connection: Connection, mailbox: str, folder: Folder, *, unseen: bool 
 
 
 def _mailbox(connection: Connection, mailbox: str) -> Mailbox | None:
-    row = rows_of(connection).one(connection, mailboxes, mailboxes.c.id == mailbox)
+    row = rows_of(connection).first(connection, mailboxes, "id", mailbox)
     return None if row is None else Mailbox(id=row["id"], account=AccountId(row["account"]))
 
 
