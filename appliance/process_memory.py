@@ -8,6 +8,7 @@ all of those arenas, and a process seems to grow although it holds no more.
 from __future__ import annotations
 
 import ctypes
+import gc
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -26,6 +27,11 @@ def give_back() -> None:
     library.mallopt(_M_ARENA_MAX, ARENAS)
     library.mallopt(_M_MMAP_THRESHOLD, SINGLY_FROM_BYTES)
     library.mallopt(_M_TRIM_THRESHOLD, KEPT_FREE_BYTES)
+
+
+def keep_loaded() -> None:
+    """What is there now stays for good: looking for garbage no longer walks it, nor unshares its pages from a fork's."""
+    gc.freeze()
 
 
 def return_freed() -> None:

@@ -45,6 +45,7 @@ def live(name: str, module: str, descriptor: int, agent: int, parent: int) -> in
     begin(name, parent)
     pipe = socket.socket(fileno=descriptor)
     role = importlib.import_module(f"appliance.roles.{module}")
+    process_memory.keep_loaded()
     charge = Charge.of(_told(pipe))
     data = DataDirectory(Path(charge.data))
     log_setup.to_directory(data.log, name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+
+from appliance import process_memory
 
 PEAK = """
 import os
@@ -28,3 +31,12 @@ def test_what_was_freed_between_blocks_in_use_is_handed_back() -> None:
     before, after = map(int, done.stdout.split())
     assert before > 100
     assert after < before - 80
+
+
+def test_what_was_loaded_is_not_looked_at_for_garbage_again() -> None:
+    walked = len(gc.get_objects())
+    process_memory.keep_loaded()
+    try:
+        assert len(gc.get_objects()) < walked / 10
+    finally:
+        gc.unfreeze()
