@@ -30,7 +30,7 @@ def give_back() -> None:
 
 
 def keep_loaded() -> None:
-    """What is there now stays for good: looking for garbage no longer walks it, nor unshares its pages from a fork's."""
+    """What is there now stays for good: looking for garbage walks it no more, nor unshares its pages from a fork's."""
     gc.freeze()
 
 
