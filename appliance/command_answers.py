@@ -442,6 +442,7 @@ ANSWERS: Mapping[str, Fields] = {
         "holds[]?": "the holds in force, by id",
         "ways_in[]?": "the unlock slots, by id and kind",
         "targets[]?": "the targets of backups",
+        "unreached[]?": "those of them that cannot be reached now, by name; run waits for each, unless it is given up",
         "key_copies[]?": "every place that keys were ever shipped to",
         "certificate?": "the certificate once it is done, or null",
     },

@@ -415,6 +415,13 @@ ENTRIES: tuple[Entry, ...] = (
             _ID,
             _NAMED_HOLD,
             _option("--practice", "the practice's name, typed out", default="", metavar="NAME"),
+            _option(
+                "--leave-unreached",
+                "a target of backups that is away and stays as it is, with the backups of keys in it; once for each",
+                action="append",
+                default=[],
+                metavar="NAME",
+            ),
         ),
         is_in_name_of_person=True,
     ),

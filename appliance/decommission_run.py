@@ -4,12 +4,13 @@
 down: from here on it counts. 3. The root key and all slots, the message keys, the backups of keys within reach, the
 passwords. 4. It is looked whether any of them is left. 5. The certificate. 6. The key that signed it.
 
-From 2 on no secret is needed: whatever is cut off, the same call goes on, and each step finds done what is done.
+From 2 on no secret is needed: whatever is cut off, the same call goes on, and each step finds done what is done. A
+target of backups that is away holds up 3 until it is back, or a person gives it up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,9 +19,10 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance import account_wiring, backup_wiring, database_wiring, decommission_order
+from appliance import account_wiring, database_wiring, decommission_order, decommission_targets
 from appliance.data_directory import DataDirectory
 from appliance.decommission_order import StandingOrder
+from appliance.decommission_targets import EndOfTargets
 from appliance.front_door_wiring import RANDOMNESS
 from appliance.settings import Settings
 from appliance.wiring import Appliance
@@ -30,8 +32,7 @@ from archive.decommission_certificate import Completion, Order
 from archive.disposal_certificate import AuditProof, Person, public_key_pem
 from mailstore import audit_trail, durable_file, file_erasure, key_copies, message_records, ways_in
 from mailstore.audit_tree import audit_public_key
-from mailstore.backup_target import BackupTarget
-from mailstore.errors import NotFoundError, StorageUnavailableError, StrongroomError, TamperedError
+from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
 from mailstore.message import AccountId
 from mailstore.sealed_format import KEY_BYTES
 from mailstore.wall_clock import Clock
@@ -40,8 +41,6 @@ Tell = Callable[[str], None]
 """Hears of each step when it is done."""
 
 _JOURNALS: Final = ("", "-wal", "-shm", "-journal", "-turn")
-_OF_KEYS: Final = ("keys/generations/", "keys/pieces/", "ways-in/")
-"""The listings of a backup of keys first: one that is cut off never looks whole."""
 
 
 def order(appliance: Appliance, plan: Plan, *, holds: tuple[str, ...]) -> StandingOrder:
@@ -82,6 +81,8 @@ class DecommissionRun:
     standing: StandingOrder = field(repr=False)
     clock: Clock
     tell: Tell
+    left: frozenset[str] = frozenset()
+    """The targets of backups that a person gave up, by name, should they be away."""
 
     def finish(self) -> Path:
         """Destroy what is left, prove it, certify it; the path of the certificate. Raises what a later try may mend."""
@@ -95,7 +96,7 @@ class DecommissionRun:
 
     def _certify(self, path: Path) -> None:
         done = [("keys/", self._root_and_slots()), ("message keys", self._message_keys())]
-        out_of_reach = list(self._backups())
+        out_of_reach = list(self._targets.cleared())
         done += [("other secrets", self._other_secrets()), ("proof of absence", self._proved())]
         completion = Completion(self.clock.now(), done, out_of_reach)
         certificate = decommission_certificate.completed(
@@ -130,34 +131,6 @@ class DecommissionRun:
             self.tell("tables of the key database dropped")
         return "the tables of the key database were dropped; its server may keep old pages and logs, which open nothing"
 
-    def _backups(self) -> Iterator[tuple[str, str]]:
-        """Remove the backups of keys, and what opens backups, wherever we may. Yields what stays, and why."""
-        for told in self.settings.backup.target:
-            try:
-                target = backup_wiring.target(self.data, told)
-                if target.may_remove:
-                    self._remove(target, told.name)
-                else:
-                    yield told.name, _stays(target)
-            except StrongroomError as error:
-                yield told.name, f"it could not be reached: {error.message}"
-        yield from self._forgotten_places()
-
-    def _forgotten_places(self) -> Iterator[tuple[str, str]]:
-        """Keys were shipped there once, and the settings name the place no more."""
-        known = {told.name for told in self.settings.backup.target}
-        for copy in self.standing.order["key_copies"]:
-            if copy["name"] not in known:
-                ends = f"until {copy['until']}" if copy["until"] else "until somebody removes it"
-                yield copy["name"], f"no target of the settings; what lies there stays {ends}"
-
-    def _remove(self, target: BackupTarget, name: str) -> None:
-        found = [each for beginning in _OF_KEYS for each, _ in target.held(beginning)]
-        for each in found:
-            target.remove(each)
-        if found:
-            self.tell(f"backups of keys removed from {name}")
-
     def _other_secrets(self) -> str:
         of_run = [path for path in _files_below(self.data.run) if path != self.data.process_file]
         for path in [*self._credentials, *of_run, *_files_below(self.data.restoring)]:
@@ -169,6 +142,11 @@ class DecommissionRun:
         if left:
             raise StorageUnavailableError(f"{left[0].name} is there again", fix="end whatever writes it, and try again")
         return "each of these places was looked at again, and none held a key"
+
+    @property
+    def _targets(self) -> EndOfTargets:
+        shipped = decommission_targets.shipped_of(self.standing.order)
+        return EndOfTargets(self.data, self.settings, shipped, self.left, self.tell)
 
     @property
     def _credentials(self) -> tuple[Path, ...]:
@@ -195,12 +173,6 @@ class DecommissionRun:
 
 def _files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def _stays(target: BackupTarget) -> str:
-    days = target.days_until_removed("keys/")
-    ends = f"it removes them by itself after {days} days" if days else "nobody is known to remove them"
-    return f"the appliance may not remove anything there; {ends}"
 
 
 def _person(appliance: Appliance, account: AccountId, at: datetime) -> Person:

@@ -53,9 +53,9 @@ class Part:
     process: subprocess.Popen[bytes]
     saying: socket.socket
 
-    def until_it_says(self, line: str) -> None:
-        """Wait for one line of sd_notify(3)."""
-        until = time.monotonic() + READY_SECONDS
+    def until_it_says(self, line: str, *, seconds: float = READY_SECONDS) -> None:
+        """Wait for one line of sd_notify(3). What it says is read here alone: a part that nobody hears waits."""
+        until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:
             try:
                 said = self.saying.recv(4096).decode().splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from appliance import (
 from appliance.command_call import Call, Outcome, facts
 from appliance.decommission_order import StandingOrder
 from appliance.decommission_run import DecommissionRun
+from appliance.decommission_targets import EndOfTargets
 from appliance.wiring import Appliance
 from archive.decommission import UNDER_WAY, Plan
-from mailstore import key_copies, key_custody, message_records, outbox, slot_kinds, ways_in
+from mailstore import backup_claim, key_copies, key_custody, message_records, outbox, slot_kinds, ways_in
 from mailstore.actor import SYSTEM
 from mailstore.errors import RefusedError
 
@@ -78,7 +80,8 @@ def execute(call: Call) -> Outcome:
         has_begun = decommission_order.exists(data)
         standing = decommission_order.read(data) if has_begun else _begun(call)
         settings = front_door_wiring.settings_of(data)
-        path = DecommissionRun(data, settings, standing, call.clock, _tell).finish()
+        left = frozenset(call.arguments.leave_unreached)
+        path = DecommissionRun(data, settings, standing, call.clock, _tell, left).finish()
     fields = {**_ordered(call, decommission_order.read(data)), "certificate": str(path), "resumed": has_begun}
     advice = "Copy the certificate and the key beside it (disposal.pem) to where they outlive this machine."
     return Outcome(fields, f"{facts(fields)}\n\n{advice}")
@@ -99,8 +102,15 @@ def _begun(call: Call) -> StandingOrder:
     with Appliance.with_ring(data, settings, ring) as appliance:
         actor = command_session.signed_in(appliance, call.as_email or "")
         archive_wiring.desk(appliance).certification.refuse_damaged_log()
+        _targets(appliance, left=arguments.leave_unreached).require_reached(backup_claim.practice_of(ring.row_key))
         plan = archive_wiring.decommission(appliance).begin(actor, arguments.id, holds=arguments.hold)
         return decommission_run.order(appliance, plan, holds=tuple(sorted(set(arguments.hold))))
+
+
+def _targets(appliance: Appliance, *, left: Sequence[str] = ()) -> EndOfTargets:
+    with appliance.database.read() as connection:
+        shipped = dict.fromkeys((copy.name for copy in key_copies.known(connection)), "")
+    return EndOfTargets(appliance.data, appliance.settings, shipped, frozenset(left), _tell)
 
 
 def _told(plan: Plan | None) -> dict[str, Any]:
@@ -126,6 +136,7 @@ def _preview(appliance: Appliance, holds: list[str]) -> dict[str, Any]:
         "holds": holds,
         "ways_in": [f"{slot.id} {slot.kind}" for slot in ways_in.listed(appliance.data.keys)],
         "targets": [told.name for told in appliance.settings.backup.target],
+        "unreached": sorted(_targets(appliance).away(backup_claim.practice_of(appliance.ring.row_key))),
         "key_copies": [copy.name for copy in copies],
     }
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from appliance import archive_wiring, decommission_order, decommission_run, front_door_wiring, process_file
 from appliance.decommission_run import DecommissionRun
 from archive import verify_decommission
-from mailstore import outbox
+from mailstore import backup_claim, outbox
 from mailstore.errors import NotFoundError
 from mailstore.outbox import Kind
 from mailstore.wall_clock import SystemClock
@@ -25,6 +25,7 @@ from tests.lived_practice import ANN, PAUL, RUTH, LivedPractice, Told, actor
 
 ROOT = Path(__file__).parents[3]
 NAME = "Lakeside Clinic"
+LEFT = frozenset({"far"})
 
 pytestmark = pytest.mark.sqlite_files(reason="it destroys the keys of a data directory of files")
 
@@ -77,9 +78,10 @@ class Ending:
         assert self.ask(PAUL, "approve", plan, "--hold", self.hold).code == 0
         return plan
 
-    def run(self, plan: str, *, name: str = NAME, key: Path | None = None) -> Told:
+    def run(self, plan: str, *, name: str = NAME, key: Path | None = None, left: tuple[str, ...] = ("far",)) -> Told:
         key = key or self.practice.data.unlock_key
-        words = ("run", plan, "--hold", self.hold, "--practice", name)
+        words = ["run", plan, "--hold", self.hold, "--practice", name]
+        words += [word for each in left for word in ("--leave-unreached", each)]
         answer = self.practice.ask("--key-file", str(key), "--as", RUTH, "decommission", *words)
         return self.told(answer, "run")
 
@@ -128,7 +130,7 @@ def test_hold_that_was_placed_after_the_approval_stops_it(ending: Ending) -> Non
         holds, records = archive_wiring.desk(appliance).holds, actor(appliance, RUTH)
         placed = holds.place(records, name="Late v. Clinic", reason="letter", query="litigated")
     assert ending.run(plan).json["error"]["code"] == "holds_in_force"
-    words = ("run", plan, "--hold", ending.hold, "--hold", placed.id, "--practice", NAME)
+    words = ("run", plan, "--hold", ending.hold, "--hold", placed.id, "--practice", NAME, "--leave-unreached", "far")
     key = str(ending.practice.data.unlock_key)
     answer = ending.practice.ask("--key-file", key, "--as", RUTH, "decommission", *words)
     assert answer.json["error"]["code"] == "holds_in_force", "one person alone cannot name it afterwards"
@@ -197,7 +199,10 @@ def test_everything_dies_and_a_stranger_verifies_the_certificate_with_nothing_bu
     told = json.loads(certificate.read_bytes())
     assert told["order"]["holds"] == [doomed.hold]
     assert told["order"]["messages"] > 0
-    assert [each["name"] for each in told["completion"]["out_of_reach"]] == ["far"]
+    (far,) = told["completion"]["out_of_reach"]
+    assert far["name"] == "far"
+    assert far["why"].startswith("s3+http://127.0.0.1:9/bucket: given up by a person, for it could not be reached (")
+    assert far["why"].endswith("; no backup of keys is known to have been made there")
     assert not list(data.keys.iterdir())
     assert not list(data.path.glob("keystore.sqlite3*"))
     assert not [path for path in doomed.target.rglob("*") if path.is_file() and {"keys", "ways-in"} & set(path.parts)]
@@ -209,6 +214,54 @@ def test_everything_dies_and_a_stranger_verifies_the_certificate_with_nothing_bu
     assert doomed.run(plan).code == 0, "once more says the same"
 
 
+def test_target_that_is_away_stops_it_by_name_until_it_is_back_or_given_up(doomed: Ending, tmp_path: Path) -> None:
+    practice, data, aside = doomed.practice, doomed.practice.data, tmp_path / "unplugged"
+    practice.told("backup", "create", "--to", "nas", "--only", "keys")
+    plan = doomed.approved()
+    refused = doomed.run(plan, left=()).json["error"]
+    assert "keys: far (" in refused["message"]
+    assert "--leave-unreached" in refused["fix"]
+    doomed.target.rename(aside)
+    doomed.target.mkdir()  # where its disk would be mounted
+    assert doomed.ask(RUTH, "show").json["unreached"] == ["far", "nas"]
+    assert "keys: nas (" in doomed.run(plan).json["error"]["message"]
+    assert doomed.run(plan, left=("far", "nsa")).json["error"]["code"] == "not_found", "a name that was mistyped"
+    assert data.keystore.exists()
+    assert not data.decommission.exists()
+
+    doomed.ordered(plan)  # it was there when the order began to count, and away thereafter
+    assert "keys: nas (" in doomed.run(plan).json["error"]["message"]
+    assert not list(data.certificates.glob("decommission-*")), "nothing is certified while it waits"
+    assert not data.keystore.exists()
+    doomed.target.rmdir()
+    aside.rename(doomed.target)
+    done = doomed.run(plan)
+    assert done.code == 0, done
+    told = json.loads(Path(done.json["certificate"]).read_bytes())
+    assert [each["name"] for each in told["completion"]["out_of_reach"]] == ["far"]
+    assert not [path for path in doomed.target.rglob("*") if path.is_file() and {"keys", "ways-in"} & set(path.parts)]
+
+
+def test_certificate_says_what_lies_where_that_a_person_gave_up(doomed: Ending, tmp_path: Path) -> None:
+    doomed.practice.told("backup", "create", "--to", "nas", "--only", "keys")
+    doomed.target.rename(tmp_path / "lost")
+    done = doomed.run(doomed.approved(), left=("far", "nas"))
+    told = json.loads(Path(done.json["certificate"]).read_bytes())
+    why = {each["name"]: each["why"] for each in told["completion"]["out_of_reach"]}["nas"]
+    (copy,) = told["order"]["key_copies"]
+    assert why.startswith(f"{doomed.target}: given up by a person, for it could not be reached (")
+    assert why.endswith(f"(keys/) and what opens backups (ways-in/) stay there until {copy['until']}")
+
+
+def test_target_of_another_practice_is_not_emptied(doomed: Ending) -> None:
+    doomed.practice.told("backup", "create", "--to", "nas", "--only", "keys")
+    record = doomed.target / "target.json"
+    told = json.loads(record.read_bytes())
+    record.write_bytes(backup_claim.TargetRecord("0" * 32, told["target"]).to_bytes())
+    assert "another practice" in doomed.run(doomed.approved()).json["error"]["message"]
+    assert not doomed.practice.data.decommission.exists()
+
+
 def test_killed_at_every_step_one_after_the_other_it_comes_to_the_same_end(doomed: Ending, tmp_path: Path) -> None:
     doomed.practice.told("backup", "create", "--to", "nas", "--only", "keys")
     doomed.ordered(doomed.approved())
@@ -217,7 +270,7 @@ def test_killed_at_every_step_one_after_the_other_it_comes_to_the_same_end(doome
         steps.append(step)
     assert {"slots.json erased", "keystore.sqlite3 erased", "backups of keys removed from nas"} < set(steps)
     assert steps[-1] == "certificate written"
-    answer = doomed.practice.ask("--as", RUTH, "decommission", "run", "x")
+    answer = doomed.practice.ask("--as", RUTH, "decommission", "run", "x", "--leave-unreached", "far")
     assert (answer.code, answer.json["resumed"]) == (0, True), "no secret and no person is needed any more"
     assert verified(Path(answer.json["certificate"]), tmp_path / "stranger") == (0, b"valid\n")
     assert not list(doomed.practice.data.keys.iterdir())
@@ -235,7 +288,7 @@ def test_keys_on_a_server_die_and_what_is_cut_off_needs_no_password_of_it_again(
     assert "tables of the key database dropped" in steps
     with pytest.raises(NotFoundError):
         database_room.opened_keystore(practice.path, engine=engine)
-    answer = practice.ask("--as", RUTH, "decommission", "run", "x")
+    answer = practice.ask("--as", RUTH, "decommission", "run", "x", "--leave-unreached", "far")
     assert verified(Path(answer.json["certificate"]), tmp_path / "stranger") == (0, b"valid\n")
 
 
@@ -292,7 +345,7 @@ def killed_after_a_new_step(doomed: Ending, known: list[str], note: Path) -> str
     if (child := os.fork()) == 0:
         data = doomed.practice.data
         run = (data, front_door_wiring.settings_of(data), decommission_order.read(data), SystemClock())
-        DecommissionRun(*run, lambda step: None if step in known else die(step, note)).finish()
+        DecommissionRun(*run, lambda step: None if step in known else die(step, note), LEFT).finish()
         os._exit(0)
     os.waitpid(child, 0)
     return note.read_text("utf-8") if note.exists() else ""
