@@ -30,6 +30,7 @@ _BEGUN = frozenset({ItemState.DESTROYING, ItemState.DESTROYED})
 
 def stores(appliance: Appliance) -> Stores:
     """Rows, keys, objects and the audit log, to be held against each other."""
+    links = PartLinks(appliance.ring.archive_key, RANDOMNESS)
     return Stores(
         database=appliance.database,
         keystore=appliance.keystore,
@@ -41,7 +42,8 @@ def stores(appliance: Appliance) -> Stores:
         metadatas=schema.METADATAS[1:],
         is_dying=lambda message: _is_dying(appliance, message),
         prove_dictionary=lambda number: _prove_dictionary(appliance, number),
-        miscounted_parts=PartLinks(appliance.ring.archive_key, RANDOMNESS).problems,
+        miscounted_parts=links.problems,
+        users_of_part=links.users,
     )
 
 

@@ -12,6 +12,7 @@ from mailstore import store_state
 from mailstore.dictionary_training import DictionaryTraining
 from mailstore.high_water import HighWaterMark
 from mailstore.orphan_sweep import OrphanSweep
+from mailstore.part_records import PartLinks
 from mailstore.promotion import Promotion
 from mailstore.repacking import Repacking
 from mailstore.spool_gauge import SpoolGauge
@@ -60,6 +61,7 @@ def release(appliance: Appliance) -> SpoolRelease:
         appliance.keystore,
         appliance.data.spool,
         appliance.objects,
+        links=PartLinks(appliance.ring.archive_key, RANDOMNESS),
         clock=appliance.clock,
         dwell=dwell(appliance),
         is_pressed=gauge(appliance).is_pressed,

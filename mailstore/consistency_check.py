@@ -29,6 +29,7 @@ from mailstore.message import MessageId, RecipientState, Route, StoredMessage
 from mailstore.object_store import ObjectStore
 from mailstore.orphan_sweep import ORPHAN_AGE, ORPHANS_EXPLAINED
 from mailstore.part_records import SharedPart
+from mailstore.recipe import PartId
 from mailstore.sealed_rows import DamagedRow
 from mailstore.tables import METADATA
 
@@ -52,7 +53,7 @@ class Stores:
     ``prove_key`` unwraps a message's key and raises a ``StrongroomError`` when it is not the one that was kept;
     ``prove_dictionary`` opens a dictionary of the mail by its number and raises likewise. ``is_dying`` says that a
     disposal has begun with a message and will go on with it; ``miscounted_parts`` names the shared parts whose uses
-    are not as many as the messages that need them.
+    are not as many as the messages that need them; ``users_of_part`` names the messages that need one.
     """
 
     database: Database
@@ -66,6 +67,7 @@ class Stores:
     is_dying: Callable[[MessageId], bool] = lambda _message: False
     prove_dictionary: Callable[[int], None] = lambda _number: None
     miscounted_parts: Callable[[Connection], Iterator[str]] = lambda _connection: iter(())
+    users_of_part: Callable[[Connection, PartId], list[MessageId]] = lambda _connection, _part: []
 
     @property
     def copies(self) -> CopyCheck:

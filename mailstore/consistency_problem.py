@@ -168,7 +168,8 @@ MEANINGS: Mapping[Kind, Meaning] = {
         "objects", Weight.FAIL, "A shared part counts other uses than messages need it.", person=RESTORE
     ),
     Kind.PART_BYTES_BAD: Meaning(
-        "objects", Weight.FAIL, "The object of a shared part is missing or not what was written.", person=RESTORE
+        "objects", Weight.FAIL, "The object of a shared part is missing or not what was written.",
+        repair="makes it anew from a message that needs it and lies in the spool; without one, restore from a backup",
     ),
     Kind.PART_KEY_BAD: Meaning(
         "objects", Weight.FAIL, "The key of a shared part is missing or does not open.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from mailstore import audit_trail, message_records, outbox, spool
+from mailstore import audit_trail, message_records, outbox, part_records, spool
 from mailstore.actor import SYSTEM
 from mailstore.audit_entry import AuditFact
 from mailstore.consistency_check import SENDING, WAITING, Stores
@@ -53,6 +53,7 @@ class Repair:
         return {
             Kind.COPY_MISSING: self._copy,
             Kind.COPY_ALTERED: self._copy,
+            Kind.PART_BYTES_BAD: self._part,
             Kind.PROMOTION_NOT_QUEUED: self._promotion,
             Kind.DELIVERY_NOT_QUEUED: self._delivery,
             Kind.KEY_WITHOUT_MESSAGE: self._orphan_key,
@@ -82,6 +83,12 @@ class Repair:
         return True
 
     def _object_withdrawn(self, stored: StoredMessage) -> None:
+        is_as_read = self._is_withdrawn(stored)
+        if is_as_read and stored.object_name is not None:  # else the spool may have let go: it is the only copy then
+            self.stores.objects.delete(stored.object_name)
+        reached("consistency_repair.after_bad_object")
+
+    def _is_withdrawn(self, stored: StoredMessage) -> bool:
         """The spool's copy is the one that counts again, and is promoted anew under another name."""
         with self.stores.database.write() as connection:
             is_as_read = message_records.stored_many(connection, [stored.id]) == [stored]
@@ -89,9 +96,32 @@ class Repair:
                 message_records.set_withdrawn(connection, [stored.id])
                 outbox.add(connection, outbox.Kind.PROMOTE, stored.id, None, self.clock.now())
         reached("consistency_repair.after_withdrawal")
-        if is_as_read and stored.object_name is not None:  # else the spool may have let go: it is the only copy then
-            self.stores.objects.delete(stored.object_name)
-        reached("consistency_repair.after_bad_object")
+        return is_as_read
+
+    def _part(self, finding: Finding) -> bool:
+        """Promoting one message anew that needs the part puts the part again, for all that do.
+
+        The message's own object is whole and stays until the sweep: until then there is a second copy of it.
+        """
+        with self.stores.database.read() as connection:
+            part = part_records.in_object(connection, finding.object)
+            users = [] if part is None else self.stores.users_of_part(connection, part.id)
+        if part is None or not any(self.stores.copies.part_findings(part)):
+            return False
+        return any(self._is_promoted_anew(message) for message in users)
+
+    def _is_promoted_anew(self, message: MessageId) -> bool:
+        """True when a message waits to be promoted from a copy in the spool that is whole."""
+        try:
+            with self.stores.database.read() as connection:
+                stored = message_records.stored(connection, message)
+        except (NotFoundError, DestroyedError):
+            return False
+        if not self.stores.keystore.has_key(message) or not any(
+            not copy.is_in_store for copy in self.stores.copies.state(stored).whole
+        ):
+            return False
+        return stored.object_name is None or self._is_withdrawn(stored)
 
     def _spool_copy_given_up(self, stored: StoredMessage) -> None:
         """Erased first: no row must forget a place where sealed bytes still lie.

@@ -81,6 +81,11 @@ class PartLinks:
         row = rows_of(connection).first(connection, part_links, "message", message)
         return () if row is None else self._parts(row)
 
+    def users(self, connection: Connection, wanted: PartId) -> list[MessageId]:
+        """The messages that need a part. Reads every link: only an opened one tells."""
+        rows = rows_of(connection).select(connection, part_links)
+        return [MessageId(row["message"]) for row in rows if wanted in self._parts(row)]
+
     def problems(self, connection: Connection) -> Iterator[str]:
         """Parts whose uses are not as many as the messages that need them, and parts that are needed and missing."""
         counted: Counter[PartId] = Counter()
@@ -111,6 +116,12 @@ def part(connection: Connection, wanted: PartId) -> SharedPart:
     if row is None:
         raise TamperedError(f"the row of shared part {wanted} is missing")
     return _part(row)
+
+
+def in_object(connection: Connection, name: str) -> SharedPart | None:
+    """The part that lies in this object."""
+    found = rows_of(connection).first(connection, shared_parts, "object_name", name)
+    return None if found is None else _part(found)
 
 
 def all_parts(connection: Connection) -> list[SharedPart]:

@@ -33,6 +33,17 @@ _UNLINKED_FOR = timedelta(minutes=10)
 """How long a part without a row is counted on: far less than the hour after which it may be swept away."""
 
 
+def sealed_part(part: SharedPart, objects: ObjectStore) -> bytes:
+    """The sealed bytes of a part, proved to be what was written. ``TamperedError`` when they are not. Needs no key."""
+    try:
+        sealed = objects.get(part.object.name)
+    except NotFoundError:
+        raise TamperedError(f"object {part.object.name} of shared part {part.id} is missing") from None
+    if not hmac.compare_digest(hashlib.sha256(sealed).digest(), part.object.digest):
+        raise TamperedError(f"object {part.object.name} of shared part {part.id} is not what was written")
+    return sealed
+
+
 class SharedParts:
     """Opens shared parts. Safe to use from many threads."""
 
@@ -50,13 +61,7 @@ class SharedParts:
 
     def sealed(self, part: SharedPart) -> bytes:
         """The sealed bytes of a part, proved to be what was written. ``TamperedError`` when they are not."""
-        try:
-            sealed = self._objects.get(part.object.name)
-        except NotFoundError:
-            raise TamperedError(f"object {part.object.name} of shared part {part.id} is missing") from None
-        if not hmac.compare_digest(hashlib.sha256(sealed).digest(), part.object.digest):
-            raise TamperedError(f"object {part.object.name} of shared part {part.id} is not what was written")
-        return sealed
+        return sealed_part(part, self._objects)
 
 
 class PartKeeping:

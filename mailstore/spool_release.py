@@ -3,8 +3,9 @@
 A store may lose what it acknowledged; within the dwell time that harms nobody. How a segment goes:
 
 1. It is closed: nobody will append to it. Every message in it was promoted, at least the dwell time ago.
-2. Every object is read once more and held against its digest. One that is missing or other is **withdrawn**: its row
-   says again that the spool alone has it, with the work of promoting it anew. Then the segment stays.
+2. Every object is read once more and held against its digest, and so is every shared part that a message needs. A
+   message of which one is missing or other is **withdrawn**: its row says again that the spool alone has it, with the
+   work of promoting it anew, which puts a lost part again for all that need it. Then the segment stays.
 3. Under the write lock the segment is removed, durably, if still no message has its only copy there.
 4. The rows are told, some at a time. A crash before that leaves rows that name a segment which is gone; they are told
    first thing in the next run.
@@ -16,22 +17,22 @@ As long as a row names a segment, ``destruction`` knows from the row alone where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from mailstore import audit_trail, message_records, outbox, sealed_copies, spool
+from mailstore import audit_trail, message_records, outbox, spool
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
-from mailstore.errors import NotFoundError, TamperedError
+from mailstore.errors import NotFoundError
 from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
-from mailstore.message import StoredMessage
+from mailstore.message import MessageId, StoredMessage
 from mailstore.object_store import ObjectStore
 from mailstore.outbox import Kind
-from mailstore.promotion import READS_AT_ONCE
+from mailstore.part_records import PartLinks
+from mailstore.second_reading import SecondReading
 from mailstore.wall_clock import Clock
 
 LOST_EVENT = "store.object_lost"
@@ -58,6 +59,7 @@ class SpoolRelease:
         spool_directory: Path,
         objects: ObjectStore,
         *,
+        links: PartLinks,
         clock: Clock,
         dwell: timedelta,
         is_pressed: Callable[[], bool],
@@ -66,6 +68,7 @@ class SpoolRelease:
         self._keystore = keystore
         self._spool_directory = spool_directory
         self._objects = objects
+        self._links = links
         self._clock = clock
         self._dwell = dwell
         self._is_pressed = is_pressed
@@ -116,33 +119,23 @@ class SpoolRelease:
             return message_records.in_segment(connection, segment, after=after, limit=_PAGE)
 
     def _withdraw_lost(self, segment: str) -> int:
-        lost = 0
-        with ThreadPoolExecutor(READS_AT_ONCE, "verify") as threads:
-            for page in self._pages(segment):
-                found = threads.map(self._is_in_store, page)
-                missing = [message for message, is_there in zip(page, found, strict=True) if not is_there]
-                lost += self._withdrawn(missing) if missing else 0
-        return lost
+        reading = SecondReading(self._database, self._spool_directory, self._objects, self._links)
+        withdrawn = 0
+        for page in self._pages(segment):
+            lost = reading.lost(page)
+            withdrawn += self._withdrawn([message for message in page if message.id in lost], lost) if lost else 0
+        return withdrawn
 
-    def _is_in_store(self, message: StoredMessage) -> bool:
-        copies = [copy for copy in sealed_copies.copies_of(message) if copy.is_in_store]
-        try:
-            for copy in copies:
-                sealed_copies.read_copy(copy, spool_directory=self._spool_directory, objects=self._objects)
-        except TamperedError:
-            return False
-        return bool(copies)
-
-    def _withdrawn(self, lost: Sequence[StoredMessage]) -> int:
+    def _withdrawn(self, messages: Sequence[StoredMessage], lost: Mapping[MessageId, str]) -> int:
         """How many were withdrawn; not those that are being destroyed, whose objects go first."""
         now = self._clock.now()
         with self._database.write() as connection:
-            rows = message_records.stored_many(connection, [message.id for message in lost])
-            names = {message.id: message.object_name for message in lost}
+            rows = message_records.stored_many(connection, [message.id for message in messages])
+            names = {message.id: message.object_name for message in messages}
             mine = [row for row in rows if row.object_name == names[row.id] and self._keystore.has_key(row.id)]
             message_records.set_withdrawn(connection, [row.id for row in mine])
             outbox.add_many(connection, [outbox.NewItem(Kind.PROMOTE, row.id, now) for row in mine])
-            facts = [AuditFact(LOST_EVENT, "system", row.id, {"object": str(row.object_name)}) for row in mine]
+            facts = [AuditFact(LOST_EVENT, "system", row.id, {"object": lost[row.id]}) for row in mine]
             audit_trail.append(connection, facts, now=now)
         reached("spool_release.after_withdrawal")
         return len(mine)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from mailstore import part_records
 from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Depth, Stores, check
 from mailstore.consistency_problem import Finding, Kind
 from mailstore.dictionary_records import MailDictionaries
 from mailstore.message import MessageId, StoredMessage
-from mailstore.part_records import PartLinks
+from mailstore.part_records import PartLinks, SharedPart
 from tests.vault_room import NOW, RING, Vault, a_deposit
 
 LATER = NOW + timedelta(hours=2)
 
 
 def stores_of(vault: Vault, is_dying: Callable[[MessageId], bool] = lambda _message: False) -> Stores:
+    links = PartLinks(RING.archive_key, os.urandom)
     return Stores(
         database=vault.database,
         keystore=vault.keystore,
@@ -29,7 +32,8 @@ def stores_of(vault: Vault, is_dying: Callable[[MessageId], bool] = lambda _mess
         prove_key=vault.retrieval().prove_key,
         is_dying=is_dying,
         prove_dictionary=lambda number: _prove_dictionary(vault, number),
-        miscounted_parts=PartLinks(RING.archive_key, os.urandom).problems,
+        miscounted_parts=links.problems,
+        users_of_part=links.users,
     )
 
 
@@ -84,3 +88,16 @@ def spoil(path: Path, at: int) -> None:
 def spoil_copy(vault: Vault, stored: StoredMessage) -> None:
     """Change one bit of a message's copy in the spool."""
     spoil(vault.spool / str(stored.segment), stored.offset + 40)
+
+
+def two_with_one_file(vault: Vault) -> SharedPart:
+    """Two messages in the object store that share a file."""
+    text = base64.encodebytes(os.urandom(40_000)).replace(b"\n", b"\r\n")
+    letters = [
+        b"Subject: %d\r\n\r\nSee.\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n%b--b--\r\n" % (number, text)
+        for number in range(2)
+    ]
+    vault.promotion().promote_all(vault.deposit(*map(a_deposit, letters)))
+    with vault.database.read() as connection:
+        [part] = part_records.all_parts(connection)
+    return part

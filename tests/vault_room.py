@@ -119,6 +119,7 @@ class Vault:
             self.keystore,
             self.spool,
             self.objects,
+            links=PartLinks(self.ring.archive_key, os.urandom),
             clock=self.clock,
             dwell=dwell,
             is_pressed=self.gauge(cap_bytes).is_pressed,

@@ -1,24 +1,21 @@
 from __future__ import annotations
 
-import base64
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mailstore import audit_trail, message_records, outbox, part_records
+from mailstore import audit_trail, message_records, outbox
 from mailstore.consistency_problem import Finding, Kind, Weight
 from mailstore.high_water import HighWaterMark
 from mailstore.keystore import HighWater
 from mailstore.message import MessageId, RecipientState, Route
-from mailstore.part_records import SharedPart
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import messages as message_rows
 from mailstore.tables import recipients, shared_parts, tombstones
-from tests.check_room import found_in, problems, settle, spoil, spoil_copy, three
+from tests.check_room import found_in, problems, settle, spoil, spoil_copy, three, two_with_one_file
 from tests.database_room import KEYSTORE, ROWS, attack
-from tests.vault_room import NOW, RING, Vault, a_deposit
+from tests.vault_room import NOW, RING, Vault
 
 
 @pytest.fixture
@@ -140,19 +137,6 @@ def test_finished_segment_without_a_message_is_a_left_over(vault: Vault) -> None
         message_records.set_released(connection, messages)
     settle(vault)
     assert problems(vault) == [(Kind.SEGMENT_WITHOUT_MESSAGE, segment)]
-
-
-def two_with_one_file(vault: Vault) -> SharedPart:
-    """Two messages in the object store that share a file."""
-    text = base64.encodebytes(os.urandom(40_000)).replace(b"\n", b"\r\n")
-    letters = [
-        b"Subject: %d\r\n\r\nSee.\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n%b--b--\r\n" % (number, text)
-        for number in range(2)
-    ]
-    vault.promotion().promote_all(vault.deposit(*map(a_deposit, letters)))
-    with vault.database.read() as connection:
-        [part] = part_records.all_parts(connection)
-    return part
 
 
 def test_shared_part_that_is_whole_and_counted_is_no_problem(vault: Vault) -> None:

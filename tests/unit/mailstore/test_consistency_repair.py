@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from mailstore.consistency_problem import Kind
 from mailstore.consistency_repair import REPAIRED, Repair
 from mailstore.message import MessageId, RecipientState, Route
 from mailstore.outbox import Kind as Work
+from mailstore.part_records import PartLinks
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import recipients
 from mailstore.wall_clock import SetClock
-from tests.check_room import LATER, found_in, problems, settle, spoil, spoil_copy, stores_of, three
+from tests.check_room import LATER, found_in, problems, settle, spoil, spoil_copy, stores_of, three, two_with_one_file
 from tests.database_room import KEYSTORE, ROWS, attack
 from tests.vault_room import NOW, Vault
 
@@ -57,6 +59,25 @@ def test_lost_object_is_made_anew_from_the_spool(vault: Vault) -> None:
     assert repair_all(vault) == [(Kind.COPY_MISSING, True)]
     assert (Work.PROMOTE, message, None) in queued(vault, message)
     assert found_in(vault) == []
+
+
+def test_lost_shared_part_is_made_anew_while_the_spool_has_a_message_that_needs_it(vault: Vault) -> None:
+    part = two_with_one_file(vault)
+    vault.objects.delete(part.object.name)
+    assert repair_all(vault) == [(Kind.PART_BYTES_BAD, True)]
+    with vault.database.read() as connection:
+        users = PartLinks(vault.ring.archive_key, os.urandom).users(connection, part.id)
+        waiting = outbox.work_on(connection, users, [Work.PROMOTE])
+    vault.promotion().promote_all([message for _, message, _ in waiting])
+    assert repair_all(vault) == [(Kind.OBJECT_WITHOUT_MESSAGE, True)]
+    assert found_in(vault) == []
+
+
+def test_lost_shared_part_that_nothing_in_the_spool_needs_is_left_to_a_person(vault: Vault) -> None:
+    part = two_with_one_file(vault)
+    assert vault.release().segments == 1
+    vault.objects.delete(part.object.name)
+    assert repair_all(vault) == [(Kind.PART_BYTES_BAD, False)]
 
 
 def test_altered_spool_copy_is_erased_and_given_up_for_the_object(vault: Vault) -> None:

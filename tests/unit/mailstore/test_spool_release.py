@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from datetime import timedelta
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from mailstore import audit_trail, outbox, spool
+from mailstore import audit_trail, outbox, part_records, spool
 from mailstore.errors import StorageUnavailableError
 from mailstore.message import MessageId
 from mailstore.outbox import Kind
+from mailstore.part_records import PartLinks
+from mailstore.sealed_rows import rows_of
 from mailstore.spool_release import LOST_EVENT
+from mailstore.tables import shared_parts
 from tests.vault_room import Vault, a_deposit
 
 DAY = timedelta(hours=24)
@@ -99,6 +103,35 @@ def test_object_lost_after_acknowledgement_is_put_again_before_the_spool_lets_go
     assert vault.retrieval().content(message) == b"mine"
     vault.tidy()
     assert [vault.directory / "objects" / name for name in vault.objects.names()] == [object_file(vault, message)]
+
+
+@pytest.mark.parametrize("damage", ["missing", "other bytes", "no row"])
+def test_shared_part_lost_after_acknowledgement_is_put_again_before_the_spool_lets_go(
+    vault: Vault, damage: str
+) -> None:
+    file = base64.encodebytes(os.urandom(30_000)).replace(b"\n", b"\r\n")
+    letters = [b"Subject: %d\r\nContent-Transfer-Encoding: base64\r\n\r\n%b" % (at, file) for at in range(2)]
+    messages = vault.deposit(*map(a_deposit, letters))
+    vault.promotion().promote_all(messages)
+    with vault.database.read() as connection:
+        [part] = part_records.all_parts(connection)
+    lost = vault.directory / "objects" / part.object.name
+    if damage == "missing":
+        lost.unlink()
+    elif damage == "other bytes":
+        lost.write_bytes(os.urandom(lost.stat().st_size))
+    else:
+        with vault.database.write() as connection:
+            rows_of(connection).delete(connection, shared_parts, shared_parts.c.id == part.id)
+    assert (vault.release().segments, vault.stored(messages[0]).object_name) == (0, None)
+    with vault.database.read() as connection:
+        told = [entry.detail["object"] for entry in audit_trail.of_events(connection, [LOST_EVENT])]
+    assert told == [part.id if damage == "no row" else part.object.name] * 2
+    promote_again(vault)
+    assert vault.release().segments == 1
+    assert [vault.retrieval().content(message) for message in messages] == letters
+    with vault.database.read() as connection:
+        assert list(PartLinks(vault.ring.archive_key, os.urandom).problems(connection)) == []
 
 
 def test_store_that_is_down_at_the_end_of_the_dwell_time_keeps_the_spool(vault: Vault) -> None:
