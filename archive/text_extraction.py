@@ -133,6 +133,7 @@ class _Child:
             text = self._pipes.receive(found["length"]).decode()
         except TimeoutError:
             self._process.kill()
+            self._process.wait()  # until then it looks alive, and the next attachment would be given to it
             return Unreadable("timeout")
         except (EOFError, BrokenPipeError):
             return self._last_words()

@@ -153,21 +153,15 @@ def test_put_that_failed_left_the_whole_object_or_none(
 
 
 def test_connections_that_die_now_and_then_stop_nobody(proxy: ChaosProxy, store: S3ObjectStore) -> None:
+    """While every tenth object is put, the connections are cut at some moment, each time a little later."""
     objects = {name(): os.urandom(2_000) for _ in range(60)}
-    stop = threading.Event()
-
-    def cut() -> None:
-        while not stop.wait(0.6):
-            proxy.drop_all()
-
-    cutter = threading.Thread(target=cut)
-    cutter.start()
-    try:
-        for mine, data in objects.items():
-            store.put(mine, data)
-    finally:
-        stop.set()
-        cutter.join()
+    for number, (mine, data) in enumerate(objects.items()):
+        cutter = threading.Timer(number / 10_000, proxy.drop_all)
+        if number % 10 == 0:
+            cutter.start()
+        store.put(mine, data)
+        if number % 10 == 0:
+            cutter.join()
     assert {mine: again(store, mine) for mine in objects} == objects
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import running_practice
+from tests import database_room, running_practice
 from tests.running_practice import RunningPractice
 
 ANN = "ann@clinic.example"
@@ -73,8 +73,9 @@ def test_full_disk_puts_mail_off_loses_nothing_and_passes(disk: Path) -> None:
         assert {code // 100 for code in refused} == {4}, refused
         fill_rest(disk)
         answer = practice.run("patient", "add", "p@home.example", "--name", "P")
-        assert answer.code == 1, answer
-        assert answer.json["error"]["code"] == "storage_unavailable", answer.stdout
+        assert answer.code == (0 if database_room.IS_POSTGRESQL else 1), answer  # rows on a server have other disks
+        if answer.code:
+            assert answer.json["error"]["code"] == "storage_unavailable", answer.stdout
         ballast.unlink()
         (disk / "rest").unlink(missing_ok=True)
         more = send_until_taken(practice)
