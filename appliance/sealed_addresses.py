@@ -22,6 +22,7 @@ from appliance.door_list import DoorList
 from appliance.smtp_door import CannotTellError
 from mailstore.addresses import Address, BadAddressError, canonical_domain
 from mailstore.message import AccountId
+from mailstore.peer_network import network_of
 
 NICENESS: Final = 10
 MOST_WAITING: Final = 64
@@ -63,8 +64,9 @@ class SealedAddresses:
                 return Located(address, Place.HERE)
             if address.canonical in self._unknown:
                 return Located(address, Place.UNKNOWN_HERE)
-            self._admit(peer)
-        return self._looks.submit(self._look, self._door, address, peer)
+            network = network_of(peer)
+            self._admit(network)
+        return self._looks.submit(self._look, self._door, address, network)
 
     def owns(self, _account: AccountId, _address: Address) -> bool:
         """Never: nobody can sign in."""
@@ -74,18 +76,18 @@ class SealedAddresses:
         """Look at no more addresses."""
         self._looks.shutdown(cancel_futures=True)
 
-    def _admit(self, peer: str) -> None:
-        if self._asking.total() >= MOST_WAITING or self._asking[peer] >= MOST_OF_ONE_PEER:
+    def _admit(self, network: str) -> None:
+        if self._asking.total() >= MOST_WAITING or self._asking[network] >= MOST_OF_ONE_PEER:
             raise CannotTellError("too many addresses are being looked for")
-        self._asking[peer] += 1
+        self._asking[network] += 1
 
-    def _look(self, door: DoorList, address: Address, peer: str) -> Located:
+    def _look(self, door: DoorList, address: Address, network: str) -> Located:
         canonical = address.canonical
         try:
             is_ours = door.holds(door.digest_of(canonical))
         finally:
             with self._lock:
-                self._asking -= Counter({peer: 1})
+                self._asking -= Counter({network: 1})
         with self._lock:
             remembered = self._ours if is_ours else self._unknown
             if len(remembered) >= MOST_REMEMBERED:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailstore.actor import Actor
+from mailstore.peer_network import network_of
 
 MAX_CREDENTIAL_LINE = 12_288
 """Octets of one line of the exchange (RFC 4954 section 4)."""
@@ -83,18 +83,18 @@ def decoded(encoded: bytes) -> bytes | None:
 
 
 class FailureCount:
-    """Failed sign-ins of each peer in the last quarter of an hour. An IPv6 peer is its /64 (RFC 6177)."""
+    """Failed sign-ins of each peer in the last quarter of an hour. A peer is its network."""
 
     def __init__(self) -> None:
         self._failures: dict[str, list[float]] = {}
 
     def is_blocked(self, peer: str) -> bool:
         """True when this peer guessed too often of late."""
-        return len(self._recent(_network(peer))) >= FAILURES_PER_PEER
+        return len(self._recent(network_of(peer))) >= FAILURES_PER_PEER
 
     def begin(self, peer: str) -> None:
         """An attempt begins, and counts as failed until it succeeds: attempts side by side are counted too."""
-        network = _network(peer)
+        network = network_of(peer)
         recent = [*self._recent(network), time.monotonic()]
         self._failures.pop(network, None)
         self._failures[network] = recent[-FAILURES_PER_PEER:]
@@ -103,20 +103,10 @@ class FailureCount:
 
     def succeeded(self, peer: str) -> None:
         """The newest attempt was good after all; older failures stay."""
-        recent = self._failures.get(_network(peer))
+        recent = self._failures.get(network_of(peer))
         if recent:
             recent.pop()
 
     def _recent(self, network: str) -> list[float]:
         horizon = time.monotonic() - FAILURE_WINDOW_SECONDS
         return [at for at in self._failures.get(network, []) if at > horizon]
-
-
-def _network(peer: str) -> str:
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return peer
-    if address.version == 6:  # noqa: PLR2004 - IPv6
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

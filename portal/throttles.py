@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from mailstore.database import Database
 from mailstore.key_hierarchy import blind_index
+from mailstore.peer_network import network_of
 from portal.tables import throttles
 
 LONGEST_WAIT = timedelta(minutes=15)
@@ -35,8 +36,8 @@ def account_subject(canonical_login: str) -> Subject:
 
 
 def address_subject(address: str) -> Subject:
-    """The network address that asks; a waiting room may share one."""
-    return Subject("address", address, free=30)
+    """The network that asks; a waiting room may share one."""
+    return Subject("address", network_of(address), free=30)
 
 
 def wait_after(failures: int, *, free: int) -> timedelta:

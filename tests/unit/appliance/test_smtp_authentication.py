@@ -81,6 +81,14 @@ def test_ipv6_peer_is_its_network() -> None:
     assert not count.is_blocked("2001:db8:0:1::1")
 
 
+def test_ipv4_peers_in_ipv6_clothes_are_counted_each_by_itself() -> None:
+    count = FailureCount()
+    for _ in range(FAILURES_PER_PEER):
+        count.begin("::ffff:192.0.2.1")
+    assert count.is_blocked("192.0.2.1")
+    assert not count.is_blocked("::ffff:192.0.2.2")
+
+
 def test_memory_of_peers_is_bounded() -> None:
     count = FailureCount()
     for number in range(PEERS_REMEMBERED + 50):
