@@ -11,6 +11,8 @@ from enum import Enum, auto
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mailstore.peer_network import network_of
+
 
 class _Phase(Enum):
     HEAD = auto()
@@ -29,6 +31,9 @@ class BoundedConnection(HttpToolsProtocol):
     of_one_place_at_most = 200
     """A waiting room or a practice may share one address; browsers open six connections each."""
 
+    place = ""
+    """The network that the browser is in."""
+
     _phase = _Phase.WAITING
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
@@ -36,6 +41,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base has it
         """A new connection; the first request must be asked soon."""
         super().connection_made(transport)
+        self.place = network_of(self.client[0]) if self.client else ""
         if self._is_one_too_many():
             transport.abort()
             return
@@ -82,6 +88,5 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_one_too_many(self) -> bool:
-        place = self.client[0] if self.client else ""
-        neighbours = [each for each in self.connections if (getattr(each, "client", None) or ("",))[0] == place]
+        neighbours = [each for each in self.connections if getattr(each, "place", None) == self.place]
         return len(neighbours) > self.of_one_place_at_most

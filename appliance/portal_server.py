@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import ssl
@@ -12,6 +13,8 @@ import uvicorn
 
 from appliance import certificate_renewal
 from appliance.bounded_connection import BoundedConnection
+from appliance.connection_count import ConnectionCount
+from appliance.connection_listener import Listener
 from appliance.data_directory import DataDirectory
 
 CONNECTIONS = 1000
@@ -19,18 +22,31 @@ KEEP_ALIVE_SECONDS = 30
 GRACE_SECONDS = 15
 
 
-class _Server(uvicorn.Server):
-    """Says when it takes requests."""
+class PortalServer(uvicorn.Server):
+    """Takes its connections through a ``Listener``, which counts those that only began TLS; says when it takes them."""
 
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
+    connection: type[BoundedConnection] = BoundedConnection
+
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, when_ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._listening = listening
         self._when_ready = when_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell the supervisor."""
-        await super().startup(sockets)
-        if self.started:
-            self._when_ready()
+        """Start on our own socket, then tell the supervisor."""
+        del sockets
+        await super().startup([])
+        arriving = ConnectionCount(in_all=CONNECTIONS, of_one_network=self.connection.of_one_place_at_most)
+        self._listener = Listener(self._listening, self._connection, self.config.ssl, arriving)
+        self._when_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and answer the requests that are under way."""
+        self._listener.close()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.connection(self.config, self.server_state, self.lifespan.state)
 
 
 def serve(
@@ -48,7 +64,6 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=BoundedConnection,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -60,7 +75,7 @@ def serve(
         timeout_graceful_shutdown=grace_seconds,
         ssl_context_factory=lambda _config, _default: _tls(data),
     )
-    _Server(config, when_ready).run(sockets=[listening])
+    PortalServer(config, listening, when_ready).run()
 
 
 def outlive_the_server() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
+from appliance.connection_count import ConnectionCount
 from appliance.delivery_plan import Located
 from appliance.first_run_mark import Latch
 from appliance.mail_scanning import MailScanning
@@ -94,6 +94,10 @@ class DoorLimits:
             idle_seconds=settings.idle_seconds,
         )
 
+    def connection_count(self) -> ConnectionCount:
+        """Counts connections to one purpose, as bounded as those of this port."""
+        return ConnectionCount(in_all=self.connections, of_one_network=self.connections_per_peer)
+
 
 @dataclass
 class Door:
@@ -121,23 +125,21 @@ class Door:
         default_factory=lambda: ThreadPoolExecutor(PASSWORD_CHECKS_AT_ONCE, thread_name_prefix="smtp-auth")
     )
     settlements: Settlements = field(default_factory=Settlements)
-    connected: Counter[str] = field(default_factory=Counter)
     conversations: set[Conversation] = field(default_factory=set)
+    _connected: ConnectionCount = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nobody is connected yet."""
+        self._connected = self.limits.connection_count()
 
     def enter(self, peer: str, conversation: Conversation) -> bool:
         """Count one more connection from this peer; False when there is no room for it."""
-        if (
-            len(self.conversations) >= self.limits.connections
-            or self.connected[peer] >= self.limits.connections_per_peer
-        ):
-            return False
-        self.connected[peer] += 1
-        self.conversations.add(conversation)
-        return True
+        is_in = self._connected.enter(peer)
+        if is_in:
+            self.conversations.add(conversation)
+        return is_in
 
     def leave(self, peer: str, conversation: Conversation) -> None:
         """The connection is over."""
         self.conversations.discard(conversation)
-        self.connected[peer] -= 1
-        if self.connected[peer] <= 0:
-            del self.connected[peer]
+        self._connected.leave(peer)

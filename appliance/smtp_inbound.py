@@ -22,8 +22,8 @@ from typing import cast
 from aiosmtpd.smtp import SMTP
 
 from appliance import smtp_replies
+from appliance.connection_listener import TLS_HANDSHAKE_SECONDS, Listener
 from appliance.smtp_door import Door
-from appliance.smtp_listener import TLS_HANDSHAKE_SECONDS, Listener
 from appliance.smtp_replies import Reply
 from appliance.smtp_session import SmtpSession
 from appliance.smtp_wire import ConnectionEndedError, SmtpWire
@@ -268,7 +268,8 @@ class SmtpService:
         for name, listening in sockets.items():
             door = self._doors[name]
             tls = door.tls if name == "submissions" else None
-            self._listeners.append(Listener(listening, partial(SmtpConversation, door, loop), tls))
+            conversation = partial(SmtpConversation, door, loop)
+            self._listeners.append(Listener(listening, conversation, tls, door.limits.connection_count()))
 
     async def close(self) -> None:
         """Take no more connections, let transactions that are under way end, say good-bye to everybody."""

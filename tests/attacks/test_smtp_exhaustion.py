@@ -146,6 +146,21 @@ def test_connections_of_one_peer_and_of_all_are_counted(tmp_path: Path) -> None:
             assert peer.say(b"NOOP\r\n").startswith(b"250")
 
 
+def test_peers_that_begin_tls_and_say_nothing_are_counted_too(tmp_path: Path) -> None:
+    with FrontDoorRoom(tmp_path / "vault", limits=with_limits(connections_per_peer=2)) as room:
+        with room.raw("submissions", greet=False) as first, room.raw("submissions", greet=False) as second:
+            with room.raw("submissions", greet=False) as third:
+                assert third.reply() == b""
+            first.send(b"no TLS at all\r\n")
+            first.connection.recv(100)
+            second.say_nothing_for(0.1)
+            with room.client("submissions") as client:
+                assert client.noop()[0] == 250
+        time.sleep(0.2)
+        with room.client("submissions") as one, room.client("submissions") as other:
+            assert {one.noop()[0], other.noop()[0]} == {250}
+
+
 def test_guessing_is_slow_and_ends_the_connection(tmp_path: Path) -> None:
     with FrontDoorRoom(tmp_path / "vault") as room, room.client("submissions") as client:
         client.ehlo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import trustme
 import uvicorn
 
 from appliance.bounded_connection import BoundedConnection
+from appliance.portal_server import PortalServer
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -23,6 +26,12 @@ class Impatient(BoundedConnection):
     head_seconds = 0.6
     body_seconds = 0.6
     of_one_place_at_most = 8
+
+
+class ImpatientServer(PortalServer):
+    """The server that has them."""
+
+    connection = Impatient
 
 
 async def page(scope: Any, receive: Any, send: Any) -> None:
@@ -108,3 +117,35 @@ def test_one_place_does_not_take_all_connections(port: int) -> None:
         assert is_cut_off(one_too_many, within=0.4)
     for each in open_ones:
         each.close()
+
+
+@pytest.fixture
+def secure_port() -> Iterator[int]:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("portal.clinic.example").configure_cert(tls)
+    config = uvicorn.Config(page, lifespan="off", log_config=None, ssl_context_factory=lambda _config, _default: tls)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        is_ready = threading.Event()
+        server = ImpatientServer(config, listening, is_ready.set)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        assert is_ready.wait(10)
+        yield int(listening.getsockname()[1])
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_one_place_does_not_take_all_of_those_that_only_begin_tls(secure_port: int) -> None:
+    silent = [connected(secure_port) for _ in range(8)]
+    with connected(secure_port) as one_too_many:
+        assert is_cut_off(one_too_many, within=2)
+    assert not is_cut_off(silent[0], within=0.1)
+    for each in silent:
+        each.close()
+    time.sleep(0.2)
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    with unverified.wrap_socket(connected(secure_port)) as honest:
+        honest.sendall(ASK)
+        assert honest.recv(4096).startswith(b"HTTP/1.1 200")
