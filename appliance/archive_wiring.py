@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from appliance import account_wiring, object_store_wiring
+from functools import partial
+
+from appliance import account_wiring, object_store_wiring, set_aside
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts
 from appliance.saved_search_duty import SavedSearchDuty
 from appliance.wiring import Appliance
@@ -91,6 +93,7 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
         randomness=RANDOMNESS,
         guard=appliance.guard,
         guard_work=object_store_wiring.guard_work(appliance.settings),
+        refuse_copies=partial(set_aside.require_none, appliance.data.path),
     )
     issuer = Issuer(
         practice=appliance.settings.practice.name,

@@ -19,7 +19,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance import account_wiring, database_wiring, decommission_order, decommission_targets
+from appliance import account_wiring, database_wiring, decommission_order, decommission_targets, set_aside
 from appliance.data_directory import DataDirectory
 from appliance.decommission_order import StandingOrder
 from appliance.decommission_targets import EndOfTargets
@@ -47,6 +47,7 @@ def order(appliance: Appliance, plan: Plan, *, holds: tuple[str, ...]) -> Standi
     """Sign the order and write it down. ``plan`` has begun; ``holds`` are those that both persons named."""
     if plan.begun is None or plan.approved_by is None or plan.approved_at is None or plan.cooled_off_at is None:
         raise TamperedError("the audit log does not tell of the beginning of this decommission")
+    set_aside.require_none(appliance.data.path)
     seed = RANDOMNESS(KEY_BYTES)
     with appliance.database.read() as connection:
         copies = tuple(key_copies.known(connection))

@@ -47,6 +47,8 @@ def of_directory(data: DataDirectory, settings: Settings, *, now: datetime) -> I
 def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Iterator[Finding]:
     """Those of them that cost next to nothing, however much mail there is."""
     yield guarded("first run", lambda: first_run_health.finished(data))
+    yield guarded("upgrade", lambda: machine_health.set_aside_copies(data))
+    yield guarded("swap", machine_health.swap, is_alarm=True)
     yield guarded("disk space", lambda: machine_health.space(data))
     yield guarded("spool", lambda: machine_health.spool(data, settings), is_alarm=True)
     yield guarded("time server", machine_health.time_server)

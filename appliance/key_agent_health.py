@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from appliance import swap_space
 from appliance.health_finding import Finding, State
 from appliance.key_agent_client import AgentOpener
 from appliance.wiring import Appliance
-
-_SWAPS: Final = Path("/proc/swaps")
 
 
 def reports(appliance: Appliance) -> Iterator[Finding]:
@@ -35,7 +33,7 @@ def _protection(told: dict[str, Any]) -> Finding:
 
 def _has_swap() -> bool:
     try:
-        return len(_SWAPS.read_text("ascii").splitlines()) > 1
+        return bool(swap_space.unencrypted())
     except OSError:
         return True
 

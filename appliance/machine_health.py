@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from appliance import process_file
+from appliance import process_file, set_aside, swap_space
 from appliance.data_directory import DataDirectory
 from appliance.health_finding import Seen, State
 from appliance.settings import Settings
@@ -34,6 +34,26 @@ def modes(data: DataDirectory) -> Seen:
         first = open_to_others[0]
         return State.FAIL, f"{first} is open to other users", f"run: chmod -R go-rwx {data.path}"
     return State.OK, "every file is for its owner alone", ""
+
+
+def swap() -> Seen:
+    """Whether what lies in memory could come to lie on a disk as it is."""
+    places = swap_space.unencrypted()
+    if not places:
+        return State.OK, "nothing in memory comes to lie on a disk in plain text", ""
+    told = f"{', '.join(places)} is not encrypted: what is in memory may come to lie there, mail that is read too"
+    return State.WARN, told, "turn the swap off (swapoff, /etc/fstab), or encrypt it (/etc/crypttab, option swap)"
+
+
+def set_aside_copies(data: DataDirectory) -> Seen:
+    """Whether an upgrade that was cut off left a copy of all keys."""
+    places = set_aside.copies_of(data.path)
+    if not places:
+        return State.OK, "no upgrade left a copy of keys behind", ""
+    told = (
+        f"an upgrade was cut off: {places[0]} holds a copy of all keys, and nothing can be disposed of until it is gone"
+    )
+    return State.FAIL, told, set_aside.FIX
 
 
 def space(data: DataDirectory) -> Seen:

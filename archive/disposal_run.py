@@ -107,6 +107,7 @@ class DisposalRun:
         trusted_clock: TrustedClock,
         randomness: Randomness,
         keep_ledger: KeepLedger,
+        refuse_copies: Callable[[], None],
     ) -> None:
         self._database = database
         self._keystore = keystore
@@ -119,14 +120,17 @@ class DisposalRun:
         self._trusted_clock = trusted_clock
         self._randomness = randomness
         self._keep_ledger = keep_ledger
+        self._refuse_copies = refuse_copies
 
     def run(self, actor: Actor, disposal: str, progress: Progress | None = None) -> RunOutcome:
         """Destroy what was approved and may still go; certify it. Safe to call again at any time.
 
         Raises ``CoolingOffError``, ``WrongDisposalStateError``, ``TamperedError`` when anything on record does not
-        agree with the audit log, and ``StorageUnavailableError`` when a step could not be done or proved.
+        agree with the audit log, ``StorageUnavailableError`` when a step could not be done or proved, and whatever
+        ``refuse_copies`` says of keys that would outlive their destruction.
         """
         require_role(actor, KEEPERS)
+        self._refuse_copies()
         self._certification.refuse_damaged_log()
         record = self._begun(actor, disposal)
         if record.state is DisposalState.RUNNING:

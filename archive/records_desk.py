@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,10 @@ from mailstore.wall_clock import Clock
 from mailstore.working_keys import WorkingKeys
 
 
+def _no_copies() -> None:
+    """Keys lie in the keystore and in backups alone."""
+
+
 @dataclass(frozen=True)
 class ArchiveParts:
     """What the desk stands on. ``documents`` opens messages and takes them apart."""
@@ -49,6 +54,8 @@ class ArchiveParts:
     randomness: Randomness
     guard: ObjectGuard = field(default_factory=NoGuard)
     guard_work: GuardWork = NO_GUARD_WORK
+    refuse_copies: Callable[[], None] = _no_copies
+    """Raises while a copy of the keys lies where no disposal reaches it."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +226,7 @@ class _Furnishing:
             trusted_clock=self.parts.trusted_clock,
             randomness=self.parts.randomness,
             keep_ledger=self.ledger.keep,
+            refuse_copies=self.parts.refuse_copies,
         )
 
     def reclassification(self) -> Reclassification:

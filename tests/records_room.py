@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+from appliance import set_aside
 from archive import archive_records, tables
 from archive.archive_records import ArchiveEntry
 from archive.certification import Issuer, StaffMember
@@ -145,6 +147,7 @@ class RecordsRoom:
             randomness=os.urandom,
             guard=self.guard,
             guard_work=self.guard_work,
+            refuse_copies=partial(set_aside.require_none, self.directory),
         )
         self.desk = open_desk(
             parts,

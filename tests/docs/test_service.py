@@ -33,6 +33,7 @@ TIGHT = {
     "CapabilityBoundingSet": "",
     "SystemCallFilter": "@system-service ~@privileged",
     "LimitCORE": "0",
+    "MemorySwapMax": "0",
     "KillMode": "mixed",
 }
 MAY_COMPLAIN = "Failed to"

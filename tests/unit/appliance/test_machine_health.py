@@ -57,3 +57,13 @@ def test_time_server_is_told_as_the_kernel_or_systemd_says(tmp_path: Path) -> No
     assert (state is State.OK) == bool(time_witnesses.kernel_witness()) == (not fix)
     mark.touch()
     assert machine_health.time_server(mark)[0] is State.OK
+
+
+def test_copy_of_keys_that_an_upgrade_left_is_told(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path / "practice")
+    assert machine_health.set_aside_copies(data)[0] is State.OK
+    (tmp_path / "practice.before-upgrade.unfinished").mkdir()
+    state, told, fix = machine_health.set_aside_copies(data)
+    assert state is State.FAIL
+    assert "practice.before-upgrade.unfinished" in told
+    assert "strongroom-set-aside drop" in fix

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.set_aside import SetAsideError
 from archive.disposal_decision import Why
 from archive.disposal_run import AT_ONCE, CoolingOffError
 from archive.disposals import WrongDisposalStateError
@@ -61,6 +62,22 @@ def test_approved_records_die_everywhere_and_the_rest_stays(room: RecordsRoom) -
     assert certified(outcome.certificate)["count"] == 3
     assert sorted(room.events("message.destroyed")) == sorted(dead)
     assert room.events("disposal.completed") == [outcome.disposal]
+
+
+def test_nothing_dies_while_an_upgrade_left_a_copy_of_its_keys(room: RecordsRoom) -> None:
+    room.put_in_force()
+    message = room.receive("newsletter", is_indexed=True)
+    disposal = room.approved()
+    left = room.directory.with_name(room.directory.name + ".before-upgrade")
+    left.mkdir()
+    with pytest.raises(SetAsideError, match="before-upgrade"):
+        room.desk.disposal_run.run(RECORDS, disposal)
+    assert room.is_alive(message)
+    left.rename(left.with_name(left.name + ".unfinished"))
+    with pytest.raises(SetAsideError, match="unfinished"):
+        room.desk.disposal_run.run(RECORDS, disposal)
+    left.with_name(left.name + ".unfinished").rmdir()
+    assert room.desk.disposal_run.run(RECORDS, disposal).destroyed == 1
 
 
 def test_disposal_writes_the_parts_of_the_other_engine_anew(tmp_path: Path) -> None:
