@@ -15,6 +15,7 @@ from mailstore import key_custody, key_files
 from mailstore.errors import StrongroomError
 from mailstore.key_file_form import SLOTS
 from mailstore.keys_backup import BASE_EVERY
+from mailstore.trusted_time import TOLERANCE
 
 SEE = "see docs/operations/backups.md"
 
@@ -72,7 +73,7 @@ def _of_target(appliance: Appliance, told: BackupTargetSettings, age: TargetAge)
     failings = tuple(
         f"the newest backup of the {what} is {_age_in_words(at, now)}"
         for what, at, most in looks
-        if _is_old(at, now, most)
+        if _is_of_the_future(at, now) or _is_old(at, now, most)
     )
     told_ages = ", ".join(f"{what} {_age_in_words(at, now)}" for what, at, _ in looks)
     fix = f"see log/worker.log, and run: strongroom backup create --to {told.name}" if failings else ""
@@ -106,9 +107,16 @@ def _is_old(at: datetime | None, now: datetime, most: timedelta) -> bool:
     return at is None or now - at > most
 
 
+def _is_of_the_future(at: datetime | None, now: datetime) -> bool:
+    """A clock that was wrong dated it: how old it is, nobody knows, and it would pass for a new one for years."""
+    return at is not None and at > now + TOLERANCE
+
+
 def _age_in_words(at: datetime | None, now: datetime) -> str:
     if at is None:
         return "not made yet"
+    if _is_of_the_future(at, now):
+        return f"dated by a clock that was wrong ({at.date()})"
     minutes = max(0, int((now - at).total_seconds() // 60))
     hours = minutes // 60
     return f"{minutes} minutes old" if hours < 2 else f"{hours} hours old"  # noqa: PLR2004 -- as people say it

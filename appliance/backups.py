@@ -99,7 +99,8 @@ class Backups:
         """Put down that keys lie there and until when: certificates of disposal tell it."""
         with self._appliance.database.read() as connection:
             found = key_copies.of_place(connection, place.target_id)
-        if found and found.shipped_at >= shipped_at and now < found.reached_at + key_copies.NOTED_AGAIN_AFTER:
+        is_fresh = found is not None and found.reached_at <= now < found.reached_at + key_copies.NOTED_AGAIN_AFTER
+        if found and found.shipped_at >= shipped_at and is_fresh:
             return
         until = shipped_at + KEYS_KEPT if _removes_old_keys(place.target) else FOREVER
         name = told.name if told in self._appliance.settings.backup.target else place.target.url

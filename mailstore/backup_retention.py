@@ -1,20 +1,24 @@
 """What is too old goes: in a target where we remove, listings from the oldest on, and pieces that no listing names.
 
 A listing goes before its pieces, so that a crash leaves pieces without a listing, which the next run removes. The
-newest generation of each kind, and the base of keys that it rests on, stay however old they are.
+newest generation of each kind, and the base of keys that it rests on, stay however old they are. How old one is, its
+date alone does not say (``generation_age``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailstore import backup_listing
-from mailstore.backup_catalogue import Catalogue, Generation
+from mailstore import backup_listing, generation_age
+from mailstore.backup_catalogue import Catalogue
 from mailstore.backup_listing import GenerationKind
 from mailstore.backup_target import BackupTarget
+from mailstore.errors import TamperedError
 from mailstore.failpoint import reached
+from mailstore.generation_age import Dated, Dates
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class BackupRetention:
         newest = self._catalogue.newest(kind)
         if newest is None:
             return Expired(0, 0)
-        gone = self._too_old(kind, sequences, first_kept=newest.listing.base, before=now - keep)
+        too_old = self._too_old(kind, sequences, first_kept=newest.listing.base, now=now, keep=keep)
+        gone = [self._catalogue.one(kind, each) for each in too_old]
         for each in gone:
             self._target.remove(each.listing.name)
             reached("backup_retention.after_listing")
@@ -83,15 +88,18 @@ class BackupRetention:
         return len(lost)
 
     def _too_old(
-        self, kind: GenerationKind, sequences: list[int], *, first_kept: int, before: datetime
-    ) -> list[Generation]:
-        gone = []
-        for sequence in sequences:
-            each = self._catalogue.one(kind, sequence)
-            if sequence >= first_kept or each.listing.made_at >= before:
-                break
-            gone.append(each)
-        return gone
+        self, kind: GenerationKind, sequences: Sequence[int], *, first_kept: int, now: datetime, keep: timedelta
+    ) -> list[int]:
+        witnesses: list[Dated] = []
+        for sequence in generation_age.witnesses(sequences):
+            with suppress(TamperedError):
+                witnesses.append(self._dated(kind, sequence))
+        dated = (self._dated(kind, sequence) for sequence in sequences)
+        dates = Dates(witnesses, now=now)
+        return generation_age.too_old(dated, dates, before=now - keep, first_kept=first_kept)
+
+    def _dated(self, kind: GenerationKind, sequence: int) -> Dated:
+        return Dated(sequence, self._catalogue.one(kind, sequence).listing.made_at)
 
     def _needed(self, kind: GenerationKind, sequences: list[int]) -> set[str]:
         return {

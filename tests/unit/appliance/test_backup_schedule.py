@@ -96,6 +96,10 @@ def test_the_age_of_each_target_is_an_alarm_of_its_own(clinic: Clinic) -> None:
         clinic.clock.advance(timedelta(hours=72))
         found = {each.name: each for each in backup_health.reports(appliance)}
         assert len(found["backup nas"].failings) == 2
+        clinic.clock.advance(timedelta(days=-7_000))
+        found = {each.name: each for each in backup_health.reports(appliance)}
+        assert all("dated by a clock that was wrong" in told for told in found["backup nas"].failings)
+        assert len(found["backup nas"].failings) == 2
 
 
 def test_rows_in_a_backup_say_which_step_of_the_tables_they_are(clinic: Clinic) -> None:

@@ -72,6 +72,27 @@ def test_no_backup_of_keys_outlives_thirty_days_once_a_newer_base_is_there(backu
     assert first not in backups.newest_keys().keys
 
 
+def test_keys_of_a_clock_that_stood_years_ahead_go_with_those_that_were_made_next(backups: Backups) -> None:
+    first, *_ = backups.vault.deposit(a_deposit())
+    backups.vault.clock.advance(timedelta(days=7_000))
+    backups.keys()
+    backups.vault.clock.advance(-timedelta(days=7_000))
+    backups.vault.destroy([first])
+    for _ in range(6):
+        backups.vault.clock.advance(timedelta(days=7))
+        backups.keys(is_base=True)
+        expired(backups, KEYS)
+    assert backups.catalogue().sequences(KEYS) == [3, 4, 5, 6, 7]
+
+
+def test_data_of_a_clock_that_was_dead_takes_no_older_ones_away(backups: Backups) -> None:
+    for days in (7, 7, -9_000, 9_007, 7):
+        backups.vault.clock.advance(timedelta(days=days))
+        backups.vault.deposit(a_deposit())
+        backups.data()
+    assert expired(backups, DATA) == 0
+
+
 def test_pieces_and_ways_in_that_nothing_names_are_swept(backups: Backups) -> None:
     backups.data()
     backups.keys()
