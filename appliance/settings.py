@@ -151,7 +151,7 @@ class PracticeSettings:
         "A sentence on every notice by which patients recognise a genuine one. No health information.",
         text_up_to(200),
     )
-    language: str = setting("en", "The language of pages and notices: en or es.", one_of("en", "es"))
+    language: str = setting("en", "The language of notices: en or es. Pages are in English.", one_of("en", "es"))
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class PoolSettings:
 
     name: str = setting("", "What patients read, for example Front desk.", text_up_to(60))
     address: str = setting("", "The address of the mailbox that the group shares.", mail_address)
-    reply_window: str = setting("one working day", "When patients may expect an answer.", text_up_to(60))
+    reply_window: str = setting("one working day", "When patients may expect an answer; what follows the word within.", text_up_to(60))
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,9 @@ class PortalSettings:
     listen: str = setting("0.0.0.0", "The address to listen on.", ip_address)  # noqa: S104 - patients connect from anywhere
     port: int = setting(443, "The port of HTTPS.", _port)
     host_name: str = setting("", "The name in links; empty means portal.DOMAIN.", host_name_or_empty)
+    accent: str = setting(
+        "#0b5f6b", "The practice's colour on buttons and links: # and six hexadecimal digits, dark enough to read.", _colour
+    )
     unseal_from: str = setting(
         "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 fe80::/10",
         "Networks from which a sealed appliance shows the page that unseals; empty: from nowhere.",
@@ -337,7 +340,11 @@ class RouteSettings:
     mx_name: str = setting("", "The name that the server's certificate must carry.", domain_name)
     address: str = setting("", "The IP address to connect to.", ip_address)
     port: int = setting(25, "The port to connect to.", _port)
-    ca_file: str = setting("", "The certificates to trust for it (PEM); empty means the system's.")
+    ca_file: str = setting(
+        "",
+        "The only certificates to trust for it (PEM): then notices wait, too, until it proves itself by them."
+        " Empty means the system's, and notices go as to any other domain.",
+    )
 
 
 @dataclass(frozen=True)
