@@ -311,12 +311,14 @@ def _asked(cursor: psycopg.Cursor[Any], question: str, values: Sequence[object] 
 
 def _shelf_with_room(transaction: KeyTransaction, count: int) -> int:
     """The newest shelf, or one more when it is full. There is one writer at a time."""
-    found = transaction.ask("SELECT shelf, taken FROM shelves ORDER BY shelf DESC LIMIT 1")
-    shelf, taken = found[0] if found else (0, SHELF_KEYS)
-    if taken < SHELF_KEYS:
-        transaction.ask("UPDATE shelves SET taken = taken + ? WHERE shelf = ?", (count, shelf))
-        return int(shelf)
-    number = int(shelf) + 1
+    found = transaction.ask(
+        "UPDATE shelves SET taken = taken + ? WHERE shelf = (SELECT max(shelf) FROM shelves) AND taken < ?"
+        " RETURNING shelf",
+        (count, SHELF_KEYS),
+    )
+    if found:
+        return int(found[0][0])
+    number = int(transaction.ask("SELECT coalesce(max(shelf), 0) + 1 FROM shelves")[0][0])
     transaction.ask(f"CREATE TABLE {_table(number)} PARTITION OF shelved_keys FOR VALUES IN ({number})")
     transaction.ask("INSERT INTO shelves VALUES (?, ?)", (number, count))
     return number
