@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Column, Connection, Integer, String, Table
+from sqlalchemy import Table
 
 from mailstore import audit_trail, mailboxes, message_records, outbox
 from mailstore.audit_entry import AuditFact
@@ -18,8 +18,8 @@ from mailstore.mailboxes import Folder, MailboxEntry
 from mailstore.message import AccountId
 from mailstore.outbox import Kind
 from mailstore.sealed_rows import DamagedRow
-from mailstore.tables import METADATA, Instant
-from tests import database_room
+from mailstore.tables import METADATA
+from tests import database_room, made_up_rows
 from tests.ledger_room import FILE_NAME, NOW, created, message, new_id, opened, recipient
 
 TABLES = list(METADATA.sorted_tables)
@@ -41,36 +41,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         audit_trail.append(connection, [AuditFact("message.accepted", "system", "x") for _ in rows], now=NOW)
         message_records.tombstone(connection, [row.message.id for row in rows], certificate=new_id(), now=NOW)
     for table in TABLES:
-        fill(database, table)
+        made_up_rows.fill(database, table, now=NOW)
     database.truncate_journal()
     database.dispose()
     return directory
-
-
-def fill(database: Database, table: Table) -> None:
-    """Two made-up rows for a table that has none; the tables it names come before it."""
-    with database.write() as connection:
-        for number in (1, 2) if not database.rows.select(connection, table, limit=1) else ():
-            columns = [column for column in table.columns if column is not table.autoincrement_column]
-            values = {column.name: made_up(database, connection, column, number) for column in columns}
-            del values["seal"]
-            database.rows.insert(connection, table, values)
-
-
-def made_up(database: Database, connection: Connection, column: Column[Any], number: int) -> object:
-    for reference in column.foreign_keys:
-        named = reference.column
-        return database.rows.select(connection, named.table, order_by=named)[number - 1][named.name]
-    match column.type:
-        case Boolean():
-            return True
-        case Instant():
-            return NOW
-        case Integer():
-            return number
-        case String():
-            return new_id()[: column.type.length or 26]
-    return os.urandom(16)
 
 
 @pytest.fixture

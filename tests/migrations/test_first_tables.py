@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from sqlalchemy import inspect, text
 
 from appliance import migration, schema
 from mailstore import audit_trail
@@ -17,7 +18,7 @@ from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.wall_clock import SystemClock
-from tests import database_room
+from tests import database_room, made_up_rows
 from tests.database_room import ENGINES, Engine
 
 ROW_KEY = bytes(range(32))
@@ -79,6 +80,36 @@ def test_upgrade_of_an_up_to_date_database_keeps_its_rows(database: Database) ->
     migration.upgrade(database)
     report = audit_trail.verify(database, public_key=audit_public_key(bytes(32)), checkpoints_path=Path("/nowhere"))
     assert (report.entries, report.first_bad) == (1, None)
+
+
+def test_rows_of_the_first_release_are_the_same_and_sealed_after_all_steps(database: Database) -> None:
+    with database.write() as connection:
+        command.upgrade(migration.configuration(connection), migration.known_steps()[-1])
+        there = set(inspect(connection).get_table_names())
+    tables = [table for metadata in schema.METADATAS for table in metadata.sorted_tables]
+    for table in (each for each in tables if each.name in there):
+        made_up_rows.fill(database, table, now=SystemClock().now())
+    before = every_row(database, there)
+    assert all(before.values())
+    migration.upgrade(database)
+    with database.read() as connection:
+        for table in tables:
+            database.rows.select(connection, table)  # raises for a seal that does not hold
+        new = {name for name in inspect(connection).get_table_names() if name not in there}
+    assert every_row(database, there) == before
+    assert {table.name for table in tables} == there - {"alembic_version"} | new
+    assert not any(every_row(database, new).values())
+
+
+def every_row(database: Database, names: Iterable[str]) -> dict[str, list[tuple[object, ...]]]:
+    """As the engine keeps them, seals and all, in an order of their own."""
+    with database.read() as connection:
+        found = {
+            name: connection.exec_driver_sql(f'SELECT * FROM "{name}"').all()  # noqa: S608 -- the engine's own names
+            for name in names
+            if name != "alembic_version"
+        }
+    return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}
 
 
 def test_database_of_a_later_release_is_refused_and_left_alone(database: Database) -> None:
