@@ -29,13 +29,13 @@ SEED = 1000
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("kinds", "part"),
-    [(("files",), slice(0, None, 2)), (("files",), slice(1, None, 2)), (OTHERS, slice(None))],
+    [(("files",), slice(45)), (("files",), slice(45, None)), (OTHERS, slice(None))],
     ids=["files, one half", "files, the other half", "servers"],
 )
 def test_every_promise_is_kept_whatever_is_disturbed(tmp_path: Path, kinds: Sequence[str], part: slice) -> None:
     place = Path(tempfile.mkdtemp(prefix="strongroom-torture-", dir=roomy_place() or tmp_path))
     try:
-        turns = [(number, kind) for kind in kinds for number in numbers(kind)][part]
+        turns = sorted(((number, kind) for kind in kinds for number in numbers(kind)), key=past)[part]
         report = rehearse(place, turns)
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -43,6 +43,13 @@ def test_every_promise_is_kept_whatever_is_disturbed(tmp_path: Path, kinds: Sequ
     assert report.cycles == len(turns)
     assert report.acknowledged
     assert report.faults
+
+
+def past(turn: tuple[int, str]) -> tuple[object, ...]:
+    """Sorted by this, cycles that begin in the same past stand together: it is lived through once."""
+    scenario = turn_of(*turn).scenario
+    acts = [(act.scene, act.letters, act.write.__name__, act.failpoint, act.clock) for act in scenario.before]
+    return scenario.home, acts, scenario.name, turn
 
 
 def numbers(kind: str) -> range:
