@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from appliance.connection_count import ConnectionCount
+from appliance.data_budget import DataBudget
 from appliance.delivery_plan import Located
 from appliance.first_run_mark import Latch
 from appliance.mail_scanning import MailScanning
@@ -81,6 +82,12 @@ class DoorLimits:
     connections_per_peer: int = 50
     idle_seconds: float = 300.0
     data_seconds: float = 1_800.0
+    data_window_seconds: float = 120.0
+    data_window_bytes: int = 491_520
+    """Of a message, so much comes in every such window, or the rest of it: 4 KB a second."""
+    data_bytes: int = 268_435_456
+    data_bytes_per_network: int = 134_217_728
+    """Of messages under way, held at a time; at the least one of the largest."""
     errors: int = 50
     commands_without_message: int = 5_000
 
@@ -92,6 +99,13 @@ class DoorLimits:
             connections=settings.connections,
             connections_per_peer=settings.connections_per_peer,
             idle_seconds=settings.idle_seconds,
+        )
+
+    def data_budget(self) -> DataBudget:
+        """Counts messages under way. The largest that is taken always has room when nothing else is there."""
+        largest = self.acceptance.message_bytes * 2
+        return DataBudget(
+            in_all=max(self.data_bytes, largest), of_one_network=max(self.data_bytes_per_network, largest)
         )
 
     def connection_count(self) -> ConnectionCount:
@@ -126,10 +140,12 @@ class Door:
     )
     settlements: Settlements = field(default_factory=Settlements)
     conversations: set[Conversation] = field(default_factory=set)
+    under_way: DataBudget = field(init=False)
     _connected: ConnectionCount = field(init=False)
 
     def __post_init__(self) -> None:
-        """Nobody is connected yet."""
+        """Nobody is connected yet, and nothing under way."""
+        self.under_way = self.limits.data_budget()
         self._connected = self.limits.connection_count()
 
     def enter(self, peer: str, conversation: Conversation) -> bool:

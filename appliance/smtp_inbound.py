@@ -71,6 +71,8 @@ class SmtpConversation(SMTP):
         self._is_committing = False
         self._is_closing = False
         self._ends_at = self._goes_off_at = float("inf")
+        self._octets = self._octets_due = 0
+        self._data_ends_at: float | None = None
         self.peer_address = ""
         self.tls = ""
 
@@ -84,6 +86,7 @@ class SmtpConversation(SMTP):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        self._octets += len(data)
         self._wire.feed(data)
 
     def eof_received(self) -> bool:
@@ -141,9 +144,11 @@ class SmtpConversation(SMTP):
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
-        """While a message's text comes in: a time of its own for all of it."""
-        self._reset_timeout(self._door.limits.data_seconds)
+        """While a message's text comes in: a time of its own for all of it, and within that a pace."""
+        self._data_ends_at = self.loop.time() + self._door.limits.data_seconds
+        self._expect_data()
         yield
+        self._data_ends_at = None
         self._reset_timeout()
 
     @contextmanager
@@ -219,6 +224,12 @@ class SmtpConversation(SMTP):
         if self._timeout_handle is None or self._ends_at < self._goes_off_at:
             self._set_timer()
 
+    def _expect_data(self) -> None:
+        """A message holds memory while it comes: whoever sends one on and on in drops is not waited for."""
+        limits, now = self._door.limits, self.loop.time()
+        self._octets_due = self._octets + limits.data_window_bytes
+        self._reset_timeout(min(limits.data_window_seconds, (self._data_ends_at or now) - now))
+
     def _set_timer(self) -> None:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
@@ -228,11 +239,18 @@ class SmtpConversation(SMTP):
     def _timeout_cb(self) -> None:
         if self._is_committing:
             self._ends_at = self.loop.time() + self._door.limits.idle_seconds
+        if self._is_in_pace():
+            self._expect_data()
         if self._ends_at > self.loop.time():
             self._set_timer()
             return
         self.say(smtp_replies.TIMED_OUT)
         self._hang_up()
+
+    def _is_in_pace(self) -> bool:
+        """True while a message comes in that came fast enough since the timer was set, and has time left."""
+        is_in_time = self._data_ends_at is not None and self.loop.time() < self._data_ends_at
+        return is_in_time and self._octets >= self._octets_due
 
     def _use(self, transport: asyncio.Transport) -> None:
         self.transport = self._link = transport

@@ -50,6 +50,7 @@ CANNOT_TELL = Reply(451, "4.4.3", "We cannot look that address up at the moment;
 NOT_YET = Reply(451, "4.3.2", "We do not take mail yet; please try again later")
 UNAVAILABLE = Reply(451, "4.3.2", "Sending is temporarily unavailable; please try again later")
 SPOOL_FULL = Reply(452, "4.3.1", "We have no room for mail at the moment; please try again later")
+NO_MEMORY = Reply(452, "4.3.1", "Too much mail is coming in at the moment; please try again later")
 NOT_SCANNED = Reply(451, "4.7.1", "We cannot look at this message at the moment; please try again later")
 AUTHENTICATION_DOWN = Reply(454, "4.7.0", "Temporary authentication failure; please try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the rest in another transaction")

@@ -288,11 +288,15 @@ class SmtpSession:
         if transaction is None or not transaction.recipients:
             return smtp_replies.BAD_SEQUENCE
         self._link.say(smtp_replies.GO_AHEAD)
-        with self._link.receiving():
-            content = await self._wire.message(self._door.limits.acceptance.message_bytes)
-        self._transaction = None
-        if content is Unread.TOO_LARGE:
-            return smtp_replies.TOO_LARGE
+        with self._door.under_way.share(self._link.peer_address) as share:
+            with self._link.receiving():
+                content = await self._wire.message(self._door.limits.acceptance.message_bytes, share)
+            self._transaction = None
+            return await self._taken(transaction, content)
+
+    async def _taken(self, transaction: _Transaction, content: bytes | Unread) -> Reply:
+        if isinstance(content, Unread):
+            return smtp_replies.TOO_LARGE if content is Unread.TOO_LARGE else smtp_replies.NO_MEMORY
         with self._link.committing():
             received = self._received(transaction, content)
             judged = received if self._door.scanning is None else await self._judged(received, self._door.scanning)

@@ -11,14 +11,18 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
 
+from appliance.data_budget import DataShare
 from appliance.smtp_replies import BARE_LINE_FEED, LINE_TOO_LONG, Reply
 
 END_OF_DATA = b"\r\n.\r\n"
-HIGH_WATER_BYTES = 1_048_576
+HIGH_WATER_BYTES = 262_144
 """Input that waits unread before the peer is made to wait."""
 
 MAX_DRAINED_LINE = 1_048_576
 """Octets of an endless line that are thrown away before we hang up."""
+
+SLACK_BYTES = 1_048_576
+"""Octets beyond the largest message and its dot-stuffing that are looked through for the end of data."""
 
 
 class ConnectionEndedError(Exception):
@@ -29,6 +33,8 @@ class Unread(Enum):
     """A message whose bytes were thrown away as they came."""
 
     TOO_LARGE = auto()
+    NO_ROOM = auto()
+    """There was no room for it among all that comes in at the time."""
 
 
 class SmtpWire:
@@ -81,14 +87,16 @@ class SmtpWire:
             return LINE_TOO_LONG
         return line[:-1] if line.endswith(b"\r") and b"\r" not in line[:-1] else BARE_LINE_FEED
 
-    async def message(self, limit: int) -> bytes | Unread:
+    async def message(self, limit: int, share: DataShare) -> bytes | Unread:
         """A message up to its end of data, dot-stuffing undone (RFC 5321 section 4.5.2).
 
-        At more than ``limit`` bytes nothing is kept; as much again is thrown away while waiting for the end.
+        At more than ``limit`` bytes nothing is kept, nor beyond what ``share`` has room for; as much as the limit is
+        thrown away while waiting for the end.
         """
         data = bytearray(b"\r\n")
         searched = 0
         while True:
+            has_room = share.grow(len(self._buffer))
             data += self._buffer
             self._buffer.clear()
             self._resume()
@@ -96,15 +104,18 @@ class SmtpWire:
             if end >= 0:
                 break
             searched = max(len(data) - len(END_OF_DATA) + 1, 0)
-            if len(data) > limit + limit // 8 + HIGH_WATER_BYTES:
-                return await self._drained_message(data, limit)
+            ceiling = limit + limit // 8 + SLACK_BYTES
+            if not has_room or len(data) > ceiling:
+                share.give_back()
+                await self._drain_message(data, limit if has_room else ceiling)
+                return Unread.TOO_LARGE if has_room else Unread.NO_ROOM
             await self._more()
         self._buffer += memoryview(data)[end + len(END_OF_DATA) :]
-        content = bytes(memoryview(data)[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]
+        del data[end + 2 :]
+        content = _unstuffed(data)
         return content if len(content) <= limit else Unread.TOO_LARGE
 
-    async def _drained_message(self, data: bytearray, limit: int) -> Unread:
-        left = limit
+    async def _drain_message(self, data: bytearray, left: int) -> None:
         tail = data[-len(END_OF_DATA) + 1 :]
         data.clear()
         while True:
@@ -115,7 +126,7 @@ class SmtpWire:
             end = tail.find(END_OF_DATA)
             if end >= 0:
                 self._buffer += tail[end + len(END_OF_DATA) :]
-                return Unread.TOO_LARGE
+                return
             if left < 0:
                 raise ConnectionEndedError
             del tail[: -len(END_OF_DATA) + 1]
@@ -151,3 +162,10 @@ class SmtpWire:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _unstuffed(data: bytearray) -> bytes:
+    """The message in ``data``, which is emptied: at no time are there three copies of a large one."""
+    unstuffed = data.replace(b"\r\n.", b"\r\n")
+    data.clear()
+    return bytes(memoryview(unstuffed)[2:])

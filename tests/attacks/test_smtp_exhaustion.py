@@ -122,6 +122,40 @@ def _dribble(peer: RawClient) -> None:
         pass
 
 
+def test_message_that_keeps_coming_in_drops_is_timed_out_and_a_slow_one_is_not(tmp_path: Path) -> None:
+    limits = with_limits(data_window_seconds=0.5, data_window_bytes=500)
+    with FrontDoorRoom(tmp_path / "vault", limits=limits) as room, room.raw() as slow, room.raw() as drops:
+        slow.start_message()
+        drops.start_message()
+        dribble = threading.Thread(target=_dribble, args=(drops,), daemon=True)
+        dribble.start()
+        for _ in range(12):
+            slow.send(b"x" * 398 + b"\r\n")
+            time.sleep(0.1)
+        assert drops.reply().startswith(b"421 4.4.2")
+        assert slow.say(b".\r\n").startswith(b"250")
+        dribble.join(10)
+
+
+def test_large_messages_that_do_not_end_leave_room_for_small_ones_and_are_forgotten(tmp_path: Path) -> None:
+    limits = with_limits(data_bytes=0, data_bytes_per_network=0)  # room for twice the largest, and no more
+    large = (b"x" * 998 + b"\r\n") * 900
+    with FrontDoorRoom(tmp_path / "vault", limits=limits) as room:
+        with room.raw() as first, room.raw() as second, room.raw() as third, room.raw() as small:
+            for peer in (first, second):
+                peer.start_message()
+                peer.send(large)
+            small.say_nothing_for(0.5)
+            third.start_message()
+            assert third.say(large + b".\r\n").startswith(b"452 4.3.1")
+            small.start_message()
+            assert small.say(MAIL + b".\r\n").startswith(b"250")
+            assert first.say(b".\r\n").startswith(b"250")
+            third.start_message()
+            assert third.say(large + b".\r\n").startswith(b"250")
+        assert len(room.stored()) == 3
+
+
 def test_silent_connection_is_timed_out(tmp_path: Path) -> None:
     limits = with_limits(idle_seconds=0.5)
     with FrontDoorRoom(tmp_path / "vault", limits=limits) as room, room.raw(greet=False) as peer:

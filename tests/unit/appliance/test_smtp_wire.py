@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.data_budget import DataBudget, DataShare
 from appliance.smtp_replies import BARE_LINE_FEED, LINE_TOO_LONG
 from appliance.smtp_wire import ConnectionEndedError, SmtpWire, Unread
 
 
 def nothing() -> None:
     """Nobody waits for replies here."""
+
+
+def room_for(octets: int) -> DataShare:
+    return DataShare(DataBudget(in_all=octets, of_one_network=octets), "192.0.2.1")
 
 
 async def fed(wire: SmtpWire, chunks: list[bytes]) -> None:
@@ -40,7 +45,7 @@ def test_message_comes_out_as_it_was_however_it_was_cut(pieces: list[bytes], pla
     async def dialogue() -> tuple[bytes | Unread, object]:
         wire = SmtpWire(nothing)
         feeding = asyncio.ensure_future(fed(wire, cut(stuffed + b".\r\nNOOP\r\n", places)))
-        message = await wire.message(10_000)
+        message = await wire.message(10_000, room_for(0))
         line = await wire.line(100)
         await feeding
         return message, line
@@ -54,7 +59,7 @@ def test_message_over_the_limit_is_not_kept_and_what_follows_is(size: int) -> No
         wire = SmtpWire(nothing)
         data = (b"x" * 88 + b"\r\n") * (size // 90) + b".\r\nRSET\r\n"
         feeding = asyncio.ensure_future(fed(wire, [data[at : at + 4096] for at in range(0, len(data), 4096)]))
-        answer = await wire.message(900), await wire.line(100)
+        answer = await wire.message(900, room_for(5_000_000)), await wire.line(100)
         await feeding
         return answer
 
@@ -63,6 +68,18 @@ def test_message_over_the_limit_is_not_kept_and_what_follows_is(size: int) -> No
             asyncio.run(dialogue())
     else:
         assert asyncio.run(dialogue()) == (Unread.TOO_LARGE, b"RSET")
+
+
+def test_message_without_room_is_thrown_away_as_it_comes_and_what_follows_is_not() -> None:
+    async def dialogue() -> tuple[object, object]:
+        wire = SmtpWire(nothing)
+        data = (b"x" * 88 + b"\r\n") * 10_000 + b".\r\nRSET\r\n"
+        feeding = asyncio.ensure_future(fed(wire, [data[at : at + 4096] for at in range(0, len(data), 4096)]))
+        answer = await wire.message(1_000_000, room_for(300_000)), await wire.line(100)
+        await feeding
+        return answer
+
+    assert asyncio.run(dialogue()) == (Unread.NO_ROOM, b"RSET")
 
 
 def test_lines_are_told_from_what_is_none() -> None:
