@@ -74,7 +74,7 @@ class Part:
         self._path = path
         with _as_ours(path):
             self._connection = _connected(path, key, cache_bytes=cache_bytes)
-        self._span: tuple[int, int, int] | None = None
+        self._extent: tuple[int, tuple[int, tuple[int, int]]] | None = None
         self._facts: tuple[tuple[int, frozenset[str]], PartFacts] | None = None
         with _as_ours(path):
             if not (is_new or _number(self._connection, "SELECT count(*) FROM sqlite_schema")):
@@ -104,8 +104,7 @@ class Part:
 
     def count(self) -> int:
         """How many messages it holds."""
-        with _as_ours(self._path):
-            return _number(self._connection, "SELECT count(*) FROM messages")
+        return self._known_extent()[0]
 
     def is_purge_due(self) -> bool:
         """True when messages were removed whose words are not out of the file yet."""
@@ -171,15 +170,18 @@ class Part:
 
     def span(self) -> tuple[int, int] | None:
         """When its first and last message were received, in microseconds since 1970; None when it is empty."""
-        asked = "SELECT min(received_at), max(received_at) FROM messages"
+        count, span = self._known_extent()
+        return span if count else None
+
+    def _known_extent(self) -> tuple[int, tuple[int, int]]:
+        """How many messages, and when the first and last were received. Counted once for each state of the part."""
+        asked = "SELECT count(*), ifnull(min(received_at), 0), ifnull(max(received_at), 0) FROM messages"
         with _as_ours(self._path):
             version = self._version()
-            if self._span is None or self._span[0] != version:
-                [(first, last)] = self._connection.execute(asked)
-                if first is None:
-                    return None
-                self._span = version, int(first), int(last)
-            return self._span[1:]
+            if self._extent is None or self._extent[0] != version:
+                [(count, first, last)] = self._connection.execute(asked)
+                self._extent = version, (int(count), (int(first), int(last)))
+            return self._extent[1]
 
     def answer(self, question: Question, *, limit: int, is_over: Callable[[], bool]) -> PartAnswer | None:
         """How many match, and the first ``limit`` of them; None when the time was over before that was known."""

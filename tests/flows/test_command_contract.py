@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from appliance import index_health
+from appliance.data_directory import DataDirectory
+from appliance.wiring import Appliance
 from tests import running_practice
 from tests.running_practice import ROOT, RunningPractice
 
@@ -162,6 +166,7 @@ def search_engine_is_changed(practice: RunningPractice) -> None:
     before = practice.told("archive", "engine", "show")
     assert (before["engine"], before["messages"], before["building"]) == ("whoosh", 2, None)
     assert before["query_p95_ms"] > 0
+    other_engine_is_proposed_with_both_times(practice)
     changed = practice.told("archive", "engine", "set", "sqlite")
     assert changed["is_changed"]
     assert changed["queries_compared"] > 0
@@ -173,6 +178,15 @@ def search_engine_is_changed(practice: RunningPractice) -> None:
     assert instant(status["newest_indexed_at"])
     assert practice.told("archive", "search", "quokka subject:results", "--as", RUTH)["total"] == 1
     assert practice.told("archive", "search", "clips", "--as", RUTH)["is_complete"]
+
+
+def other_engine_is_proposed_with_both_times(practice: RunningPractice) -> None:
+    """As the doctor does beyond 50,000 messages; here beyond one."""
+    with Appliance.opened(DataDirectory(practice.data)) as appliance:
+        report = index_health.proposal(appliance, indexed=2, most=1)
+    assert report is not None
+    assert re.search(r"of 2 messages take up to \d+ ms here; with the engine sqlite about \d+ ms", report.told)
+    assert "strongroom archive engine set sqlite" in report.fix
 
 
 def schedule_is_changed_by_two(practice: RunningPractice) -> None:
@@ -260,8 +274,8 @@ def record_is_whole(practice: RunningPractice) -> None:
     assert whole["entries"] == tail["total"]
     assert len(bytes.fromhex(whole["tree_root"])) == 32
     found = practice.told("doctor")["items"]
-    assert {item["state"] for item in found} <= {"ok", "warn", "off"}
-    assert {"check", "state", "message", "fix"} <= set(found[0])
+    assert {item["state"] for item in found} <= {"ok", "warn"}
+    assert {"check", "state", "message", "fix", "applies"} <= set(found[0])
     assert all(item["state"] == "ok" for item in found if item["check"].startswith("port "))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from archive import archive_records, index_care
 from archive.archive_search import ArchiveSearch
 from archive.index_care import IndexBusyError, IndexCare, RebuildMark, RebuildProgress, RebuildStoppedError
 from archive.index_document import DEFINITION
+from archive.index_secret import IndexSecrets
 from archive.intake import REBUILT, Intake
 from archive.saved_search import AskedSearch
+from archive.sealed_index_storage import SealedIndexStorage
 from archive.search_index import SearchIndex
+from archive.search_index_sqlite import LIST_FOLDER, SqliteIndex
 from archive.search_index_whoosh import WhooshIndex
+from archive.sqlite_schema import FORMAT, PAGE_BYTES
 from mailstore.message import MessageId
 from tests import index_files
 from tests.records_room import RECORDS, RecordsRoom
@@ -21,8 +26,8 @@ from tests.records_room import RECORDS, RecordsRoom
 class Archive:
     """A records room whose worker looks after the index. Each look opens the index anew, as another process would."""
 
-    def __init__(self, directory: Path) -> None:
-        self.room = RecordsRoom(directory)
+    def __init__(self, directory: Path, engine: str = "whoosh") -> None:
+        self.room = RecordsRoom(directory, engine=engine)
         self.files = directory / "index"
         self.mark = RebuildMark(directory / "index-rebuild")
         self.intake = Intake(
@@ -36,8 +41,11 @@ class Archive:
             trusted_clock=self.room.vault.trusted_clock,
         )
 
-    def opened(self, words: str = DEFINITION) -> SearchIndex:
-        return WhooshIndex(index_files.storage_in(self.files, self.room.vault.ring.index_key, words=words))
+    def opened(self) -> SearchIndex:
+        key = self.room.vault.ring.index_key
+        if self.room.engine == "sqlite":
+            return index_files.sqlite_in(self.files, key)
+        return WhooshIndex(index_files.storage_in(self.files, key))
 
     def care(self) -> IndexCare:
         return IndexCare(
@@ -68,7 +76,10 @@ class Archive:
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """Five letters, indexed."""
-    made = Archive(tmp_path / "data")
+    return with_five_letters(Archive(tmp_path / "data"))
+
+
+def with_five_letters(made: Archive) -> Archive:
     messages = [made.room.receive(f"letter {number}", is_captured=False) for number in range(5)]
     for message in messages:
         made.intake.capture(message)
@@ -136,6 +147,53 @@ def test_damage_is_noticed_by_a_care_that_has_followed_commits(
     assert care.tend() != ""
     assert later in archive.found()
     assert care.tend() == ""
+
+
+def part_changed(archive: Archive) -> None:
+    """One byte of every page, once its journal is in the file."""
+    assert isinstance(archive.room.index, SqliteIndex)
+    archive.room.index._close_all()
+    [part] = archive.files.glob("*.part")
+    data = bytearray(part.read_bytes())
+    for at in range(PAGE_BYTES // 2, len(data), PAGE_BYTES):
+        data[at] ^= 1
+    part.write_bytes(data)
+
+
+def part_gone(archive: Archive) -> None:
+    [part] = archive.files.glob("*.part")
+    part.unlink()
+
+
+def list_gone(archive: Archive) -> None:
+    for path in (archive.files / LIST_FOLDER).iterdir():
+        path.unlink()
+
+
+def earlier_format(archive: Archive) -> None:
+    """As an older release left it: whole, and with other tables in its parts."""
+    secrets = IndexSecrets(index_files.secrets_path(archive.files), archive.room.vault.ring.index_key)
+    storage = SealedIndexStorage(archive.files / LIST_FOLDER, secrets, words=DEFINITION).create()
+    with storage.exclusively(seconds=1):
+        storage.delete_file("parts")
+        with storage.create_file("parts") as file:
+            file.write(json.dumps({"format": FORMAT - 1, "parts": []}).encode())
+        storage.publish()
+
+
+@pytest.mark.parametrize("damage", [part_changed, part_gone, list_gone, earlier_format])
+def test_damaged_index_of_the_other_engine_is_made_anew_by_itself_too(
+    tmp_path: Path, damage: Callable[[Archive], None]
+) -> None:
+    archive = with_five_letters(Archive(tmp_path / "data", engine="sqlite"))
+    before = archive.found()
+    care = archive.care()
+    damage(archive)
+    assert care.tend() != ""
+    assert archive.found() == before
+    assert len(before) == 5
+    assert care.tend() == ""
+    assert archive.rebuilds() == 1
 
 
 def test_files_that_were_found_whole_are_not_read_again_after_a_commit(archive: Archive) -> None:
