@@ -16,6 +16,7 @@ from archive.certificates import Certificates
 from archive.certification import Issuer, StaffMember
 from archive.chosen_index import ChosenIndex, EngineFiles
 from archive.decommission import Decommission
+from archive.disposal_certificate import public_key_pem
 from archive.document_reading import DocumentReader
 from archive.engine_change import EngineChange
 from archive.engine_records import Engine
@@ -97,8 +98,7 @@ def desk(appliance: Appliance, reader: DocumentReader | None = None) -> RecordsD
     )
     issuer = Issuer(
         practice=appliance.settings.practice.name,
-        certificate_seed=appliance.ring.certificate_seed,
-        audit_seed=appliance.ring.audit_seed,
+        signer=appliance.signer,
         key_backup_days=KEY_BACKUP_DAYS,
         staff=lambda account: _staff_member(appliance, account),
     )
@@ -128,7 +128,7 @@ def certificates(appliance: Appliance) -> Certificates:
     """Certificates that were issued."""
     return Certificates(
         database=appliance.database,
-        certificate_seed=appliance.ring.certificate_seed,
+        public_key=public_key_pem(appliance.signer.certificate_public),
         directory=appliance.data.certificates,
     )
 

@@ -20,7 +20,6 @@ from mailstore import (
     object_absence,
     object_store_url,
 )
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_making import BackupSeals
 from mailstore.backup_target import BackupTarget
 from mailstore.backup_target_directory import DirectoryTarget
@@ -63,14 +62,15 @@ def seals(appliance: Appliance) -> BackupSeals:
     files = key_files.read_state(appliance.data.keys)
     publics = _recovery_publics(appliance, key_ring_file.recovery_publics(files))
     practice = backup_claim.practice_of(ring.row_key)
-    audit_public = audit_public_key(ring.audit_seed)
     return BackupSeals(
         practice=practice,
-        audit_seed=ring.audit_seed,
+        signer=appliance.signer,
         mark_key=backup_pack.mark_key(ring.row_key),
         data_recovery_public=publics["data_recovery"],
         keys_recovery_public=publics["keys_recovery"],
-        ways_in=backup_ways_in.made(files, practice=practice, audit_public=audit_public, publics=publics),
+        ways_in=backup_ways_in.made(
+            files, practice=practice, audit_public=appliance.signer.audit_public, publics=publics
+        ),
     )
 
 
@@ -164,7 +164,7 @@ def _ledger(appliance: Appliance) -> LedgerBook:
         appliance.data.ledger,
         database=appliance.database,
         keystore=appliance.keystore,
-        audit_seed=appliance.ring.audit_seed,
+        signer=appliance.signer,
         clock=appliance.clock,
     )
 

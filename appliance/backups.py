@@ -21,7 +21,6 @@ from appliance.front_door_wiring import RANDOMNESS
 from appliance.wiring import Appliance
 from mailstore import audit_trail, backup_claim, backup_making, durable_file, key_copies
 from mailstore.audit_entry import AuditFact
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue
 from mailstore.backup_listing import GenerationKind, Listing, Seen
 from mailstore.backup_making import BackupPlace, GenerationMaker, Made, Tell
@@ -179,8 +178,7 @@ class Backups:
             place.target.tidy(before=(judgement.now - timedelta(days=1)).timestamp())
 
     def _catalogue(self, target: BackupTarget, target_id: str) -> Catalogue:
-        audit_public = audit_public_key(self._appliance.ring.audit_seed)
-        return Catalogue(target, target_id=target_id, audit_public=audit_public)
+        return Catalogue(target, target_id=target_id, audit_public=self._appliance.signer.audit_public)
 
     def age(self, told: BackupTargetSettings) -> TargetAge:
         """Of one target, as remembered here."""

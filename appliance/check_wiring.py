@@ -13,7 +13,6 @@ from archive.archive_check import ArchiveStores
 from archive.archive_repair import ArchiveRepair
 from archive.disposal_records import ItemState
 from archive.index_care import RebuildMark
-from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Stores
 from mailstore.consistency_problem import Finding
 from mailstore.consistency_repair import Repair
@@ -36,7 +35,7 @@ def stores(appliance: Appliance) -> Stores:
         keystore=appliance.keystore,
         spool_directory=appliance.data.spool,
         objects=appliance.objects,
-        audit_public_key=audit_public_key(appliance.ring.audit_seed),
+        audit_public_key=appliance.signer.audit_public,
         checkpoints_path=appliance.data.checkpoints,
         prove_key=appliance.retrieval.prove_key,
         metadatas=schema.METADATAS[1:],

@@ -31,7 +31,6 @@ from archive.decommission import Plan
 from archive.decommission_certificate import Completion, Order
 from archive.disposal_certificate import AuditProof, Person, public_key_pem
 from mailstore import audit_trail, durable_file, file_erasure, key_copies, message_records, ways_in
-from mailstore.audit_tree import audit_public_key
 from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
 from mailstore.message import AccountId
 from mailstore.sealed_format import KEY_BYTES
@@ -66,10 +65,10 @@ def order(appliance: Appliance, plan: Plan, *, holds: tuple[str, ...]) -> Standi
         key_copies=copies,
         proof=_proof(appliance, plan),
     )
-    certificate_seed = appliance.ring.certificate_seed
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    standing = StandingOrder(told.signed(certificate_seed, completion_key=public), seed)
-    decommission_order.write(appliance.data, standing, public_key=public_key_pem(certificate_seed))
+    standing = StandingOrder(told.signed(appliance.signer, completion_key=public), seed)
+    key = public_key_pem(appliance.signer.certificate_public)
+    decommission_order.write(appliance.data, standing, public_key=key)
     return standing
 
 
@@ -184,10 +183,10 @@ def _person(appliance: Appliance, account: AccountId, at: datetime) -> Person:
 
 def _proof(appliance: Appliance, plan: Plan) -> AuditProof:
     """Where the log says that it began, under a checkpoint of this moment."""
-    seed, now = appliance.ring.audit_seed, appliance.clock.now()
-    checkpoint = audit_trail.write_checkpoint(appliance.database, appliance.data.checkpoints, audit_seed=seed, now=now)
+    signer, now = appliance.signer, appliance.clock.now()
+    checkpoint = audit_trail.write_checkpoint(appliance.database, appliance.data.checkpoints, signer=signer, now=now)
     if plan.begun is None:
         raise TamperedError("the audit log does not tell of the beginning of this decommission")
     with appliance.database.read() as connection:
         proof = audit_trail.prove_inclusion(connection, plan.begun.sequence, checkpoint.size)
-    return AuditProof(plan.begun, proof.proof, checkpoint, audit_public_key(seed))
+    return AuditProof(plan.begun, proof.proof, checkpoint, signer.audit_public)

@@ -148,12 +148,12 @@ class Drill:
         """The report, its picture for people, and the key to check it with, beside the certificates of disposal."""
         from archive.drill_pdf import drill_pdf  # noqa: PLC0415 -- fonts and all, 25 MB that no other step needs
 
-        seed = self._appliance.ring.certificate_seed
-        document = report.signed(seed)
+        signer = self._appliance.signer
+        document = report.signed(signer)
         folder = self._appliance.data.certificates
         path = folder / f"drill-{report.ended_at:%Y-%m-%dT%H-%M-%S}Z.json"
         durable_file.make_directory(folder)
-        durable_file.replace(folder / PUBLIC_KEY_FILE, public_key_pem(seed))
+        durable_file.replace(folder / PUBLIC_KEY_FILE, public_key_pem(signer.certificate_public))
         durable_file.replace(path.with_suffix(".pdf"), drill_pdf(document))
         durable_file.replace(path, document)
         return path

@@ -90,7 +90,7 @@ class DrillSchedule:
             raise StorageUnavailableError("the drill was cut short; the next one begins anew")
 
     def _reports(self) -> Iterator[tuple[str, PastDrill]]:
-        key = public_key_pem(self._appliance.ring.certificate_seed)
+        key = public_key_pem(self._appliance.signer.certificate_public)
         for path in self._appliance.data.certificates.glob(_PATTERN):
             data = path.read_bytes()
             if verify_drill_report.problems_of(data, key):

@@ -21,7 +21,9 @@ def drill(appliance: Appliance, told: BackupTargetSettings, secret: SlotSecret |
     target = backup_wiring.target(appliance.data, told)
     if secret is not None:
         return Drill(appliance, RestoreSource.opened(target, secret), opened_with=secret.kind, work=work)
-    source = RestoreSource.of_practice(target, appliance.ring, piece_opener(appliance))
+    source = RestoreSource.of_practice(
+        target, appliance.ring, piece_opener(appliance), audit_public=appliance.signer.audit_public
+    )
     return Drill(appliance, source, opened_with=RING, work=work)
 
 

@@ -1,4 +1,6 @@
-"""The key agent: the one process that has the private capture keys. It unwraps message keys for those who may ask.
+"""The key agent: the one process that has the private capture keys and the seeds that sign.
+
+It unwraps message keys for those who may ask, and signs documents that are what they should be (``signing_policy``).
 
 It has no network, leaves no core dump, and does nothing else. Sealed it has no key at all; sealing ends the process,
 and the supervisor starts a fresh one (``docs/decisions/process-model.md``).
@@ -25,6 +27,7 @@ from appliance.key_agent_orders import Orders
 from appliance.key_agent_policy import DOORS, Allowance, Ask, Asker, Rate, as_whom, may
 from appliance.key_agent_protocol import MalformedError
 from appliance.key_agent_secret import given, secret_of
+from appliance.key_agent_signing import Signing, SigningKeys
 from appliance.key_use_record import Alarm, KeyUseRecord
 from appliance.role_charge import AgentCharge, Phase, SecretPlace
 from appliance.unseal_tries import TooSoonError, UnsealTries
@@ -55,6 +58,7 @@ class KeyAgent:
         self._rates = {Asker(asker): Rate(*rate) for asker, rate in charge.rates.items()}
         self._allowances = {asker: Allowance.full(rate, now=time.monotonic()) for asker, rate in self._rates.items()}
         self._allowance_lock = threading.Lock()
+        self._signing = Signing(self._use, SystemClock())
 
     def run(self, secret: SecretPlace | None) -> None:
         """Answer until the supervisor hangs up. Sealing ends the process from within."""
@@ -108,6 +112,7 @@ class KeyAgent:
             logger.warning("not a question", extra={"asker": connection.askers[0]})
         finally:
             self._followers.left(connection)
+            self._signing.forget(connection.draft)
             connection.socket.close()
             if door is not None:
                 door.left(connection)
@@ -133,6 +138,8 @@ class KeyAgent:
                 told = self._opened(asker, question)
             case Ask.OPEN_PIECE:
                 told = self._piece_opened(asker, question)
+            case Ask.SIGN:
+                told = self._signing.answer(connection.draft, asker, question, self._signing_keys)
             case Ask.STATUS:
                 told = self._status()
             case Ask.DEPOSIT_KEYS | Ask.WORKING_KEYS:
@@ -170,6 +177,10 @@ class KeyAgent:
         keys = self._lock.keys()
         self._take(asker, key_agent_pieces.COST_IN_KEYS)
         return key_agent_pieces.answer(keys.pieces, question)
+
+    def _signing_keys(self) -> SigningKeys:
+        keys = self._lock.keys()
+        return SigningKeys(keys.signer, keys.seeds)
 
     def _take(self, asker: Asker, count: int) -> None:
         """Count keys against the asker's rate, and wait as long as that asks for."""

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from appliance.key_agent_policy import Ask
 from appliance.role_charge import frame, opened
 from appliance.unseal_tries import TooSoonError
 from mailstore.backup_listing import GenerationKind
+from mailstore.document_signing import DocumentKind
 from mailstore.errors import SealedError
 from mailstore.key_hierarchy import DepositKeys
 from mailstore.key_opener import OpenedKey
@@ -91,15 +93,21 @@ class KeyAgentClient:
         """The key of one file of a backup, as ``PieceOpener``."""
         return key_agent_pieces.key_in(self._ask({"ask": Ask.OPEN_PIECE, **key_agent_pieces.request(head, kind)}))
 
-    def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+    def signature(self, kind: DocumentKind, document: bytes) -> bytes:
+        """A signature under a document, as ``DocumentSigner``."""
+        return key_agent_protocol.signature_of(self._ask(*key_agent_protocol.sign_requests(kind, document)))
+
+    def _ask(self, *questions: Mapping[str, Any]) -> dict[str, Any]:
+        """Put questions that belong together, nobody else's between them; the last answer, or the first refusal."""
         with self._lock:
-            try:
-                self._socket.sendall(frame(question))
-                answer = self._answer()
-            except OSError:
-                raise SealedError from None
-        if "error" in answer:
-            raise key_agent_protocol.error_of(answer["error"])
+            for question in questions:
+                try:
+                    self._socket.sendall(frame(question))
+                    answer = self._answer()
+                except OSError:
+                    raise SealedError from None
+                if "error" in answer:
+                    raise key_agent_protocol.error_of(answer["error"])
         return answer
 
     def _answer(self) -> dict[str, Any]:
@@ -146,3 +154,24 @@ class AgentOpener:
             next(found) if key_agent_protocol.can_be_told(each) else key_agent_protocol.overlong(each)
             for each in wrapped
         ]
+
+
+@dataclass(frozen=True)
+class AgentSigner:
+    """The port ``DocumentSigner`` over the key agent: this process never has what signs.
+
+    ``SealedError`` while the agent is sealed or away; what it refuses to sign by its own name.
+    """
+
+    audit_public: bytes
+    certificate_public: bytes
+    agent: KeyAgentClient = field(repr=False)
+
+    @classmethod
+    def of(cls, agent: KeyAgentClient, keys: HandedKeys) -> AgentSigner:
+        """The signer whose public halves were handed out with these keys."""
+        return cls(keys.audit_public, keys.certificate_public, agent)
+
+    def signature(self, kind: DocumentKind, document: bytes) -> bytes:
+        """As ``DocumentSigner``."""
+        return self.agent.signature(kind, document)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from appliance import key_agent_socket
 from appliance.key_agent_policy import Asker
 from appliance.key_agent_protocol import MalformedError
+from appliance.key_agent_signing import Draft
 from appliance.role_charge import frame, opened
 
 READ_BYTES: Final = 65_536
@@ -24,11 +25,13 @@ class Connection:
     """Waits for questions as long as nobody hangs up. ``heard_at``: seconds of the monotonic clock.
 
     ``askers``: as whom the other side may ask; the first is what it is called where that does not matter.
+    ``draft``: of a document to be signed.
     """
 
     socket: socket.socket
     askers: tuple[Asker, ...]
     heard_at: float = field(default_factory=time.monotonic)
+    draft: Draft = field(default_factory=Draft, repr=False)
     _heard: bytes = field(default=b"", repr=False)
     _answering: threading.Lock = field(default_factory=threading.Lock)
 

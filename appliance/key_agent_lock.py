@@ -9,6 +9,7 @@ from pathlib import Path
 from appliance import key_use
 from appliance.unseal_tries import UnsealTries
 from mailstore import key_custody
+from mailstore.document_signing import SeedSigner
 from mailstore.errors import RefusedError, SealedError
 from mailstore.key_hierarchy import KeyRing
 from mailstore.key_opener import CaptureOpener
@@ -24,13 +25,15 @@ class OpenKeys:
     handed: HandedKeys
     opener: CaptureOpener = field(repr=False)
     pieces: RecoveryOpener = field(repr=False)
+    signer: SeedSigner
     seeds: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
     def of(cls, ring: KeyRing) -> OpenKeys:
         """From a ring. What nobody asks the agent for is forgotten here."""
         seeds = tuple(key_use.seed_of(capture.private) for capture in ring.captures)
-        return cls(HandedKeys.of(ring), CaptureOpener.of(ring), RecoveryOpener.of(ring), seeds)
+        opener, pieces = CaptureOpener.of(ring), RecoveryOpener.of(ring)
+        return cls(HandedKeys.of(ring), opener, pieces, SeedSigner.of(ring), seeds)
 
 
 class Lock:

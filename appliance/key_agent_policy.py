@@ -1,7 +1,8 @@
 """Core: who may ask the key agent for what, and how fast.
 
 A process that is taken over gets what its row says and no more. The one that faces the internet can ask for nothing
-that opens mail; those that show or work on mail get each message key singly, at a rate.
+that opens mail; those that show or work on mail get each message key singly, at a rate. Which documents each may have
+signed says ``signing_policy``.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class Ask(StrEnum):
     OPEN_PIECE = "open-piece"
     """The key of one file of a backup, for restore drills."""
 
+    SIGN = "sign"
+    """A signature under a document, of a kind that the asker may have signed (``signing_policy``)."""
+
     FOLLOW = "follow"
     """The phase, now and at each change."""
 
@@ -63,14 +67,24 @@ class Ask(StrEnum):
 
 _MAY: Final[Mapping[Asker, frozenset[Ask]]] = {
     Asker.SMTP: frozenset({Ask.DEPOSIT_KEYS, Ask.FOLLOW}),
-    Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.FOLLOW}),
+    Asker.MAIL: frozenset({Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.SIGN, Ask.FOLLOW}),
     Asker.WORKER: frozenset(
-        {Ask.STATUS, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE, Ask.FOLLOW, Ask.PREPARED, Ask.ADVANCING, Ask.END}
+        {
+            Ask.STATUS,
+            Ask.WORKING_KEYS,
+            Ask.OPEN,
+            Ask.OPEN_PIECE,
+            Ask.SIGN,
+            Ask.FOLLOW,
+            Ask.PREPARED,
+            Ask.ADVANCING,
+            Ask.END,
+        }
     ),
     Asker.OPENING: frozenset({Ask.WORKING_KEYS}),
     Asker.SEALED_SMTP: frozenset(),
     Asker.SEALED_MAIL: frozenset({Ask.STATUS, Ask.UNSEAL}),
-    Asker.COMMAND: frozenset({Ask.STATUS, Ask.UNSEAL, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE}),
+    Asker.COMMAND: frozenset({Ask.STATUS, Ask.UNSEAL, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.OPEN_PIECE, Ask.SIGN}),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mailstore.document_signing import DocumentKind
 from mailstore.errors import (
     LimitExceededError,
     NotFoundError,
@@ -28,6 +29,9 @@ MOST_KEYS: Final = 128
 
 LONGEST_FIELD: Final = 128
 """Bytes of any one column of a wrapped key. One that is longer was changed."""
+
+PART_BYTES: Final = 24 * 1024
+"""Of a document that much travels in one question at most, for the same reason."""
 
 _ERRORS: Final[Mapping[str, type[StrongroomError]]] = {
     kind.code: kind
@@ -78,6 +82,37 @@ def opened_answer(opened: Sequence[OpenedKey]) -> dict[str, Any]:
 def opened_of(answer: Mapping[str, Any]) -> list[OpenedKey]:
     """The keys in an answer."""
     return [_opened(each) for each in answer["keys"]]
+
+
+def sign_requests(kind: DocumentKind, document: bytes) -> list[dict[str, Any]]:
+    """The questions for a signature: the document in parts. The last one is answered with the signature."""
+    starts = range(0, len(document), PART_BYTES)
+    parts = [document[start : start + PART_BYTES].hex() for start in starts]
+    return [
+        {"ask": "sign", "kind": kind, "part": part, "last": number == len(parts)}
+        for number, part in enumerate(parts, 1)
+    ]
+
+
+def part_of(request: Mapping[str, Any]) -> tuple[DocumentKind, bytes, bool]:
+    """The kind of a document, a part of it, and whether it is the last. ``MalformedError`` as ``wrapped_of``."""
+    try:
+        kind, part, is_last = DocumentKind(request["kind"]), bytes.fromhex(request["part"]), request["last"]
+    except (LookupError, TypeError, ValueError):
+        raise MalformedError("a part of a document has a kind, bytes, and whether it is the last") from None
+    if not isinstance(is_last, bool) or not 0 < len(part) <= PART_BYTES:
+        raise MalformedError("a part of a document is empty, too long, or does not say whether it is the last")
+    return kind, part, is_last
+
+
+def signed_answer(signature: bytes) -> dict[str, Any]:
+    """The answer to the last of them."""
+    return {"signature": signature.hex()}
+
+
+def signature_of(answer: Mapping[str, Any]) -> bytes:
+    """The signature in it."""
+    return bytes.fromhex(answer["signature"])
 
 
 def error_told(error: StrongroomError) -> list[str]:

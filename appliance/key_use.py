@@ -32,15 +32,24 @@ _HEADING: Final = b"strongroom/key-use/v1\n"
 
 @dataclass(frozen=True)
 class Use:
-    """What happened in a minute, by asker: keys opened, questions refused, milliseconds of waiting; and events."""
+    """What happened in a minute, by asker: keys, refusals, milliseconds of waiting, signatures; and events."""
 
     opened: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     slowed: Mapping[str, int] = field(default_factory=dict)
     events: Sequence[str] = ()
+    signed: Mapping[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.opened or self.refused or self.slowed or self.events)
+        return bool(self.opened or self.refused or self.slowed or self.events or self.signed)
+
+
+@dataclass(frozen=True)
+class TreeHead:
+    """The longest audit log that a checkpoint was signed for, and its root."""
+
+    size: int
+    root: bytes
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,19 @@ def public_of(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
-def line(use: Use, *, before: Head, at: datetime, seed: bytes | None) -> bytes:
-    """One line, without its end. ``seed`` is None while sealed: the next signed line vouches for it."""
+def line(use: Use, *, before: Head, at: datetime, seed: bytes | None, tree: TreeHead | None = None) -> bytes:
+    """One line, without its end. ``seed`` is None while sealed: the next signed line vouches for it.
+
+    ``tree``: as far as it is known. Every line says it, so that the newest signed one does.
+    """
     told = {
         "line": before.lines + 1,
         "at": microseconds(at),
         "opened": dict(use.opened),
         "refused": dict(use.refused),
         "slowed": dict(use.slowed),
+        "signed": dict(use.signed),
+        "tree": None if tree is None else [tree.size, tree.root.hex()],
         "events": list(use.events),
         "before": before.hash,
     }
@@ -101,6 +115,15 @@ def head_of(written: bytes) -> Head | None:
     if told is None or not isinstance(told.get("line"), int):
         return None
     return Head(int(told["line"]), hashlib.sha256(written).hexdigest())
+
+
+def tree_in(written: bytes, publics: Sequence[bytes]) -> TreeHead | None:
+    """The tree that a line says, if one of these keys signed it; None for any other line."""
+    told = _opened(written)
+    if told is None or not told.get("tree") or not _is_good(told, told.pop("signature", None), publics):
+        return None
+    size, root = told["tree"]
+    return TreeHead(int(size), bytes.fromhex(root))
 
 
 def before_first(lines: Sequence[bytes]) -> Head:

@@ -29,6 +29,7 @@ class KeyUseDuty:
         self._clock = clock
         self._alarms_told = 0
         self._opened_told: Mapping[str, int] = {}
+        self._signed_told = 0
         self._told_at: datetime = clock.now()
 
     def run(self) -> None:
@@ -37,20 +38,23 @@ class KeyUseDuty:
         facts = [_alarm(each) for each in use["alarms"] if each["number"] > self._alarms_told]
         is_due = now - self._told_at >= TOLD_EVERY
         if is_due and dict(use["opened"]) != dict(self._opened_told):
-            facts.append(_used(use, self._opened_told))
+            facts.append(_used(use, self._opened_told, self._signed_told))
         if facts:
             with self._database.write() as connection:
                 audit_trail.append(connection, facts, now=now)
         self._alarms_told = max([self._alarms_told, *(each["number"] for each in use["alarms"])])
         if is_due:
             self._opened_told, self._told_at = dict(use["opened"]), now
+            self._signed_told = sum(use["signed"].values())
 
 
 def _alarm(raised: Mapping[str, Any]) -> AuditFact:
     return AuditFact(ALARM, "system", _OBJECT, {"alarm": str(raised["alarm"]), "asker": str(raised["asker"])})
 
 
-def _used(use: Mapping[str, Any], before: Mapping[str, int]) -> AuditFact:
-    """Keys by asker since the last time, and where the agent's account stands."""
+def _used(use: Mapping[str, Any], before: Mapping[str, int], signed_before: int) -> AuditFact:
+    """Keys by asker and signatures since the last time, and where the agent's account stands."""
     keys = {asker.replace("-", "_"): count - before.get(asker, 0) for asker, count in use["opened"].items()}
-    return AuditFact(USED, "system", _OBJECT, {**keys, "line": use["lines"], "head": use["head"]})
+    signed = sum(use["signed"].values()) - signed_before
+    signatures = {"signed": signed} if signed else {}
+    return AuditFact(USED, "system", _OBJECT, {**keys, **signatures, "line": use["lines"], "head": use["head"]})

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,8 +15,9 @@ from typing import Any, Final
 
 from appliance import key_use
 from appliance.key_agent_policy import Asker
-from appliance.key_use import Head, Use
+from appliance.key_use import Head, TreeHead, Use
 from mailstore import durable_file
+from mailstore.errors import StorageUnavailableError
 from mailstore.instants import microseconds
 from mailstore.wall_clock import Clock
 
@@ -51,6 +53,9 @@ class Alarm(StrEnum):
     SLOWED = "slowed"
     """More keys were asked for than the rate allows."""
 
+    NOT_SIGNED = "not-signed"
+    """A signature was asked for under a document that this asker may not have signed, or that nobody would sign."""
+
     WRONG_SECRET = "wrong-secret"  # noqa: S105 - the name of an alarm
     """A secret was tried that opens nothing."""
 
@@ -73,11 +78,12 @@ class _Minute:
     opened: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     slowed: Counter[str] = field(default_factory=Counter)
+    signed: Counter[str] = field(default_factory=Counter)
     events: list[str] = field(default_factory=list)
     raised: set[tuple[Alarm, str]] = field(default_factory=set)
 
     def use(self) -> Use:
-        return Use(dict(self.opened), dict(self.refused), dict(self.slowed), tuple(self.events))
+        return Use(dict(self.opened), dict(self.refused), dict(self.slowed), tuple(self.events), dict(self.signed))
 
 
 class KeyUseRecord:
@@ -94,6 +100,8 @@ class KeyUseRecord:
         self._raised: deque[Raised] = deque(maxlen=ALARMS_KEPT)
         self._alarms = 0
         self._head: Head | None = None
+        self._tree: TreeHead | None = None
+        self._is_tree_known = False
 
     def opened(self, asker: Asker, count: int) -> None:
         """Keys were handed out."""
@@ -107,6 +115,32 @@ class KeyUseRecord:
             self._minute.slowed[asker] += round(seconds * 1000)
             self._total.slowed[asker] += round(seconds * 1000)
             self._raise(Alarm.SLOWED, asker)
+
+    def signed(self, asker: Asker) -> None:
+        """A document was signed."""
+        with self._lock:
+            self._minute.signed[asker] += 1
+            self._total.signed[asker] += 1
+
+    def tree(self, seeds: Sequence[bytes]) -> TreeHead | None:
+        """The longest audit log that was signed for, by us or by whoever kept this account before; None for none.
+
+        ``seeds``: those that may have signed the account.
+        """
+        with self._lock:
+            return self._known_tree(seeds)
+
+    def note_tree(self, tree: TreeHead, seed: bytes) -> None:
+        """Put down, durably, that a checkpoint is signed for it. ``StorageUnavailableError`` where that fails."""
+        with self._lock:
+            before, self._tree = self._tree, tree
+            use, self._minute = self._minute, _Minute(raised=self._minute.raised)
+            try:
+                self._append(use.use(), seed)
+            except OSError as error:
+                self._tree = before
+                self._take_back(use)
+                raise StorageUnavailableError("the account of the use of keys cannot be written") from error
 
     def refused(self, asker: Asker) -> None:
         """A question was refused that this asker may not put."""
@@ -145,6 +179,7 @@ class KeyUseRecord:
                 "opened": dict(self._total.opened),
                 "refused": dict(self._total.refused),
                 "slowed": dict(self._total.slowed),
+                "signed": dict(self._total.signed),
                 "alarms": [
                     {"number": each.number, "at": microseconds(each.at), "alarm": each.alarm, "asker": each.asker}
                     for each in self._raised
@@ -164,7 +199,7 @@ class KeyUseRecord:
 
     def _append(self, use: Use, seed: bytes | None) -> None:
         before = self._known_head()
-        written = key_use.line(use, before=before, at=self._clock.now(), seed=seed)
+        written = key_use.line(use, before=before, at=self._clock.now(), seed=seed, tree=self._tree)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._path.exists() and self._path.stat().st_size >= self._kept_bytes:
             self._path.replace(former(self._path))
@@ -178,9 +213,17 @@ class KeyUseRecord:
         self._head = key_use.head_after(before, written)
 
     def _take_back(self, minute: _Minute) -> None:
-        for name in ("opened", "refused", "slowed"):
+        for name in ("opened", "refused", "slowed", "signed"):
             getattr(self._minute, name).update(getattr(minute, name))
         self._minute.events = minute.events + self._minute.events
+
+    def _known_tree(self, seeds: Sequence[bytes]) -> TreeHead | None:
+        if not self._is_tree_known:
+            publics = [key_use.public_of(seed) for seed in seeds]
+            found = (key_use.tree_in(line, publics) for line in reversed(lines_of(self._path)))
+            self._tree = next((tree for tree in found if tree is not None), None)
+            self._is_tree_known = True
+        return self._tree
 
     def _known_head(self) -> Head:
         """Where the account stood when this process began; a last line that is none says that somebody changed it."""

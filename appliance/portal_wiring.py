@@ -91,4 +91,5 @@ def archive_room(appliance: Appliance) -> ArchiveRoom:
         listing=archive_wiring.listing(appliance),
         desk=archive_wiring.desk(appliance, reader),
         checkpoints_path=appliance.data.checkpoints,
+        audit_public=appliance.signer.audit_public,
     )

@@ -343,7 +343,7 @@ class Restore:
             self.staged.ledger,
             database=appliance.database,
             keystore=appliance.keystore,
-            audit_seed=appliance.ring.audit_seed,
+            signer=appliance.signer,
             clock=self.clock,
         )
 

@@ -156,4 +156,6 @@ def _source(appliance: Appliance, plan: RestorePlan) -> RestoreSource:
             "the plan of the restore does not say where the backups are", fix="run the same restore again"
         )
     target = backup_wiring.target(appliance.data, BackupTargetSettings(**json.loads(noted)))
-    return RestoreSource.of_practice(target, appliance.ring, drill_wiring.piece_opener(appliance))
+    return RestoreSource.of_practice(
+        target, appliance.ring, drill_wiring.piece_opener(appliance), audit_public=appliance.signer.audit_public
+    )

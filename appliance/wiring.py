@@ -23,12 +23,13 @@ from appliance import (
 )
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS, FrontDoorParts, depositing, group_commit, settings_of
-from appliance.key_agent_client import AgentOpener, KeyAgentClient
+from appliance.key_agent_client import AgentOpener, AgentSigner, KeyAgentClient
 from appliance.role_charge import SecretPlace
 from appliance.role_life import Station
 from appliance.settings import Settings
 from mailstore import key_custody, slot_kinds
 from mailstore.database import Database
+from mailstore.document_signing import DocumentSigner, SeedSigner
 from mailstore.errors import RefusedError
 from mailstore.key_hierarchy import KeyRing
 from mailstore.key_opener import CaptureOpener, MessageKeyOpener
@@ -54,6 +55,7 @@ class Appliance:
     settings: Settings
     ring: WorkingKeys = field(repr=False)
     opener: MessageKeyOpener
+    signer: DocumentSigner
     database: Database
     keystore: Keystore
     clock: Clock
@@ -131,28 +133,34 @@ class Appliance:
     def of_agent(cls, data: DataDirectory, settings: Settings, agent: KeyAgentClient) -> Iterator[Appliance]:
         """Open a data directory with the keys that the key agent hands out; it opens those of messages."""
         keys = agent.working_keys()
-        with cls.with_keys(data, settings, keys, AgentOpener(agent, keys.capture_public)) as appliance:
+        opener, signer = AgentOpener(agent, keys.capture_public), AgentSigner.of(agent, keys)
+        with cls.with_keys(data, settings, keys, opener, signer) as appliance:
             yield appliance
 
     @classmethod
     @contextmanager
     def with_ring(cls, data: DataDirectory, settings: Settings, ring: KeyRing) -> Iterator[Appliance]:
         """Open a data directory with a whole key ring, for whoever unlocked it."""
-        with cls.with_keys(data, settings, ring, CaptureOpener.of(ring)) as appliance:
+        with cls.with_keys(data, settings, ring, CaptureOpener.of(ring), SeedSigner.of(ring)) as appliance:
             yield appliance
 
     @classmethod
     @contextmanager
     def with_keys(
-        cls, data: DataDirectory, settings: Settings, ring: WorkingKeys, opener: MessageKeyOpener
+        cls,
+        data: DataDirectory,
+        settings: Settings,
+        ring: WorkingKeys,
+        opener: MessageKeyOpener,
+        signer: DocumentSigner,
     ) -> Iterator[Appliance]:
-        """Open a data directory with keys that were handed over, and whoever opens those of messages."""
+        """Open a data directory with keys that were handed over, and whoever opens those of messages and signs."""
         prove(data, ring)
         with database_wiring.opened(data, settings, ring.row_key) as (database, keystore):
             with database.read() as connection:
                 schema.require(connection)
             workplace_wiring.require_ours(data, settings, database, ring.row_key)
-            yield cls(data, settings, ring, opener, database, keystore, SystemClock())
+            yield cls(data, settings, ring, opener, signer, database, keystore, SystemClock())
 
 
 def in_role(station: Station) -> AbstractContextManager[Appliance]:

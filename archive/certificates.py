@@ -7,7 +7,6 @@ from pathlib import Path
 
 from archive import disposal_records, key_succession, verify_certificate
 from archive.certification import PUBLIC_KEY_FILE
-from archive.disposal_certificate import public_key_pem
 from archive.two_persons import KEEPERS, require_role
 from mailstore.actor import Actor
 from mailstore.database import Database
@@ -25,11 +24,11 @@ class IssuedCertificate:
 class Certificates:
     """Hands out certificates. They name the staff who took the steps, and no message by more than its digest."""
 
-    def __init__(self, *, database: Database, certificate_seed: bytes, directory: Path) -> None:
-        """``directory``: where certificates lie, and beside them which key took the place of which."""
+    def __init__(self, *, database: Database, public_key: bytes, directory: Path) -> None:
+        """``public_key``: in PEM. ``directory``: where certificates lie, and beside them which key took whose place."""
         self._database = database
         self._directory = directory
-        self._public_key = public_key_pem(certificate_seed)
+        self._public_key = public_key
 
     @property
     def public_key(self) -> bytes:

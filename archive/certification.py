@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from archive.schedules import Schedules
 from archive.verify_certificate import COMPLETED
 from mailstore import audit_trail, key_copies
 from mailstore.audit_entry import AuditEntry
-from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
+from mailstore.document_signing import DocumentSigner
 from mailstore.durable_file import make_directory, replace
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
@@ -54,8 +54,7 @@ class Issuer:
     """What the practice brings to its certificates. ``key_backup_days``: how long backups of keys are kept at most."""
 
     practice: str
-    certificate_seed: bytes = field(repr=False)
-    audit_seed: bytes = field(repr=False)
+    signer: DocumentSigner
     key_backup_days: int
     staff: Callable[[AccountId], StaffMember]
 
@@ -82,7 +81,7 @@ class Certification:
 
     def refuse_damaged_log(self) -> None:
         """Raises ``TamperedError`` when the audit log does not hold: then nobody can say what was approved."""
-        key = audit_public_key(self._issuer.audit_seed)
+        key = self._issuer.signer.audit_public
         report = audit_trail.verify(self._database, public_key=key, checkpoints_path=self._checkpoints_path)
         if report.first_bad is not None:
             raise TamperedError(f"the audit log does not hold: {report.first_bad.problem}")
@@ -97,8 +96,7 @@ class Certification:
     def _issued(self, record: DisposalRecord) -> bytes:
         now = self._clock.now()
         proof = self._proof(record, now)
-        seed = self._issuer.certificate_seed
-        document = issue(self._statement(record), proof=proof, issued_at=now, seed=seed)
+        document = issue(self._statement(record), proof=proof, issued_at=now, signer=self._issuer.signer)
         issued = CertificateRecord(str(record.certificate), record.id, now, document)
         with self._database.write() as connection:
             found = disposal_records.certificate_of(connection, record.id)
@@ -108,12 +106,12 @@ class Certification:
         return found.document if found else document
 
     def _proof(self, record: DisposalRecord, now: datetime) -> AuditProof:
-        seed = self._issuer.audit_seed
-        checkpoint = audit_trail.write_checkpoint(self._database, self._checkpoints_path, audit_seed=seed, now=now)
+        signer = self._issuer.signer
+        checkpoint = audit_trail.write_checkpoint(self._database, self._checkpoints_path, signer=signer, now=now)
         with self._database.read() as connection:
             entry = self._completion(audit_trail.about(connection, record.id))
             proof = audit_trail.prove_inclusion(connection, entry.sequence, checkpoint.size)
-        return AuditProof(entry, proof.proof, checkpoint, audit_public_key(seed))
+        return AuditProof(entry, proof.proof, checkpoint, signer.audit_public)
 
     def _completion(self, entries: Iterable[AuditEntry]) -> AuditEntry:
         found = [entry for entry in entries if entry.event == COMPLETED]
@@ -166,7 +164,7 @@ class Certification:
         from archive.certificate_pdf import certificate_pdf  # noqa: PLC0415 - fonts and all, 25 MB that no other step needs
 
         path = self._directory / f"{certificate}.json"
-        key = public_key_pem(self._issuer.certificate_seed)
+        key = public_key_pem(self._issuer.signer.certificate_public)
         files = {
             path: document,
             path.with_suffix(".pdf"): certificate_pdf(document),

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive import verify_certificate, verify_decommission
 from archive.disposal_certificate import AuditProof, Person, day_text, instant_text
+from mailstore.document_signing import DocumentKind, DocumentSigner
 from mailstore.key_copy import KeyCopy
 
 RISKS = (
@@ -46,9 +47,8 @@ class Order:
     key_copies: tuple[KeyCopy, ...]
     proof: AuditProof = field(repr=False)
 
-    def signed(self, seed: bytes, *, completion_key: bytes) -> dict[str, Any]:
-        """``seed``: of the key that signs certificates. ``completion_key``: the public half of the other one."""
-        key = Ed25519PrivateKey.from_private_bytes(seed)
+    def signed(self, signer: DocumentSigner, *, completion_key: bytes) -> dict[str, Any]:
+        """``completion_key``: the public half of the key that signs what was done. Raises as ``signer`` does."""
         order = {
             "format": verify_decommission.FORMAT,
             "id": self.id,
@@ -64,9 +64,10 @@ class Order:
             "key_copies": [{"name": copy.name, "until": _until(copy)} for copy in self.key_copies],
             "completion_key": completion_key.hex(),
             "audit": self.proof.told(),
-            "public_key_fingerprint": verify_certificate.fingerprint_of(key.public_key().public_bytes_raw()),
+            "public_key_fingerprint": verify_certificate.fingerprint_of(signer.certificate_public),
         }
-        return {**order, "signature": key.sign(verify_decommission.order_bytes(order)).hex()}
+        signature = signer.signature(DocumentKind.DECOMMISSION_ORDER, verify_decommission.order_bytes(order))
+        return {**order, "signature": signature.hex()}
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from archive import verify_certificate
 from archive.retention_schedule import Category, period_text
 from mailstore.audit_entry import AuditEntry
 from mailstore.audit_tree import Checkpoint
+from mailstore.document_signing import DocumentKind, DocumentSigner
 from mailstore.instants import microseconds
 from mailstore.key_copy import KeyCopy, gone_after
 from mailstore.message import MessageId
@@ -138,22 +139,20 @@ def merkle_root(records: Sequence[Destroyed]) -> bytes:
     return verify_certificate.merkle_root([record.leaf() for record in records])
 
 
-def issue(disposal: Disposal, *, proof: AuditProof, issued_at: datetime, seed: bytes) -> bytes:
-    """The signed certificate, canonical JSON. ``seed``: the 32 bytes of the practice's disposal key."""
-    key = Ed25519PrivateKey.from_private_bytes(seed)
-    public = key.public_key().public_bytes_raw()
+def issue(disposal: Disposal, *, proof: AuditProof, issued_at: datetime, signer: DocumentSigner) -> bytes:
+    """The signed certificate, canonical JSON. Raises as ``signer`` does."""
     document = _statement(disposal) | {
         "audit": proof.told(),
         "issued_at": instant_text(issued_at),
-        "public_key_fingerprint": verify_certificate.fingerprint_of(public),
+        "public_key_fingerprint": verify_certificate.fingerprint_of(signer.certificate_public),
     }
-    signature = key.sign(verify_certificate.signed_bytes(document))
+    signature = signer.signature(DocumentKind.CERTIFICATE, verify_certificate.signed_bytes(document))
     return verify_certificate.canonical(document | {"signature": signature.hex()})
 
 
-def public_key_pem(seed: bytes) -> bytes:
+def public_key_pem(certificate_public: bytes) -> bytes:
     """The verifying half of the disposal key, in PEM (RFC 8410)."""
-    public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+    public = Ed25519PublicKey.from_public_bytes(certificate_public)
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 

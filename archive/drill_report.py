@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from archive import verify_certificate, verify_drill_report
 from archive.disposal_certificate import instant_text
+from mailstore.document_signing import DocumentKind, DocumentSigner
 from mailstore.message import MessageId
 
 SALT_BYTES = 16
@@ -96,12 +95,11 @@ class DrillReport:
             or not all(each.is_compared and each.is_opened for each in self.sample)
         )
 
-    def signed(self, seed: bytes) -> bytes:
-        """The report as a file. ``seed``: the 32 bytes of the key that signs certificates."""
-        key = Ed25519PrivateKey.from_private_bytes(seed)
-        public = key.public_key().public_bytes_raw()
-        document = self.told() | {"public_key_fingerprint": verify_certificate.fingerprint_of(public)}
-        signature = key.sign(verify_drill_report.signed_bytes(document))
+    def signed(self, signer: DocumentSigner) -> bytes:
+        """The report as a file. Raises as ``signer`` does."""
+        fingerprint = verify_certificate.fingerprint_of(signer.certificate_public)
+        document = self.told() | {"public_key_fingerprint": fingerprint}
+        signature = signer.signature(DocumentKind.DRILL_REPORT, verify_drill_report.signed_bytes(document))
         return verify_certificate.canonical(document | {"signature": signature.hex()})
 
     def told(self) -> dict[str, Any]:

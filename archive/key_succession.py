@@ -12,7 +12,6 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive import verify_certificate, verify_succession
-from archive.disposal_certificate import public_key_pem
 from mailstore import durable_file
 from mailstore.errors import TamperedError
 
@@ -49,11 +48,6 @@ def keys(directory: Path, public_key: bytes) -> tuple[bytes, ...]:
     except ValueError:
         return (public_key,)
     return tuple(public_key if key == own else verify_succession.pem_of(key) for key in line)
-
-
-def keys_of(directory: Path, seed: bytes) -> tuple[bytes, ...]:
-    """As ``keys``, of our own seed."""
-    return keys(directory, public_key_pem(seed))
 
 
 def signer_of(certificate: bytes, candidates: tuple[bytes, ...], *, otherwise: bytes) -> bytes:

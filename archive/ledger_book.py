@@ -29,8 +29,8 @@ from archive.ledger_page import (
     signed,
 )
 from mailstore import audit_trail, durable_file
-from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
+from mailstore.document_signing import DocumentSigner
 from mailstore.errors import StorageUnavailableError, TamperedError
 from mailstore.failpoint import reached
 from mailstore.keystore import Keystore
@@ -47,12 +47,12 @@ class LedgerBook:
     """The pages of one appliance. Safe to keep from several processes at once."""
 
     def __init__(
-        self, directory: Path, *, database: Database, keystore: Keystore, audit_seed: bytes, clock: Clock
+        self, directory: Path, *, database: Database, keystore: Keystore, signer: DocumentSigner, clock: Clock
     ) -> None:
         self._directory = directory
         self._database = database
         self._keystore = keystore
-        self._audit_seed = audit_seed
+        self._signer = signer
         self._clock = clock
 
     def keep(self) -> int | None:
@@ -73,11 +73,11 @@ class LedgerBook:
 
     def says(self) -> Ledger:
         """What all pages say together."""
-        return all_together(pages_of(self.files(), public_key=audit_public_key(self._audit_seed)))
+        return all_together(pages_of(self.files(), public_key=self._signer.audit_public))
 
     def _kept(self) -> int | None:
         files = self.files()
-        pages = pages_of(files, public_key=audit_public_key(self._audit_seed))
+        pages = pages_of(files, public_key=self._signer.audit_public)
         with self._database.read() as connection:
             new = self._recorded(connection).beyond(all_together(pages))
             entries = audit_trail.size(connection)
@@ -87,7 +87,7 @@ class LedgerBook:
         previous = digest_of(files[name_of(number - 1)]) if files else NO_PAGE
         page = LedgerPage(number, previous, self._clock.now(), entries, new)
         reached("ledger_book.before_page")
-        durable_file.write_new(self._directory / name_of(number), signed(page, audit_seed=self._audit_seed))
+        durable_file.write_new(self._directory / name_of(number), signed(page, self._signer))
         reached("ledger_book.after_page")
         return number
 

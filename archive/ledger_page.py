@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from archive.disposal_records import CertificateRecord, DisposalItem, DisposalRecord, DisposalState, ItemState
 from archive.hold_records import HeldMessage, HoldRecord
 from archive.legal_hold import HoldState
+from mailstore.document_signing import DocumentKind, DocumentSigner
 from mailstore.errors import TamperedError
 from mailstore.instants import instant_of, microseconds
 from mailstore.message import MessageId
@@ -128,10 +129,10 @@ def digest_of(file: bytes) -> str:
     return hashlib.sha256(file).hexdigest()
 
 
-def signed(page: LedgerPage, *, audit_seed: bytes) -> bytes:
-    """The page as a file."""
+def signed(page: LedgerPage, signer: DocumentSigner) -> bytes:
+    """The page as a file. Raises as ``signer`` does."""
     told = _told(page)
-    signature = Ed25519PrivateKey.from_private_bytes(audit_seed).sign(_signed_part(told))
+    signature = signer.signature(DocumentKind.LEDGER_PAGE, _signed_part(told))
     return _canonical({**told, "signature": signature.hex()})
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from archive.certificates import Certificates
 from archive.certification import Certification, Issuer
+from archive.disposal_certificate import public_key_pem
 from archive.disposal_run import DisposalRun
 from archive.disposals import Disposals
 from archive.due_records import DueRecords
@@ -91,7 +92,7 @@ def open_desk(
         ledger_directory,
         database=parts.database,
         keystore=parts.keystore,
-        audit_seed=parts.ring.audit_seed,
+        signer=issuer.signer,
         clock=parts.clock,
     )
     return _Furnishing(
@@ -113,7 +114,7 @@ class _Furnishing:
     def desk(self) -> RecordsDesk:
         certificates = Certificates(
             database=self.parts.database,
-            certificate_seed=self.issuer.certificate_seed,
+            public_key=public_key_pem(self.issuer.signer.certificate_public),
             directory=self.certificates_directory,
         )
         return RecordsDesk(

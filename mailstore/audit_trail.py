@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from sqlalchemy import Connection, and_, func, select, true
 
@@ -23,6 +24,7 @@ from mailstore.audit_tree import (
     signed_checkpoint,
 )
 from mailstore.database import Database
+from mailstore.document_signing import DocumentSigner
 from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
 from mailstore.sealed_rows import DamagedRow, SealedRow, rows_of
 from mailstore.tables import audit_entries, audit_state
@@ -134,27 +136,33 @@ def events(connection: Connection) -> list[str]:
     return list(connection.execute(asked).scalars())
 
 
-def write_checkpoint(database: Database, path: Path, *, audit_seed: bytes, now: datetime) -> Checkpoint:
-    """Sign the present size and root, and add the statement to the checkpoint file, durably."""
-    with database.read() as connection:
-        frontier = _frontier(connection)
-    checkpoint = signed_checkpoint(frontier, at=now, audit_seed=audit_seed)
+def write_checkpoint(database: Database, path: Path, *, signer: DocumentSigner, now: datetime) -> Checkpoint:
+    """Have the present size and root signed, and add the statement to the checkpoint file, durably.
+
+    One process does so at a time, so that no statement is smaller than the one before it. Raises as ``signer`` does.
+    """
     try:
-        _append_durably(path, checkpoint.line())
+        with _last_in(path) as file:
+            with database.read() as connection:
+                frontier = _frontier(connection)
+            checkpoint = signed_checkpoint(frontier, at=now, signer=signer)
+            file.write(f"{checkpoint.line()}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise StorageUnavailableError("the audit checkpoint could not be written") from error
     return checkpoint
 
 
 def write_checkpoint_when_due(
-    database: Database, path: Path, *, audit_seed: bytes, now: datetime, after: timedelta
+    database: Database, path: Path, *, signer: DocumentSigner, now: datetime, after: timedelta
 ) -> Checkpoint | None:
-    """Sign the log when entries wait for it and are many, or when the oldest of them waits for ``after``."""
+    """Have the log signed when entries wait for it and are many, or when the oldest of them waits for ``after``."""
     newest = newest_checkpoint(path)
     with database.read() as connection:
         count, since = entries_after(connection, newest.size if newest else 0)
     is_due = since is not None and (newest is None or count >= CHECKPOINT_ENTRIES or now - since >= after)
-    return write_checkpoint(database, path, audit_seed=audit_seed, now=now) if is_due else None
+    return write_checkpoint(database, path, signer=signer, now=now) if is_due else None
 
 
 def newest_checkpoint(path: Path) -> Checkpoint | None:
@@ -291,14 +299,13 @@ def _checkpoint_lines(path: Path, last_bytes: int | None = None) -> list[str]:
     return text.decode("utf-8", errors="replace").split("\n")[:-1]
 
 
-def _append_durably(path: Path, line: str) -> None:
-    """Add a line, cutting off what a crash left of an unfinished one, and wait until the disk has it."""
+@contextmanager
+def _last_in(path: Path) -> Iterator[IO[bytes]]:
+    """The checkpoint file at its end, for this process alone; what a crash left of an unfinished line is cut off."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(file.read().rfind(b"\n") + 1)
         file.seek(0, os.SEEK_END)
-        file.write(f"{line}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
+        yield file

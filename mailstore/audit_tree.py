@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from mailstore.document_signing import DocumentKind, DocumentSigner
 from mailstore.instants import instant_of, microseconds
 
 HASH_BYTES: Final = 32
@@ -130,16 +131,16 @@ class Checkpoint:
     def is_signed_by(self, public_key: bytes) -> bool:
         """True when the signature is good under a raw Ed25519 public key (RFC 8032)."""
         try:
-            Ed25519PublicKey.from_public_bytes(public_key).verify(self.signature, _note(self.size, self.root, self.at))
+            Ed25519PublicKey.from_public_bytes(public_key).verify(self.signature, note(self.size, self.root, self.at))
         except InvalidSignature:
             return False
         return True
 
 
-def signed_checkpoint(frontier: Frontier, *, at: datetime, audit_seed: bytes) -> Checkpoint:
-    """State the size and root of the tree, signed with the Ed25519 key of the seed."""
+def signed_checkpoint(frontier: Frontier, *, at: datetime, signer: DocumentSigner) -> Checkpoint:
+    """State the size and root of the tree, signed by the practice. Raises as ``DocumentSigner``."""
     root = frontier.root()
-    signature = Ed25519PrivateKey.from_private_bytes(audit_seed).sign(_note(frontier.size, root, at))
+    signature = signer.signature(DocumentKind.CHECKPOINT, note(frontier.size, root, at))
     return Checkpoint(frontier.size, root, at, signature)
 
 
@@ -160,10 +161,6 @@ def checkpoint_from(line: str) -> Checkpoint:
     return checkpoint
 
 
-def audit_public_key(audit_seed: bytes) -> bytes:
-    """The raw Ed25519 public key of the seed: what verifying needs."""
-    return Ed25519PrivateKey.from_private_bytes(audit_seed).public_key().public_bytes_raw()
-
-
-def _note(size: int, root: bytes, at: datetime) -> bytes:
+def note(size: int, root: bytes, at: datetime) -> bytes:
+    """What a checkpoint signs."""
     return f"{NOTE_HEADER}\n{size}\n{root.hex()}\n{microseconds(at)}\n".encode("ascii")

@@ -14,8 +14,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from mailstore.document_signing import DocumentKind, DocumentSigner
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.instants import instant_of, microseconds
 
@@ -78,10 +79,10 @@ class Listing:
         """The bytes of all its pieces."""
         return sum(length for _, length in self.pieces)
 
-    def signed(self, audit_seed: bytes) -> bytes:
-        """As it is written, with its signature."""
+    def signed(self, signer: DocumentSigner) -> bytes:
+        """As it is written, with its signature. Raises as ``signer`` does."""
         told = self.told()
-        signature = Ed25519PrivateKey.from_private_bytes(audit_seed).sign(HEADING + canonical(told))
+        signature = signer.signature(DocumentKind.BACKUP_LISTING, HEADING + canonical(told))
         return canonical(told | {"signature": signature.hex()}) + b"\n"
 
     def told(self) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailstore import backup_catalogue, backup_listing
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue, Generation
 from mailstore.backup_listing import GenerationKind, Head, Listing, Seen
 from mailstore.backup_memory import BackupMemory
 from mailstore.backup_pace import BackupPace
 from mailstore.backup_piece import PieceKind, digest_of, sealed_piece
 from mailstore.backup_target import BackupTarget
+from mailstore.document_signing import DocumentSigner
 from mailstore.errors import TamperedError
 from mailstore.failpoint import reached
 from mailstore.key_hierarchy import fingerprint
@@ -33,7 +33,7 @@ class BackupSeals:
     """What sealing and signing need. Nothing here opens a backup."""
 
     practice: str
-    audit_seed: bytes = field(repr=False)
+    signer: DocumentSigner
     mark_key: bytes = field(repr=False)
     data_recovery_public: bytes
     keys_recovery_public: bytes
@@ -84,9 +84,7 @@ class GenerationMaker:
         self.sent_bytes = 0
         self._pace = pace
         self._randomness = randomness
-        self._catalogue = Catalogue(
-            place.target, target_id=place.target_id, audit_public=audit_public_key(seals.audit_seed)
-        )
+        self._catalogue = Catalogue(place.target, target_id=place.target_id, audit_public=seals.signer.audit_public)
         self.before = self._proved_newest()
 
     @property
@@ -128,7 +126,7 @@ class GenerationMaker:
             ways_in=ways_in,
             seen=self._seen(),
         )
-        data = listing.signed(self.seals.audit_seed)
+        data = listing.signed(self.seals.signer)
         self.place.target.put(listing.name, data)
         reached("backup.after_listing")
         generation = Generation(listing, digest_of(data))

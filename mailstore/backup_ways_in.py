@@ -14,8 +14,8 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_listing import GenerationKind, canonical
+from mailstore.document_signing import signing_public
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.instants import instant_of
 from mailstore.key_file_form import MEMBERS, SLOTS, VERSION
@@ -67,7 +67,7 @@ class WaysIn:
         publics = {
             "data_recovery_public": found.data[0].public,
             "keys_recovery_public": found.keys[0].public,
-            "audit_public": audit_public_key(found.audit_seed),
+            "audit_public": signing_public(found.audit_seed),
         }
         for name, public in publics.items():
             if told[name] != public.hex():

@@ -19,7 +19,6 @@ from mailstore import (
     backup_ways_in,
     key_custody,
 )
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue, Generation
 from mailstore.backup_claim import TargetRecord
 from mailstore.backup_contents import DataContents, KeysContents
@@ -29,6 +28,7 @@ from mailstore.backup_pack import ChunkPlace
 from mailstore.backup_piece import HEAD_BYTES, PieceKind, opened_with_key, piece_key
 from mailstore.backup_target import BackupTarget
 from mailstore.backup_ways_in import RecoveryKeys
+from mailstore.document_signing import signing_public
 from mailstore.errors import NotFoundError, RefusedError, StrongroomError, TamperedError
 from mailstore.key_hierarchy import KeyRing
 from mailstore.slot_secret import SlotSecret
@@ -90,15 +90,17 @@ class RestoreSource:
                 continue
             if ways_in.practice != record.practice:
                 raise TamperedError(f"the ways in of {target.url} are those of another practice")
-            return cls(target, record, RecoveryOpener(keys), audit_public=audit_public_key(keys.audit_seed))
+            return cls(target, record, RecoveryOpener(keys), audit_public=signing_public(keys.audit_seed))
         raise problems[0] if problems else NotFoundError(f"there is no backup in {target.url}")
 
     @classmethod
-    def of_practice(cls, target: BackupTarget, keys: WorkingKeys, opener: PieceOpener) -> RestoreSource:
+    def of_practice(
+        cls, target: BackupTarget, keys: WorkingKeys, opener: PieceOpener, *, audit_public: bytes
+    ) -> RestoreSource:
         """A target of a living appliance. ``RefusedError`` for another practice's, ``NotFoundError`` for none."""
         record = _record(target)
         backup_claim.require(record, backup_claim.practice_of(keys.row_key), url=target.url)
-        return cls(target, record, opener, audit_public=audit_public_key(keys.audit_seed))
+        return cls(target, record, opener, audit_public=audit_public)
 
     def missing_pieces(self, generations: Iterable[Generation]) -> list[str]:
         """What these generations need and the target does not hold, or not as long as it was written."""

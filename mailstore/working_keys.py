@@ -1,6 +1,7 @@
-"""Core: the keys of processes that work with mail: all of the ring but what opens message keys and backups.
+"""Core: the keys of processes that work with mail: all of the ring but what opens mail and backups, and what signs.
 
-Whoever has these reads and seals rows, and asks for each message key that it needs (``key_opener``).
+Whoever has these reads and seals rows, asks for each message key that it needs (``key_opener``), and has each document
+signed (``document_signing``).
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Final, Protocol
 
+from mailstore.document_signing import SeedSigner
 from mailstore.errors import TamperedError
 from mailstore.key_hierarchy import DepositKeys, KeyRing
 from mailstore.sealed_format import KEY_BYTES
 
-_MAGIC: Final = b"SRWK\x01"
+_MAGIC: Final = b"SRWK\x02"
 
 
 class WorkingKeys(Protocol):
@@ -39,14 +41,6 @@ class WorkingKeys(Protocol):
         """For the seal of every row."""
 
     @property
-    def audit_seed(self) -> bytes:
-        """For checkpoints of the audit tree."""
-
-    @property
-    def certificate_seed(self) -> bytes:
-        """For certificates of disposal."""
-
-    @property
     def data_recovery_public(self) -> bytes:
         """What backups of the data are sealed to."""
 
@@ -60,24 +54,26 @@ class WorkingKeys(Protocol):
 
 @dataclass(frozen=True)
 class HandedKeys:
-    """The working keys as the key agent hands them out: with public halves of what opens mail and backups, no more."""
+    """As the key agent hands them out: of what opens mail and backups, and of what signs, public halves alone."""
 
     capture_public: bytes
     data_recovery_public: bytes
     keys_recovery_public: bytes
+    audit_public: bytes
+    certificate_public: bytes
     account_key: bytes = field(repr=False)
     archive_key: bytes = field(repr=False)
     index_key: bytes = field(repr=False)
     lookup_key: bytes = field(repr=False)
     row_key: bytes = field(repr=False)
-    audit_seed: bytes = field(repr=False)
-    certificate_seed: bytes = field(repr=False)
 
     @classmethod
     def of(cls, ring: KeyRing) -> HandedKeys:
         """What a ring has to hand out."""
         publics = ring.capture.public, ring.data_recovery_public, ring.keys_recovery_public
-        return cls(*publics, *(getattr(ring, name) for name in _SECRET))
+        signer = SeedSigner.of(ring)
+        signing = signer.audit_public, signer.certificate_public
+        return cls(*publics, *signing, *(getattr(ring, name) for name in _SECRET))
 
     def deposit_keys(self) -> DepositKeys:
         """As ``WorkingKeys``."""

@@ -29,6 +29,7 @@ class ArchiveRoom:
     listing: ArchiveListing
     desk: RecordsDesk
     checkpoints_path: Path
+    audit_public: bytes
     """Where the signed statements about the audit log lie."""
 
 

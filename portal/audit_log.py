@@ -11,7 +11,6 @@ from mailstore import audit_trail
 from mailstore.actor import Actor
 from mailstore.audit_entry import AuditEntry, AuditFact
 from mailstore.audit_trail import AuditReport, Wanted
-from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
 from mailstore.message import AccountId
 from mailstore.wall_clock import Clock
@@ -40,11 +39,11 @@ class AuditLog:
     """What the audit page asks."""
 
     def __init__(
-        self, *, database: Database, people: People, audit_seed: bytes, checkpoints_path: Path, clock: Clock
+        self, *, database: Database, people: People, audit_public: bytes, checkpoints_path: Path, clock: Clock
     ) -> None:
         self._database = database
         self._people = people
-        self._public_key = audit_public_key(audit_seed)
+        self._public_key = audit_public
         self._checkpoints_path = checkpoints_path
         self._clock = clock
 

@@ -111,7 +111,7 @@ def open_portal(parts: Parts) -> Portal:
         audit_log=AuditLog(
             database=parts.database,
             people=people,
-            audit_seed=parts.ring.audit_seed,
+            audit_public=parts.archive.audit_public,
             checkpoints_path=parts.archive.checkpoints_path,
             clock=parts.clock,
         ),

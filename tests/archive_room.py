@@ -20,6 +20,7 @@ from archive.sealed_details import SealedDetails
 from archive.search_index_whoosh import WhooshIndex
 from archive.text_extraction import TextExtractor
 from archive.unread_mail import UnreadMail
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.message import AccountId, MessageId
 from portal.archive_room import ArchiveRoom
 from tests import index_files
@@ -49,6 +50,7 @@ class VaultArchive:
         retrieval = vault.retrieval()
         listing = ArchiveListing(database=vault.database, retrieval=retrieval, clock=vault.clock)
         self.room = ArchiveRoom(
+            audit_public=signing_public(vault.ring.audit_seed),
             search=ArchiveSearch(
                 database=vault.database,
                 index=self.index,
@@ -106,8 +108,7 @@ class VaultArchive:
         )
         issuer = Issuer(
             practice="Riverside Clinic",
-            certificate_seed=vault.ring.certificate_seed,
-            audit_seed=vault.ring.audit_seed,
+            signer=SeedSigner.of(vault.ring),
             key_backup_days=30,
             staff=staff,
         )

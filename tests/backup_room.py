@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailstore import backup_catalogue, backup_claim, backup_key_records, backup_pack, backup_ways_in, tables
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue, Generation
 from mailstore.backup_contents import BackedFile, DataContents, KeysContents
 from mailstore.backup_listing import GenerationKind
@@ -24,6 +23,7 @@ from mailstore.backup_piece import PieceKind, opened_piece
 from mailstore.backup_target import BackupTarget
 from mailstore.backup_target_directory import DirectoryTarget
 from mailstore.data_backup import DataBackup, DataSources
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.key_hierarchy import CaptureKeyPair
 from mailstore.keys_backup import KeysBackup, KeySources
 from mailstore.keystore import BatchOfKeys, Destroyed, KeptKey
@@ -74,12 +74,12 @@ class Backups:
         publics = {"data_recovery": ring.data_recovery_public, "keys_recovery": ring.keys_recovery_public}
         return BackupSeals(
             practice=practice,
-            audit_seed=ring.audit_seed,
+            signer=SeedSigner.of(ring),
             mark_key=backup_pack.mark_key(ring.row_key),
             data_recovery_public=ring.data_recovery_public,
             keys_recovery_public=ring.keys_recovery_public,
             ways_in=backup_ways_in.made(
-                KEY_FILES, practice=practice, audit_public=audit_public_key(ring.audit_seed), publics=publics
+                KEY_FILES, practice=practice, audit_public=signing_public(ring.audit_seed), publics=publics
             ),
         )
 
@@ -117,7 +117,7 @@ class Backups:
     def catalogue(self) -> Catalogue:
         record = backup_claim.found(self.into)
         assert record is not None
-        return Catalogue(self.into, target_id=record.target, audit_public=audit_public_key(self.vault.ring.audit_seed))
+        return Catalogue(self.into, target_id=record.target, audit_public=signing_public(self.vault.ring.audit_seed))
 
     def newest_data(self) -> ReadData:
         newest = self.catalogue().newest(DATA)

@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from mailstore import part_records
-from mailstore.audit_tree import audit_public_key
 from mailstore.consistency_check import Depth, Stores, check
 from mailstore.consistency_problem import Finding, Kind
 from mailstore.dictionary_records import MailDictionaries
+from mailstore.document_signing import signing_public
 from mailstore.message import MessageId, StoredMessage
 from mailstore.part_records import PartLinks, SharedPart
 from tests.vault_room import NOW, RING, Vault, a_deposit
@@ -27,7 +27,7 @@ def stores_of(vault: Vault, is_dying: Callable[[MessageId], bool] = lambda _mess
         keystore=vault.keystore,
         spool_directory=vault.spool,
         objects=vault.objects,
-        audit_public_key=audit_public_key(RING.audit_seed),
+        audit_public_key=signing_public(RING.audit_seed),
         checkpoints_path=vault.directory / "audit" / "checkpoints.jsonl",
         prove_key=vault.retrieval().prove_key,
         is_dying=is_dying,

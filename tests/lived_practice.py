@@ -241,5 +241,5 @@ def disposed(practice: LivedPractice, appliance: Appliance) -> None:
 def checkpoint(appliance: Appliance) -> None:
     """A signed checkpoint of the audit tree, as the worker writes it."""
     audit_trail.write_checkpoint(
-        appliance.database, appliance.data.checkpoints, audit_seed=appliance.ring.audit_seed, now=appliance.clock.now()
+        appliance.database, appliance.data.checkpoints, signer=appliance.signer, now=appliance.clock.now()
     )

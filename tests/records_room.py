@@ -22,6 +22,7 @@ from mailstore.actor import Actor, Role
 from mailstore.addresses import parse_mailbox
 from mailstore.audit_entry import AuditFact
 from mailstore.deposit import Deposit
+from mailstore.document_signing import SeedSigner
 from mailstore.errors import TamperedError
 from mailstore.guard_work import NO_GUARD_WORK, GuardWork
 from mailstore.message import (
@@ -129,8 +130,7 @@ class RecordsRoom:
         self.documents = OpenedDocuments(self.vault.retrieval())
         issuer = Issuer(
             practice="Clinic Example",
-            certificate_seed=self.vault.ring.certificate_seed,
-            audit_seed=self.vault.ring.audit_seed,
+            signer=SeedSigner.of(self.vault.ring),
             key_backup_days=30,
             staff=lambda account: StaffMember(NAMES[account], "records"),
         )

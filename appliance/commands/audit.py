@@ -9,7 +9,6 @@ from appliance.command_call import Call, Outcome, facts, listed
 from appliance.wiring import Appliance
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditEntry
-from mailstore.audit_tree import audit_public_key
 from mailstore.errors import RefusedError
 from mailstore.message import AccountId
 
@@ -34,7 +33,7 @@ def verify(call: Call) -> Outcome:
     with command_access.opened(call) as appliance:
         report = audit_trail.verify(
             appliance.database,
-            public_key=audit_public_key(appliance.ring.audit_seed),
+            public_key=appliance.signer.audit_public,
             checkpoints_path=appliance.data.checkpoints,
         )
     fields: dict[str, object] = {"entries": report.entries, "tree_root": report.tree_root}

@@ -12,7 +12,6 @@ from appliance.long_work import LongWork
 from appliance.settings import Settings
 from appliance.wiring import Appliance
 from mailstore import backup_catalogue
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_catalogue import Catalogue, Generation
 from mailstore.backup_listing import GenerationKind
 from mailstore.backup_making import Made
@@ -79,7 +78,7 @@ def verify(call: Call) -> Outcome:
             verification = BackupVerification(
                 target,
                 target_id=catalogue.target_id,
-                audit_public=audit_public_key(appliance.ring.audit_seed),
+                audit_public=appliance.signer.audit_public,
                 recovery=_recovery(appliance),
                 pace=BackupPace(call.arguments.bytes_per_second),
                 tell=work.things_done,

@@ -32,7 +32,7 @@ def status(call: Call) -> Outcome:
     text = "\n\n".join(
         [
             facts({**protections, **account}),
-            table(askers, ("asker", "opened", "refused", "slowed_seconds"), empty="No keys were asked for."),
+            table(askers, ("asker", "opened", "refused", "signed", "slowed_seconds"), empty="No keys were asked for."),
             table(alarms, ("at", "alarm", "asker"), empty="No alarms."),
         ]
     )
@@ -40,12 +40,13 @@ def status(call: Call) -> Outcome:
 
 
 def _askers(use: Mapping[str, Any]) -> list[dict[str, Any]]:
-    names = sorted({*use["opened"], *use["refused"], *use["slowed"]})
+    names = sorted({*use["opened"], *use["refused"], *use["slowed"], *use["signed"]})
     return [
         {
             "asker": name,
             "opened": use["opened"].get(name, 0),
             "refused": use["refused"].get(name, 0),
+            "signed": use["signed"].get(name, 0),
             "slowed_seconds": round(use["slowed"].get(name, 0) / 1000, 3),
         }
         for name in names

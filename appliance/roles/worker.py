@@ -302,11 +302,11 @@ def _tend(care: IndexCare) -> None:
 
 
 def _checkpoint(appliance: Appliance, after: timedelta = CHECKPOINT_AFTER) -> None:
-    """Sign what came since the newest checkpoint once it is enough or old enough. Nothing new, nothing signed."""
+    """Have signed what came since the newest checkpoint, once it is enough or old enough."""
     audit_trail.write_checkpoint_when_due(
         appliance.database,
         appliance.data.checkpoints,
-        audit_seed=appliance.ring.audit_seed,
+        signer=appliance.signer,
         now=appliance.clock.now(),
         after=after,
     )

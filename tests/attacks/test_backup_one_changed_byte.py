@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from mailstore import backup_catalogue, backup_claim, backup_listing, backup_ways_in
-from mailstore.audit_tree import audit_public_key
 from mailstore.backup_listing import GenerationKind
 from mailstore.backup_pace import BackupPace
 from mailstore.backup_piece import HEAD_BYTES, PieceKind, opened_piece, opened_with_key, piece_key
 from mailstore.backup_verification import BackupVerification, Verified
 from mailstore.backup_ways_in import RecoveryKeys
+from mailstore.document_signing import signing_public
 from mailstore.errors import NotFoundError, RefusedError, StrongroomError, TamperedError, WrongKeyError
 from mailstore.key_hierarchy import CaptureKeyPair
 from tests.backup_room import DATA, KEYS, Backups
@@ -44,7 +44,7 @@ def verified(backups: Backups, *, opens: bool = True) -> Verified:
     return BackupVerification(
         backups.into,
         target_id=record.target,
-        audit_public=audit_public_key(backups.vault.ring.audit_seed),
+        audit_public=signing_public(backups.vault.ring.audit_seed),
         recovery=recovery(backups) if opens else None,
         pace=BackupPace(),
         tell=lambda *_: None,

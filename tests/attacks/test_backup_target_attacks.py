@@ -16,6 +16,7 @@ from mailstore import backup_catalogue, backup_listing
 from mailstore.backup_listing import GenerationKind, Head
 from mailstore.backup_making import known_heads
 from mailstore.backup_target_directory import DirectoryTarget
+from mailstore.document_signing import SeedSigner
 from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
 from tests.backup_room import DATA, KEYS, Backups
 from tests.vault_room import RING, Vault, a_deposit
@@ -54,7 +55,7 @@ def test_another_listing_under_the_newest_number_is_noticed(backups: Backups) ->
     made = backups.data()
     forged = replace(made.generation.listing, as_of=made.generation.listing.made_at, pieces=())
     path = backups.folder / "target" / forged.name
-    path.write_bytes(forged.signed(RING.audit_seed))
+    path.write_bytes(forged.signed(SeedSigner.of(RING)))
     with pytest.raises(TamperedError, match="another one"):
         backups.data()
 
@@ -62,7 +63,7 @@ def test_another_listing_under_the_newest_number_is_noticed(backups: Backups) ->
 def test_a_listing_that_another_practice_signed_is_refused(backups: Backups) -> None:
     made = backups.data()
     path = backups.folder / "target" / made.generation.listing.name
-    path.write_bytes(made.generation.listing.signed(bytes(32)))
+    path.write_bytes(made.generation.listing.signed(SeedSigner(bytes(32), bytes(32))))
     with pytest.raises(TamperedError, match="not signed"):
         backups.catalogue().newest(DATA)
 

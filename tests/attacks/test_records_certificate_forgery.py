@@ -13,9 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from archive.disposal_certificate import issue, public_key_pem
 from archive.verify_certificate import canonical, is_signed, problems_of, signed_bytes
 from mailstore.audit_entry import AuditFact
+from mailstore.document_signing import SeedSigner, signing_public
 from tests.unit.archive.certificate_samples import (
+    AUDIT_SEED,
     PEM,
     SEED,
+    SIGNER,
     at,
     certificate,
     changed,
@@ -50,9 +53,11 @@ def test_same_content_spelled_differently_is_noticed() -> None:
 
 
 def test_another_key_does_not_pass_for_the_practices() -> None:
-    other = issue(disposal(), proof=proof(completion(disposal())), issued_at=at(1002), seed=b"x" * 32)
+    other = issue(
+        disposal(), proof=proof(completion(disposal())), issued_at=at(1002), signer=SeedSigner(AUDIT_SEED, b"x" * 32)
+    )
     assert problems_of(other, PEM)
-    assert problems_of(other, public_key_pem(b"x" * 32)) == []
+    assert problems_of(other, public_key_pem(signing_public(b"x" * 32))) == []
 
 
 LIES: list[tuple[str, Change]] = [
@@ -100,7 +105,7 @@ def test_entry_of_another_event_proves_nothing() -> None:
         AuditFact("disposal.completed", "system", "e" * 26),
         replace(completion(disposal()), detail={**completion(disposal()).detail, "count": 4}),
     ):
-        forged = issue(disposal(), proof=proof(fact), issued_at=at(1002), seed=SEED)
+        forged = issue(disposal(), proof=proof(fact), issued_at=at(1002), signer=SIGNER)
         assert any("audit entry" in problem for problem in problems_of(forged, PEM))
 
 

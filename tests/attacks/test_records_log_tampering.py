@@ -13,14 +13,16 @@ import pytest
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact, placed
 from mailstore.audit_trail import AuditReport
-from mailstore.audit_tree import Checkpoint, Frontier, audit_public_key, checkpoint_from, signed_checkpoint
+from mailstore.audit_tree import Checkpoint, Frontier, checkpoint_from, signed_checkpoint
 from mailstore.database import Database
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.errors import DuplicateRowError, TamperedError
 from mailstore.tables import audit_entries, audit_state
 from tests import database_room
 from tests.ledger_room import FILE_NAME, NOW, created, opened
 
 SEED = b"s" * 32
+SIGNER = SeedSigner(audit_seed=SEED, certificate_seed=bytes(32))
 SIZE = 30
 
 
@@ -33,7 +35,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         facts = [AuditFact("message.opened", "system", f"m{step}", {"n": number}) for number in range(10)]
         with database.write() as connection:
             audit_trail.append(connection, facts, now=NOW + timedelta(minutes=step))
-        audit_trail.write_checkpoint(database, directory / "checkpoints.jsonl", audit_seed=SEED, now=NOW)
+        audit_trail.write_checkpoint(database, directory / "checkpoints.jsonl", signer=SIGNER, now=NOW)
     database.truncate_journal()
     database.dispose()
     return directory
@@ -54,7 +56,7 @@ def database(place: Path) -> Iterator[Database]:
 
 
 def report(database: Database, place: Path) -> AuditReport:
-    return audit_trail.verify(database, public_key=audit_public_key(SEED), checkpoints_path=place / "checkpoints.jsonl")
+    return audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=place / "checkpoints.jsonl")
 
 
 def edit(place: Path, statement: str) -> None:
@@ -164,7 +166,7 @@ def test_row_database_put_back_to_an_older_one_is_noticed(database: Database, pl
     database_room.copied(place / FILE_NAME, place / "old")
     with database.write() as connection:
         audit_trail.append(connection, [AuditFact("message.opened", "system")] * 5, now=NOW)
-    audit_trail.write_checkpoint(database, place / "checkpoints.jsonl", audit_seed=SEED, now=NOW)
+    audit_trail.write_checkpoint(database, place / "checkpoints.jsonl", signer=SIGNER, now=NOW)
     database.truncate_journal()
     database.dispose()
     for path in place.glob(f"{FILE_NAME}*"):
@@ -180,7 +182,7 @@ def test_row_database_put_back_to_an_older_one_is_noticed(database: Database, pl
 def test_checkpoint_of_another_signer_is_refused(database: Database, place: Path) -> None:
     frontier = Frontier()
     frontier.append(placed(AuditFact("x", "system"), sequence=0, at=NOW).leaf())
-    forged = signed_checkpoint(frontier, at=NOW, audit_seed=os.urandom(32))
+    forged = signed_checkpoint(frontier, at=NOW, signer=SeedSigner(os.urandom(32), SEED))
     rewrite(place, lambda lines: [forged.line(), *lines])
     found = report(database, place).first_bad
     assert found is not None
@@ -192,7 +194,7 @@ def test_forked_log_cannot_satisfy_both_checkpoints(database: Database, place: P
     other = Frontier()
     for number in range(SIZE):
         other.append(placed(AuditFact("other", "system"), sequence=number, at=NOW).leaf())
-    branch = signed_checkpoint(other, at=NOW, audit_seed=SEED)
+    branch = signed_checkpoint(other, at=NOW, signer=SIGNER)
     rewrite(place, lambda lines: [*lines, branch.line()])
     found = report(database, place).first_bad
     assert found is not None

@@ -14,7 +14,6 @@ import pytest
 from appliance import process_file, schema
 from appliance.data_directory import DataDirectory
 from mailstore import audit_trail
-from mailstore.audit_tree import audit_public_key
 from tests import database_room, lived_practice, postgresql_room
 from tests.lived_practice import CANARIES, KEPT, LivedPractice
 
@@ -77,7 +76,7 @@ def test_everything_is_there_after_the_move_and_the_files_are_not(
         assert appliance.retrieval.content(practice.kept)
         report = audit_trail.verify(
             appliance.database,
-            public_key=audit_public_key(appliance.ring.audit_seed),
+            public_key=appliance.signer.audit_public,
             checkpoints_path=data.checkpoints,
         )
     assert report.first_bad is None

@@ -140,7 +140,13 @@ def test_no_process_but_the_key_agent_holds_what_opens_every_message_or_backup(
     assert ring.row_key in memories["mail"], "the memory was not read"
     assert ring.row_key not in memories["supervisor"]
     for memory in memories.values():
-        for key in (ring.capture_private, ring.data_recovery, ring.keys_recovery):
+        for key in (
+            ring.capture_private,
+            ring.data_recovery,
+            ring.keys_recovery,
+            ring.audit_seed,
+            ring.certificate_seed,
+        ):
             assert key not in memory
             assert key.hex().encode() not in memory
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mailstore.audit_entry import AuditFact, placed
-from mailstore.audit_tree import Frontier, audit_public_key, checkpoint_from, signed_checkpoint
+from mailstore.audit_tree import Frontier, checkpoint_from, signed_checkpoint
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.row_form import RowForm, RowSeal
 from mailstore.tables import outbox
 
@@ -55,7 +56,7 @@ def test_checkpoint_keeps_its_line_and_signed_text() -> None:
     frontier = Frontier()
     for number in range(3):
         frontier.append(hashlib.sha256(b"\x00%d" % number).digest())
-    checkpoint = signed_checkpoint(frontier, at=NOW, audit_seed=SEED)
+    checkpoint = signed_checkpoint(frontier, at=NOW, signer=SeedSigner(SEED, bytes(32)))
     assert checkpoint.line() == CHECKPOINT_LINE
     assert checkpoint.signature == Ed25519PrivateKey.from_private_bytes(SEED).sign(CHECKPOINT_NOTE)
-    assert checkpoint_from(CHECKPOINT_LINE).is_signed_by(audit_public_key(SEED))
+    assert checkpoint_from(CHECKPOINT_LINE).is_signed_by(signing_public(SEED))

@@ -9,7 +9,7 @@ from archive.disposal_records import CertificateRecord, DisposalItem, DisposalRe
 from archive.hold_records import HeldMessage, HoldRecord
 from archive.ledger_page import NO_PAGE, DisposalOnRecord, Ledger, LedgerPage, page_of, signed
 from archive.legal_hold import HoldState
-from mailstore.audit_tree import audit_public_key
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.message import AccountId, MessageId
 
 VECTOR = Path(__file__).with_name("ledger_page_v1.json")
@@ -56,8 +56,8 @@ PAGE = LedgerPage(
 
 
 def test_page_is_written_as_ever() -> None:
-    assert signed(PAGE, audit_seed=AUDIT_SEED) == VECTOR.read_bytes()
+    assert signed(PAGE, SeedSigner(AUDIT_SEED, bytes(32))) == VECTOR.read_bytes()
 
 
 def test_page_that_was_written_once_is_read() -> None:
-    assert page_of(VECTOR.read_bytes(), public_key=audit_public_key(AUDIT_SEED), name="vector") == PAGE
+    assert page_of(VECTOR.read_bytes(), public_key=signing_public(AUDIT_SEED), name="vector") == PAGE

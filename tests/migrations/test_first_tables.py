@@ -14,8 +14,8 @@ from sqlalchemy import inspect, text
 from appliance import migration, schema
 from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact
-from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
+from mailstore.document_signing import signing_public
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.wall_clock import SystemClock
 from tests import database_room, made_up_rows
@@ -78,7 +78,7 @@ def test_upgrade_of_an_up_to_date_database_keeps_its_rows(database: Database) ->
     with database.write() as connection:
         audit_trail.append(connection, [AuditFact("test.event", "system")], now=SystemClock().now())
     migration.upgrade(database)
-    report = audit_trail.verify(database, public_key=audit_public_key(bytes(32)), checkpoints_path=Path("/nowhere"))
+    report = audit_trail.verify(database, public_key=signing_public(bytes(32)), checkpoints_path=Path("/nowhere"))
     assert (report.entries, report.first_bad) == (1, None)
 
 

@@ -14,7 +14,6 @@ from archive import archive_records
 from archive.disposal_records import ItemState
 from archive.query_conditions import IdIs
 from mailstore import audit_trail, mailboxes, message_records
-from mailstore.audit_tree import audit_public_key
 from mailstore.errors import StrongroomError
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId
@@ -100,7 +99,7 @@ def _left(appliance: Appliance, message: MessageId, index: Any) -> Iterator[str]
 
 def _audit(appliance: Appliance, known: int) -> dict[str, Any]:
     """The log as verified, and the root that it had when the oracle looked last."""
-    key = audit_public_key(appliance.ring.audit_seed)
+    key = appliance.signer.audit_public
     report = audit_trail.verify(appliance.database, public_key=key, checkpoints_path=appliance.data.checkpoints)
     with appliance.database.read() as connection:
         then = audit_trail.prove_inclusion(connection, 0, known).root.hex() if 0 < known <= report.entries else ""

@@ -11,7 +11,7 @@ import pytest
 
 from appliance import backup_wiring
 from appliance.front_door_wiring import settings_of
-from appliance.key_agent_client import AgentOpener
+from appliance.key_agent_client import AgentOpener, AgentSigner
 from appliance.key_agent_policy import Asker
 from appliance.wiring import Appliance
 from mailstore import key_custody, key_file_form, key_rotation
@@ -35,8 +35,9 @@ def practice(tmp_path_factory: pytest.TempPathFactory) -> LivedPractice:
 def working_with(practice: LivedPractice, keys: HandedKeys) -> Iterator[Appliance]:
     """A worker that was handed these keys, beside a key agent that opened what lies in the directory now."""
     with key_agent_room.running(practice.path) as room:
-        opener = AgentOpener(room.client(Asker.WORKER), keys.capture_public)
-        with Appliance.with_keys(practice.data, settings_of(practice.data), keys, opener) as appliance:
+        agent = room.client(Asker.WORKER)
+        opener, signer = AgentOpener(agent, keys.capture_public), AgentSigner.of(agent, keys)
+        with Appliance.with_keys(practice.data, settings_of(practice.data), keys, opener, signer) as appliance:
             yield appliance
 
 

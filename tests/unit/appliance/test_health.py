@@ -132,9 +132,7 @@ def test_audit_entries_that_no_checkpoint_covers_are_noticed(data: DataDirectory
     assert states(health.of_appliance(appliance))["audit checkpoints"] is State.OK
     later = replace(appliance, clock=SetClock(SystemClock().now() + timedelta(hours=1)))
     assert states(health.of_appliance(later))["audit checkpoints"] is State.WARN
-    audit_trail.write_checkpoint(
-        appliance.database, data.checkpoints, audit_seed=appliance.ring.audit_seed, now=later.clock.now()
-    )
+    audit_trail.write_checkpoint(appliance.database, data.checkpoints, signer=appliance.signer, now=later.clock.now())
     assert states(health.of_appliance(later))["audit checkpoints"] is State.OK
 
 

@@ -17,7 +17,7 @@ def test_role_that_faces_the_internet_may_ask_for_nothing_that_opens_mail(asker:
 def test_socket_of_a_unit_is_that_of_its_roles_and_of_nobody_else() -> None:
     granted = {door: {ask for ask in Ask if may(as_whom(DOORS[door], ask), ask)} for door in DOORS}
     assert granted["smtp"] == {Ask.DEPOSIT_KEYS, Ask.FOLLOW}
-    assert granted["mail"] == {Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.FOLLOW, Ask.UNSEAL}
+    assert granted["mail"] == {Ask.STATUS, Ask.SEAL, Ask.WORKING_KEYS, Ask.OPEN, Ask.SIGN, Ask.FOLLOW, Ask.UNSEAL}
     assert {door for door in DOORS if {Ask.PREPARED, Ask.END} & granted[door]} == {"worker"}
 
 

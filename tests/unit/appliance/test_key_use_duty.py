@@ -16,7 +16,7 @@ class Agent:
     """What a key agent says, as it goes on."""
 
     def __init__(self) -> None:
-        self.use: dict[str, Any] = {"opened": {}, "alarms": [], "lines": 0, "head": "0" * 64}
+        self.use: dict[str, Any] = {"opened": {}, "signed": {}, "alarms": [], "lines": 0, "head": "0" * 64}
 
     def status(self) -> dict[str, Any]:
         return {"sealed": False, "use": self.use}
@@ -49,12 +49,12 @@ def test_use_is_told_every_hour_with_the_end_of_the_agents_own_account(tmp_path:
     assert entries(vault) == []
     vault.clock.advance(timedelta(hours=1))
     duty.run()
-    agent.use |= {"opened": {"mail": 9, "sealed-mail": 1}, "lines": 2, "head": "b" * 64}
+    agent.use |= {"opened": {"mail": 9, "sealed-mail": 1}, "signed": {"worker": 3}, "lines": 2, "head": "b" * 64}
     vault.clock.advance(timedelta(hours=1))
     duty.run()
     vault.clock.advance(timedelta(hours=1))
     duty.run()
     assert [dict(each.detail) for each in entries(vault)] == [
         {"mail": 7, "line": 1, "head": "a" * 64},
-        {"mail": 2, "sealed_mail": 1, "line": 2, "head": "b" * 64},
+        {"mail": 2, "sealed_mail": 1, "signed": 3, "line": 2, "head": "b" * 64},
     ]

@@ -23,11 +23,13 @@ from archive.disposal_certificate import (
 from archive.retention_schedule import Category, Years
 from archive.verify_certificate import canonical, signed_bytes
 from mailstore.audit_entry import AuditEntry, AuditFact, placed
-from mailstore.audit_tree import Frontier, audit_public_key, inclusion_proof, signed_checkpoint
+from mailstore.audit_tree import Frontier, inclusion_proof, signed_checkpoint
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.message import MessageId
 
 SEED, AUDIT_SEED = b"c" * 32, b"a" * 32
-PEM = public_key_pem(SEED)
+SIGNER = SeedSigner(audit_seed=AUDIT_SEED, certificate_seed=SEED)
+PEM = public_key_pem(SIGNER.certificate_public)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -82,13 +84,13 @@ def proof(fact: AuditFact, *, before: int = 5, after: int = 3) -> AuditProof:
     frontier = Frontier()
     for leaf in leaves:
         frontier.append(leaf)
-    checkpoint = signed_checkpoint(frontier, at=at(1001), audit_seed=AUDIT_SEED)
-    return AuditProof(entries[before], inclusion_proof(leaves, before), checkpoint, audit_public_key(AUDIT_SEED))
+    checkpoint = signed_checkpoint(frontier, at=at(1001), signer=SIGNER)
+    return AuditProof(entries[before], inclusion_proof(leaves, before), checkpoint, signing_public(AUDIT_SEED))
 
 
 def certificate(of: Disposal | None = None) -> bytes:
     of = of or disposal()
-    return issue(of, proof=proof(completion(of)), issued_at=at(1002), seed=SEED)
+    return issue(of, proof=proof(completion(of)), issued_at=at(1002), signer=SIGNER)
 
 
 def signed_anew(document: dict[str, Any], seed: bytes = SEED) -> bytes:

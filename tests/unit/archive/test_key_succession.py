@@ -14,6 +14,7 @@ import pytest
 
 from archive import key_succession, verify_certificate, verify_succession
 from archive.disposal_certificate import public_key_pem
+from mailstore.document_signing import signing_public
 from mailstore.errors import TamperedError
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -30,11 +31,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_whoever_trusts_one_key_of_the_line_comes_to_all_of_them(folder: Path) -> None:
-    line = tuple(public_key_pem(seed) for seed in (FIRST, SECOND, THIRD))
+    line = tuple(pem(seed) for seed in (FIRST, SECOND, THIRD))
     for seed in (FIRST, SECOND, THIRD):
-        assert key_succession.keys_of(folder, seed) == line
-    assert key_succession.keys_of(folder, EVIL) == (public_key_pem(EVIL),)
-    assert key_succession.keys_of(folder / "nowhere", FIRST) == (public_key_pem(FIRST),)
+        assert key_succession.keys(folder, pem(seed)) == line
+    assert key_succession.keys(folder, pem(EVIL)) == (pem(EVIL),)
+    assert key_succession.keys(folder / "nowhere", pem(FIRST)) == (pem(FIRST),)
 
 
 def test_nobody_gets_into_the_line_by_signing_on_one_side_alone(folder: Path) -> None:
@@ -44,15 +45,15 @@ def test_nobody_gets_into_the_line_by_signing_on_one_side_alone(folder: Path) ->
     [step] = json.loads((forged / key_succession.FILE).read_bytes())["steps"]
     for stolen in ({"signature_to": step["signature_from"]}, {"to": public(THIRD)}, {"from": public(EVIL)}):
         write(folder, {**document, "steps": [*document["steps"], {**step, **stolen}]})
-        assert public_key_pem(EVIL) not in key_succession.keys_of(folder, THIRD)
+        assert pem(EVIL) not in key_succession.keys(folder, pem(THIRD))
 
 
 def test_every_flipped_byte_of_the_file_leads_to_no_other_key(folder: Path) -> None:
-    path, own = folder / key_succession.FILE, {public_key_pem(seed) for seed in (FIRST, SECOND, THIRD)}
+    path, own = folder / key_succession.FILE, {pem(seed) for seed in (FIRST, SECOND, THIRD)}
     whole = path.read_bytes()
     for at in range(0, len(whole), 11):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert set(key_succession.keys_of(folder, SECOND)) <= own
+        assert set(key_succession.keys(folder, pem(SECOND))) <= own
 
 
 def test_file_that_is_none_of_ours_is_not_built_on(folder: Path) -> None:
@@ -66,20 +67,24 @@ def test_stranger_follows_it_with_nothing_but_python(folder: Path, tmp_path: Pat
     alone.mkdir()
     for module in (verify_succession, verify_certificate):
         shutil.copy(str(module.__file__), alone)
-    (alone / "old.pem").write_bytes(public_key_pem(FIRST))
-    (alone / "newest.pem").write_bytes(public_key_pem(THIRD))
+    (alone / "old.pem").write_bytes(pem(FIRST))
+    (alone / "newest.pem").write_bytes(pem(THIRD))
     script, file = str(alone / "verify_succession.py"), str(folder / key_succession.FILE)
 
     def run(key: str) -> subprocess.CompletedProcess[bytes]:
         line = [sys.executable, "-I", script, file, "--public-key", str(alone / key)]
         return subprocess.run(line, capture_output=True, check=False)
 
-    assert (run("old.pem").returncode, run("old.pem").stdout) == (0, public_key_pem(THIRD))
+    assert (run("old.pem").returncode, run("old.pem").stdout) == (0, pem(THIRD))
     assert (run("newest.pem").returncode, run("none.pem").returncode) == (1, 2)
 
 
+def pem(seed: bytes) -> bytes:
+    return public_key_pem(signing_public(seed))
+
+
 def public(seed: bytes) -> str:
-    return verify_certificate.public_key_of(public_key_pem(seed)).hex()
+    return verify_certificate.public_key_of(pem(seed)).hex()
 
 
 def write(folder: Path, document: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from archive.disposal_records import DisposalState
 from archive.ledger_book import files_in, name_of, pages_of
 from archive.ledger_page import all_together
 from archive.legal_hold import HoldState
-from mailstore.audit_tree import audit_public_key
+from mailstore.document_signing import signing_public
 from mailstore.errors import TamperedError
 from tests.records_room import APPROVER, RECORDS, RECORDS_TOO, RecordsRoom
 
@@ -23,7 +23,7 @@ def room(tmp_path: Path) -> RecordsRoom:
 
 
 def key(room: RecordsRoom) -> bytes:
-    return audit_public_key(room.vault.ring.audit_seed)
+    return signing_public(room.vault.ring.audit_seed)
 
 
 def test_disposal_is_in_the_ledger_with_its_certificate_before_its_run_ends(room: RecordsRoom) -> None:
@@ -106,7 +106,7 @@ def test_missing_cut_swapped_and_foreign_pages_are_refused_and_named(room: Recor
     with pytest.raises(TamperedError, match="does not follow"):
         pages_of({**files, first: files[second], second: files[first]}, public_key=key(room))
     with pytest.raises(TamperedError, match="signed"):
-        pages_of(files, public_key=audit_public_key(b"x" * 32))
+        pages_of(files, public_key=signing_public(b"x" * 32))
 
 
 def test_of_two_books_that_parted_the_dead_of_both_are_dead_and_the_further_hold_counts(room: RecordsRoom) -> None:

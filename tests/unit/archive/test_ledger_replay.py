@@ -16,7 +16,7 @@ from archive.disposal_records import DisposalState
 from archive.ledger_page import Ledger
 from archive.ledger_replay import REPLAYED, LedgerReplay, Replayed
 from mailstore import audit_trail
-from mailstore.audit_tree import audit_public_key
+from mailstore.document_signing import signing_public
 from mailstore.errors import DestroyedError
 from mailstore.message import MessageId
 from mailstore.part_records import PartLinks
@@ -65,7 +65,7 @@ def is_whole(room: RecordsRoom) -> bool:
     vault = room.vault
     checkpoints = room.directory / "audit" / "checkpoints.jsonl"
     report = audit_trail.verify(
-        vault.database, public_key=audit_public_key(vault.ring.audit_seed), checkpoints_path=checkpoints
+        vault.database, public_key=signing_public(vault.ring.audit_seed), checkpoints_path=checkpoints
     )
     return report.first_bad is None
 

@@ -14,12 +14,14 @@ from mailstore import audit_trail
 from mailstore.audit_check import AuditFault
 from mailstore.audit_entry import AuditFact
 from mailstore.audit_trail import AuditReport
-from mailstore.audit_tree import audit_public_key, root_of, verify_inclusion
+from mailstore.audit_tree import root_of, verify_inclusion
 from mailstore.database import Database
+from mailstore.document_signing import SeedSigner, signing_public
 from mailstore.errors import NotFoundError, StorageUnavailableError, TamperedError
 from tests.ledger_room import NOW, created
 
 SEED = b"s" * 32
+SIGNER = SeedSigner(audit_seed=SEED, certificate_seed=bytes(32))
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def written(database: Database, count: int, about: str = "x") -> range:
 
 
 def report(database: Database, checkpoints: Path) -> AuditReport:
-    return audit_trail.verify(database, public_key=audit_public_key(SEED), checkpoints_path=checkpoints)
+    return audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=checkpoints)
 
 
 def test_entries_count_from_zero_without_gaps(database: Database, checkpoints: Path) -> None:
@@ -87,7 +89,7 @@ def test_empty_log_holds(database: Database, checkpoints: Path) -> None:
 def test_checkpoints_along_the_way_all_hold(database: Database, checkpoints: Path) -> None:
     for step in range(4):
         written(database, step)
-        audit_trail.write_checkpoint(database, checkpoints, audit_seed=SEED, now=NOW + timedelta(minutes=step))
+        audit_trail.write_checkpoint(database, checkpoints, signer=SIGNER, now=NOW + timedelta(minutes=step))
     written(database, 2)
     found = report(database, checkpoints)
     assert (found.entries, found.first_bad) == (8, None)
@@ -97,23 +99,23 @@ def test_checkpoints_along_the_way_all_hold(database: Database, checkpoints: Pat
 
 def test_line_cut_short_by_a_crash_is_replaced_by_the_next_checkpoint(database: Database, checkpoints: Path) -> None:
     written(database, 2)
-    audit_trail.write_checkpoint(database, checkpoints, audit_seed=SEED, now=NOW)
+    audit_trail.write_checkpoint(database, checkpoints, signer=SIGNER, now=NOW)
     whole = checkpoints.read_bytes()
     checkpoints.write_bytes(whole + whole[:50])
     assert report(database, checkpoints).first_bad is None
-    audit_trail.write_checkpoint(database, checkpoints, audit_seed=SEED, now=NOW)
+    audit_trail.write_checkpoint(database, checkpoints, signer=SIGNER, now=NOW)
     assert checkpoints.read_bytes() == whole + whole
 
 
 def test_checkpoint_that_cannot_be_written_is_our_own_fault(database: Database, tmp_path: Path) -> None:
     (tmp_path / "audit").write_text("in the way")
     with pytest.raises(StorageUnavailableError):
-        audit_trail.write_checkpoint(database, tmp_path / "audit" / "c.jsonl", audit_seed=SEED, now=NOW)
+        audit_trail.write_checkpoint(database, tmp_path / "audit" / "c.jsonl", signer=SIGNER, now=NOW)
 
 
 def test_every_entry_can_be_proved_against_a_checkpoint(database: Database, checkpoints: Path) -> None:
     written(database, 7)
-    checkpoint = audit_trail.write_checkpoint(database, checkpoints, audit_seed=SEED, now=NOW)
+    checkpoint = audit_trail.write_checkpoint(database, checkpoints, signer=SIGNER, now=NOW)
     written(database, 4)
     with database.read() as connection:
         entries = audit_trail.tail(connection, 20)
@@ -164,7 +166,7 @@ def test_checkpoint_is_due_when_entries_wait_long_or_are_many_and_never_for_noth
     def signed_at(minutes: int) -> int | None:
         now = NOW + timedelta(minutes=minutes)
         made = audit_trail.write_checkpoint_when_due(
-            database, checkpoints, audit_seed=SEED, now=now, after=timedelta(minutes=10)
+            database, checkpoints, signer=SIGNER, now=now, after=timedelta(minutes=10)
         )
         return made.size if made else None
 
@@ -184,7 +186,7 @@ def test_newest_checkpoint_is_read_from_the_end_of_a_long_file(database: Databas
     assert audit_trail.newest_checkpoint(checkpoints) is None
     for _ in range(40):
         written(database, 1)
-        last = audit_trail.write_checkpoint(database, checkpoints, audit_seed=SEED, now=NOW)
+        last = audit_trail.write_checkpoint(database, checkpoints, signer=SIGNER, now=NOW)
     assert audit_trail.newest_checkpoint(checkpoints) == last
     with database.read() as connection:
         assert audit_trail.entries_after(connection, last.size) == (0, None)

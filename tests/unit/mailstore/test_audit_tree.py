@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from mailstore.audit_tree import (
     EMPTY_ROOT,
     Frontier,
-    audit_public_key,
     checkpoint_from,
     inclusion_proof,
     node,
@@ -19,6 +18,7 @@ from mailstore.audit_tree import (
     signed_checkpoint,
     verify_inclusion,
 )
+from mailstore.document_signing import SeedSigner, signing_public
 from tests.ledger_room import NOW
 
 SEED = b"s" * 32
@@ -120,14 +120,14 @@ def test_checkpoint_comes_back_from_its_line_and_is_ours() -> None:
     frontier = Frontier()
     for each in leaves(5):
         frontier.append(each)
-    checkpoint = signed_checkpoint(frontier, at=NOW, audit_seed=SEED)
+    checkpoint = signed_checkpoint(frontier, at=NOW, signer=SeedSigner(SEED, bytes(32)))
     assert checkpoint_from(checkpoint.line()) == checkpoint
-    assert checkpoint.is_signed_by(audit_public_key(SEED))
-    assert not checkpoint.is_signed_by(audit_public_key(b"t" * 32))
+    assert checkpoint.is_signed_by(signing_public(SEED))
+    assert not checkpoint.is_signed_by(signing_public(b"t" * 32))
 
 
 def test_changed_checkpoint_is_not_signed() -> None:
-    checkpoint = signed_checkpoint(Frontier(), at=NOW, audit_seed=SEED)
+    checkpoint = signed_checkpoint(Frontier(), at=NOW, signer=SeedSigner(SEED, bytes(32)))
     for changed in (
         replace(checkpoint, size=1),
         replace(checkpoint, root=bytes(32)),
@@ -135,7 +135,7 @@ def test_changed_checkpoint_is_not_signed() -> None:
         replace(checkpoint, signature=bytes(64)),
         replace(checkpoint, signature=b""),
     ):
-        assert not changed.is_signed_by(audit_public_key(SEED))
+        assert not changed.is_signed_by(signing_public(SEED))
 
 
 @pytest.mark.parametrize(

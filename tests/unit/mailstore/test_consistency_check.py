@@ -7,6 +7,7 @@ import pytest
 
 from mailstore import audit_trail, message_records, outbox
 from mailstore.consistency_problem import Finding, Kind, Weight
+from mailstore.document_signing import SeedSigner
 from mailstore.high_water import HighWaterMark
 from mailstore.keystore import HighWater
 from mailstore.message import MessageId, RecipientState, Route
@@ -94,7 +95,7 @@ def test_log_is_held_against_a_checkpoint_that_was_kept_elsewhere(vault: Vault, 
     """The whole directory put back to an older state agrees with itself, not with what somebody has on paper."""
     three(vault)
     path = tmp_path / "elsewhere"
-    kept = audit_trail.write_checkpoint(vault.database, path, audit_seed=RING.audit_seed, now=NOW).line()
+    kept = audit_trail.write_checkpoint(vault.database, path, signer=SeedSigner.of(RING), now=NOW).line()
     assert problems(vault, kept_elsewhere=[kept]) == []
     other = Vault(tmp_path / "older")
     three(other)

@@ -15,8 +15,8 @@ import pytest
 
 from mailstore import audit_trail, message_records, outbox
 from mailstore.audit_entry import AuditFact
-from mailstore.audit_tree import audit_public_key
 from mailstore.database import Database
+from mailstore.document_signing import signing_public
 from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
 from mailstore.outbox import Kind
 from mailstore.tables import outbox as outbox_rows
@@ -115,7 +115,7 @@ def test_connection_lost_in_mid_transaction_leaves_nothing_half_done(
     assert count(database) == 0
     put(database)
     assert count(database) == 1
-    report = audit_trail.verify(database, public_key=audit_public_key(SEED), checkpoints_path=Path("/nowhere"))
+    report = audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=Path("/nowhere"))
     assert (report.entries, report.first_bad) == (1, None)
 
 
@@ -141,7 +141,7 @@ def test_writer_sees_what_the_one_before_it_committed_while_it_waited(url: str) 
     databases = [Database(url, ROW_KEY) for _ in range(3)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda number: put(databases[number % 3]), range(45)))
-    report = audit_trail.verify(databases[0], public_key=audit_public_key(SEED), checkpoints_path=Path("/nowhere"))
+    report = audit_trail.verify(databases[0], public_key=signing_public(SEED), checkpoints_path=Path("/nowhere"))
     assert (report.entries, report.first_bad, count(databases[0])) == (45, None, 45)
     for database in databases:
         database.dispose()
@@ -257,7 +257,7 @@ def test_what_was_committed_survives_the_kill_of_writer_and_server(tmp_path: Pat
     server.start_again()
     found = count(database)
     assert 20 + promised[0] <= found <= 21 + promised[0]
-    report = audit_trail.verify(database, public_key=audit_public_key(SEED), checkpoints_path=tmp_path / "none")
+    report = audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=tmp_path / "none")
     assert (report.entries, report.first_bad) == (found, None)
     database.dispose()
 
