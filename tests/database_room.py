@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,22 @@ def attack(path: Path, statement: str, *values: object, engine: Engine = ENGINE)
         connection.execute("SET session_replication_role = replica")
         cursor = connection.execute(spoken.replace("?", "%s").encode(), values or None)
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """A database that nobody has open cannot be reached for a while."""
+    if IS_POSTGRESQL:
+        server, name = postgresql_room.shared(), database_name(path)
+        server.command("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+        yield
+        server.command("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
+    else:
+        moved = path.rename(path.with_suffix(".away"))
+        path.mkdir()
+        yield
+        path.rmdir()
+        moved.rename(path)
 
 
 def copied(path: Path, to: Path) -> None:

@@ -19,6 +19,7 @@ from mailstore.mailboxes import Folder
 from mailstore.message import MessageId, Origin, ReceivedMessage, RecipientState, Route
 from mailstore.outbox import Kind, waiting
 from portal.front_door import Refused
+from tests import database_room
 from tests.smtp_room import ALICE, BOB, MAIL, PASSWORD, FrontDoorRoom, with_limits
 
 OWN = b"From: Alice <alice@clinic.example>\r\nSubject: results\r\n\r\nenclosed\r\n"
@@ -190,15 +191,11 @@ def test_our_own_fault_is_a_451_that_tells_nothing(tmp_path: Path, failure: Exce
 
 
 def test_database_that_went_away_is_a_451_at_rcpt(room: FrontDoorRoom) -> None:
-    database = room.directory / "rows.sqlite3"
     with room.raw() as peer:
         peer.say(b"MAIL FROM:<>\r\n")
         room.vault.database.dispose()
-        moved = database.rename(database.with_suffix(".away"))
-        database.mkdir()
-        assert peer.say(b"RCPT TO:<bob@clinic.example>\r\n").startswith(b"451")
-        database.rmdir()
-        moved.rename(database)
+        with database_room.away(room.directory / database_room.ROWS):
+            assert peer.say(b"RCPT TO:<bob@clinic.example>\r\n").startswith(b"451")
         assert peer.say(b"RCPT TO:<bob@clinic.example>\r\n").startswith(b"250")
 
 

@@ -65,7 +65,9 @@ class House:
 
     def copied(self, to: Path) -> House:
         self.database.truncate_journal()
+        self.database.dispose()
         shutil.copytree(self.directory, to)
+        database_room.copied(self.directory / database_room.ROWS, to / database_room.ROWS)
         return House(to, self.record.path.parent)
 
 
@@ -74,16 +76,12 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path / "data", tmp_path / "store")
 
 
-sqlite_only = pytest.mark.skipif(database_room.IS_POSTGRESQL, reason="copies the file of a database")
-
-
 def test_one_directory_starts_again_and_again(house: House) -> None:
     for day in range(3):
         house.claim.begin(now=NOW + timedelta(days=day))
         assert house.claim.is_ours(house.claim.token())
 
 
-@sqlite_only
 def test_copy_beside_the_living_one_is_refused_and_says_what_to_do(house: House, tmp_path: Path) -> None:
     house.claim.begin(now=NOW)
     copy = house.copied(tmp_path / "copy")
@@ -93,7 +91,6 @@ def test_copy_beside_the_living_one_is_refused_and_says_what_to_do(house: House,
     house.claim.begin(now=NOW)
 
 
-@sqlite_only
 def test_copy_made_before_the_first_start_is_refused_by_the_store(house: House, tmp_path: Path) -> None:
     copy = house.copied(tmp_path / "copy")
     house.claim.begin(now=NOW)
@@ -101,15 +98,15 @@ def test_copy_made_before_the_first_start_is_refused_by_the_store(house: House, 
         copy.claim.begin(now=NOW)
 
 
-@sqlite_only
 def test_rows_put_back_in_their_own_place_are_refused(house: House, tmp_path: Path) -> None:
     house.claim.begin(now=NOW)
-    rows = house.directory / "rows.sqlite3"
+    rows = house.directory / database_room.ROWS
     house.database.truncate_journal()
-    shutil.copy(rows, tmp_path / "backup")
+    house.database.dispose()
+    database_room.copied(rows, tmp_path / "backup")
     house.claim.begin(now=NOW)
     house.database.dispose()
-    shutil.copyfile(tmp_path / "backup", rows)
+    database_room.copied(tmp_path / "backup", rows)
     restored = House(house.directory, house.record.path.parent)
     with pytest.raises(WorksElsewhereError, match="older than the last start"):
         restored.claim.begin(now=NOW)
@@ -117,7 +114,6 @@ def test_rows_put_back_in_their_own_place_are_refused(house: House, tmp_path: Pa
     restored.claim.begin(now=NOW)
 
 
-@sqlite_only
 def test_take_over_moves_the_appliance_and_the_old_place_is_refused(house: House, tmp_path: Path) -> None:
     house.claim.begin(now=NOW)
     token = house.claim.token()
@@ -187,7 +183,6 @@ House(Path(sys.argv[1]), Path(sys.argv[2])).claim.begin(now=NOW)
 """
 
 
-@sqlite_only
 @pytest.mark.parametrize("step", ["after_announcement", "after_record", "after_rows"])
 def test_start_that_was_killed_can_be_done_again(house: House, step: str) -> None:
     house.claim.begin(now=NOW)
@@ -209,7 +204,6 @@ def test_record_that_was_written_or_not_with_no_answer_is_ours_all_the_same(hous
     assert house.claim.is_ours(house.claim.token())
 
 
-@sqlite_only
 def test_two_twins_that_start_at_once_do_not_both_stay(house: House, tmp_path: Path) -> None:
     """Machines cloned with their disks: same place, rows of their own."""
     house.claim.begin(now=NOW)

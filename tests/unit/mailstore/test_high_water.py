@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from mailstore.object_layout import new_object_name
 from tests import database_room
 from tests.vault_room import Vault, a_deposit
 
-pytestmark = pytest.mark.skipif(database_room.IS_POSTGRESQL, reason="puts a database file back")
-
 
 def marked(vault: Vault) -> bool:
     return HighWaterMark(vault.database, vault.keystore).keep()
@@ -27,7 +24,7 @@ def put_back(vault: Vault, rows: Path) -> Vault:
     vault.close()
     for left in vault.directory.glob("rows.sqlite3*"):
         left.unlink()
-    shutil.copy(rows, vault.directory / "rows.sqlite3")
+    database_room.copied(rows, vault.directory / database_room.ROWS)
     return Vault(vault.directory, clock=vault.clock)
 
 
@@ -38,7 +35,9 @@ def vault(tmp_path: Path) -> Vault:
 
 def backup(vault: Vault, tmp_path: Path) -> Path:
     vault.database.truncate_journal()
-    return Path(shutil.copy(vault.directory / "rows.sqlite3", tmp_path / "backup.sqlite3"))
+    vault.database.dispose()
+    database_room.copied(vault.directory / database_room.ROWS, tmp_path / "backup")
+    return tmp_path / "backup"
 
 
 def test_rows_that_grow_are_themselves(vault: Vault) -> None:
