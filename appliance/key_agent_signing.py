@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from appliance import key_agent_protocol, signing_policy
@@ -94,21 +95,22 @@ class Signing:
         raise LimitExceededError("too many documents wait to be signed", fix="try again in a moment")
 
     def _signed(self, asker: Asker, kind: DocumentKind, document: bytes, keys: SigningKeys) -> bytes:
+        now = self._clock.now()  # before it waits for its turn: the document is of the moment at which it came
         self._pace(asker)
         try:
-            signature = self._made(kind, document, keys)
+            signature = self._made(kind, document, keys, now)
         except RefusedError:
             self._use.alarm(Alarm.NOT_SIGNED, asker)
             raise
         self._use.signed(asker)
         return signature
 
-    def _made(self, kind: DocumentKind, document: bytes, keys: SigningKeys) -> bytes:
+    def _made(self, kind: DocumentKind, document: bytes, keys: SigningKeys, now: datetime) -> bytes:
         if kind is not DocumentKind.CHECKPOINT:
-            return signing_policy.signed(kind, document, signer=keys.signer, now=self._clock.now())
+            return signing_policy.signed(kind, document, signer=keys.signer, now=now)
         with self._tree_lock:
             before = self._use.tree(keys.seeds)
-            head = signing_policy.tree_of(document, before=before, now=self._clock.now())
+            head = signing_policy.tree_of(document, before=before, now=now)
             if head != before:
                 self._use.note_tree(head, keys.seeds[0])
             return keys.signer.signature(kind, document)
