@@ -17,8 +17,8 @@ from tests.torture.trial import Trial
 SYNCS = "fsync,fdatasync"
 LATEST_SYNC = 12
 SLOW_MICROSECONDS = 40_000
-MOST_ROOM = 96 * 1024
-"""Bytes that are left free at most: a few letters fit in, and then nothing does."""
+MAGNITUDES = range(12, 18)
+"""Powers of two of the bytes that are left free: a few letters fit in, and then nothing does."""
 SLACK = 4 * 1024 * 1024
 SERVERS_MAGNITUDES = range(14, 25)
 """Powers of two of the bytes that are left to PostgreSQL, which takes room for its log 16 MiB at a time."""
@@ -71,10 +71,10 @@ def _wait_for_tracer(process: int, tracer: subprocess.Popen[bytes]) -> None:
 def no_room(trial: Trial) -> None:
     """The data directory, or one directory in it, lies on a disk of its own that fills up in the middle of the act."""
     data = trial.place / "data"
-    directory = trial.chance.choice([data, *sorted(path for path in data.iterdir() if path.is_dir())])
-    with small_disk(directory) as disk:
+    one_in_it = trial.chance.choice(sorted(path for path in data.iterdir() if path.is_dir()))
+    with small_disk(trial.chance.choice((data, one_in_it))) as disk:
         ballast = disk / "ballast"
-        _fill(ballast, but=trial.chance.randrange(MOST_ROOM))
+        _fill(ballast, but=1 << trial.chance.choice(MAGNITUDES))
         played = trial.play(trial.scenario.act)
         trial.struck += ["disk:filled"] * _is_full(disk, played)
         ballast.unlink(missing_ok=True)  # an index that is made anew clears its directory

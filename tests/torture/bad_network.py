@@ -1,4 +1,4 @@
-"""The server elsewhere: an object store behind a broken network, and a database that ends our connections."""
+"""The server elsewhere: an object store behind a broken network, a database that ends our connections or falls."""
 
 from __future__ import annotations
 
@@ -42,4 +42,19 @@ def backends(trial: Trial) -> None:
         ended = home.end_connections(trial.place)
         trial.struck += ["backend:terminated"] * ended
         trial.oracle.interruptions += ended
+    trial.heard(playing.ended())
+
+
+def server_killed(trial: Trial) -> None:
+    """The database server falls in the middle of the act, and comes back with what it has on its disk."""
+    home = trial.world.home(trial.scenario.home)
+    assert isinstance(home, PostgresqlHome)
+    playing = trial.begin(trial.scenario.act)
+    playing.until("reached")
+    if not playing.wait(trial.chance.random() * LONGEST_PAUSE):
+        home.server.kill(signal.SIGQUIT)
+        playing.wait(trial.chance.random() * LONGEST_PAUSE)
+        home.server.start_again()
+        trial.struck.append("server:fallen")
+        trial.oracle.interruptions += 1
     trial.heard(playing.ended())

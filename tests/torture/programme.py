@@ -27,11 +27,13 @@ FAULTS: Mapping[str, Callable[[Trial], None]] = {
         burst.role_killed,
         bad_network.network,
         bad_network.backends,
+        bad_network.server_killed,
+        bad_disk.server_full,
     )
 }
 """Every fault by its name. One more function is one more kind."""
 
-OF_ONE = frozenset({"role_killed", "network", "backends"})
+OF_ONE = frozenset({"role_killed", "network", "backends", "server_killed", "server_full"})
 """Faults that suit only the scenarios that name them."""
 
 TWICE = frozenset({"kill", "kill_twice"})

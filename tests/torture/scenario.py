@@ -167,12 +167,20 @@ ON_FILES = (
 """Every step that must be durable. One more line adds a step."""
 
 SERVER_FAULTS = ("kill", "kill_twice", "beside")
+OF_THIS_MACHINE = ("moment", "error", "full", "pause", "sync_error", "sync_slow", "no_room", "clock")
 ELSEWHERE = {
-    "postgresql": ("accept", "deliver", "hold", "dispose", "dispose_held", "release_spool", "sweep", "rotate"),
+    "postgresql": (
+        *("accept", "promote", "archive", "deliver", "release_spool", "sweep"),
+        *("hold", "release", "dispose", "dispose_held", "dispose_of_files", "reschedule", "rebuild"),
+        *("scrub", "confirm_clock", "train", "rotate", "back_up"),
+    ),
     "s3": ("start", "promote", "archive", "hold", "dispose", "release_spool", "release_after_loss", "sweep"),
 }
 """Which of them are also rehearsed where rows and keys, or objects, lie on a server."""
-OF_HOMES = {"postgresql": (*SERVER_FAULTS, "moment", "backends"), "s3": (*SERVER_FAULTS, "network")}
+OF_HOMES = {
+    "postgresql": (*SERVER_FAULTS, *OF_THIS_MACHINE, "backends", "server_killed", "server_full"),
+    "s3": (*SERVER_FAULTS, *OF_THIS_MACHINE, "network"),
+}
 
 
 def _elsewhere(scenario: Scenario, home: str) -> Scenario:

@@ -17,7 +17,7 @@ from tests.torture.programme import FAULTS, round_of, turn_of
 from tests.torture.rehearsal import rehearse
 from tests.torture.scenario import SCENARIOS
 
-CYCLES = {"files": 90, "postgresql": 5, "backends": 1, "s3": 3, "network": 1}
+CYCLES = {"files": 90, "postgresql": 3, "backends": 1, "server_killed": 1, "server_full": 1, "s3": 3, "network": 1}
 """Always the same cycles, so that a test run says the same twice; ``make torture`` plays others."""
 
 OTHERS = tuple(kind for kind in CYCLES if kind != "files")
