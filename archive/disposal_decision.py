@@ -151,14 +151,15 @@ def decide(
 def category_of(evidence: Evidence, schedule: Schedule) -> str | None:
     """The category that a message has by a schedule; None when it could not be opened.
 
-    Where a part of it could not be read, every rule that such a part might have satisfied counts as satisfied: that
-    can only keep it longer. A message that no rule is known to match stays unclassified.
+    Where a part of it could not be read, or clocks differ about when it came, every rule that it might satisfy counts
+    as satisfied: that can only keep it longer. A message that no rule is known to match stays unclassified.
     """
     document = evidence.document
     if document is None:
         return None
     fresh = document.in_category(UNCLASSIFIED)
-    answers = [(rule.category, answer(rule.query, fresh, is_whole=evidence.is_whole)) for rule in schedule.rules]
+    whole, came = evidence.is_whole, evidence.came
+    answers = [(rule.category, answer(rule.query, fresh, is_whole=whole, came=came)) for rule in schedule.rules]
     if not any(found for _, found in answers):
         return UNCLASSIFIED
     return schedule.longest([name for name, found in answers if found is not False], evidence.received_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -152,7 +152,8 @@ class Intake:
             entries = [_entry(each, schedule, captured_at) for each in arrivals]
             new = {entry.message: entry for entry in archive_records.insert_entries(connection, entries)}
             fresh = [each for each in arrivals if each.stored.id in new]
-            evidence = {each.stored.id: classified(each.evidence, schedule) for each in fresh}
+            captured = {each.stored.id: replace(each.evidence, captured_at=captured_at) for each in fresh}
+            evidence = {message: classified(told, schedule) for message, told in captured.items()}
             holds = self._living_holds.join(connection, evidence, now=now)
             facts = [_captured(entry, len(holds[message])) for message, entry in new.items()]
             audit_trail.append(connection, facts, now=now)

@@ -18,6 +18,7 @@ from archive import search_query
 from archive.index_document import Field, IndexDocument
 from archive.query_certainty import answer
 from archive.query_conditions import Query
+from archive.receipt_time import ReceiptTime, receipt_time
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import RefusedError, TamperedError
 
@@ -123,12 +124,19 @@ class Evidence:
 
     ``document`` is None when the message could not be opened or taken apart. ``is_whole`` is False when a part that
     may hold text could not be read. ``mailboxes`` are the mailboxes here that its participants belong to.
+    ``captured_at`` is by the trusted time, None while the archive has not captured it.
     """
 
     received_at: datetime
     document: IndexDocument | None
     is_whole: bool
     mailboxes: frozenset[str] = frozenset()
+    captured_at: datetime | None = None
+
+    @property
+    def came(self) -> ReceiptTime:
+        """When it came, as far as the clocks agree about it."""
+        return receipt_time(self.received_at, self.captured_at)
 
 
 def covers(hold: Hold, evidence: Evidence) -> bool | None:
@@ -136,14 +144,16 @@ def covers(hold: Hold, evidence: Evidence) -> bool | None:
 
     None counts as held wherever it matters.
     """
-    if not hold.state.holds or not _in_time(hold.matter, evidence.received_at):
+    in_time = _in_time(hold.matter, evidence.came)
+    if not hold.state.holds or in_time is False:
         return False
     if evidence.document is None:
         return None
     if not _is_theirs(hold, evidence, evidence.document):
         return False
     query = hold.matter.query
-    return query is None or answer(query, evidence.document, is_whole=evidence.is_whole)
+    found = query is None or answer(query, evidence.document, is_whole=evidence.is_whole, came=evidence.came)
+    return in_time if found else found
 
 
 def mailbox_key(address: str) -> str:
@@ -156,9 +166,12 @@ def mailbox_key(address: str) -> str:
     return f"{folded.split('+', 1)[0] or folded}@{domain}"
 
 
-def _in_time(told: Matter, received_at: datetime) -> bool:
-    begins = told.since is None or received_at >= datetime.combine(told.since, time(), UTC)
-    return begins and (told.until is None or received_at < _day_after(told.until))
+def _in_time(told: Matter, came: ReceiptTime) -> bool | None:
+    begins = told.since is None or came.is_from(datetime.combine(told.since, time(), UTC))
+    ends = told.until is None or came.is_before(_day_after(told.until))
+    if begins is False or ends is False:
+        return False
+    return None if begins is None or ends is None else True
 
 
 def _day_after(day: date) -> datetime:

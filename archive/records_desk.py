@@ -13,7 +13,7 @@ from archive.disposal_certificate import public_key_pem
 from archive.disposal_run import DisposalRun
 from archive.disposals import Disposals
 from archive.due_records import DueRecords
-from archive.evidence import DocumentSource, EvidenceReader, OwnMailboxes, own_mailboxes_of
+from archive.evidence import DocumentSource, EvidenceReader, OwnMailboxes, captured_at_of, own_mailboxes_of
 from archive.holds import Holds
 from archive.ledger_book import LedgerBook
 from archive.living_holds import LivingHolds
@@ -143,7 +143,11 @@ class _Furnishing:
 
     @cached_property
     def evidence(self) -> EvidenceReader:
-        return EvidenceReader(documents=self.parts.documents, own_mailboxes=self.own_mailboxes)
+        return EvidenceReader(
+            documents=self.parts.documents,
+            own_mailboxes=self.own_mailboxes,
+            captured_at=captured_at_of(self.parts.database),
+        )
 
     @cached_property
     def living(self) -> LivingHolds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -194,6 +194,7 @@ class RecordsRoom:
             self.index.add([evidence.document])
         with self.vault.database.write() as connection:
             captured_at = self.vault.trusted_clock.at_least(connection, now)
+            evidence = replace(evidence, captured_at=captured_at)
             entry = ArchiveEntry(message, stored.received_at, captured_at, UNCLASSIFIED, None, indexed_at=now)
             archive_records.insert_entries(connection, [entry])
             self.desk.living_holds.join(connection, {message: evidence}, now=now)

@@ -180,3 +180,24 @@ def test_mail_that_came_while_the_clock_was_years_behind_is_not_due_years_early(
     room.vault.trusted_clock.keep()
     assert room.desk.disposals.propose(RECORDS).messages == 1
     assert room.is_alive(message)
+
+
+@pytest.mark.parametrize("is_held_first", [False, True])
+def test_mail_that_came_while_the_clock_was_years_behind_is_under_the_holds_of_its_true_day(
+    room: RecordsRoom, *, is_held_first: bool
+) -> None:
+    def place() -> None:
+        room.desk.holds.place(RECORDS, name="n", reason="r", since=since)
+
+    room.put_in_force()
+    since = room.clock.now().date()
+    if is_held_first:
+        place()
+    room.vault.machine.jump(-20 * YEAR)
+    message = room.receive("newsletter")
+    room.vault.machine.jump(20 * YEAR)
+    if not is_held_first:
+        place()
+    survey = room.desk.disposals.propose(RECORDS)
+    assert (survey.messages, survey.held) == (0, 1)
+    assert room.is_alive(message)

@@ -155,6 +155,30 @@ def test_unread_part_can_only_keep_longer() -> None:
     assert category_of(evidence("hello", is_whole=False), plain) == "ever"
 
 
+def test_two_clocks_that_disagree_can_only_keep_longer() -> None:
+    rules = parse(
+        """
+        [category.short]
+        retain = "1 year"
+        clock = "receipt"
+        citation = "x"
+        [category.ever]
+        retain = "forever"
+        clock = "receipt"
+        citation = "x"
+        [[rule]]
+        category = "short"
+        match = "hello"
+        [[rule]]
+        category = "ever"
+        match = "after:2026-01-01"
+        """
+    )
+    told = replace(evidence("hello"), received_at=datetime(2000, 1, 1, tzinfo=UTC))
+    assert category_of(told, rules) == "short"
+    assert category_of(replace(told, captured_at=datetime(2026, 3, 1, tzinfo=UTC)), rules) == "ever"
+
+
 def test_message_too_young_for_every_category_need_not_be_opened() -> None:
     assert may_be_due(SCHEDULE, RECEIVED, DUE)
     assert not may_be_due(SCHEDULE, RECEIVED, DUE - timedelta(seconds=1))

@@ -89,6 +89,39 @@ def test_days_of_a_hold_are_both_included() -> None:
     assert covers(hold(until=date.max), evidence(document()))
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (date(2026, 5, 1), None, None),
+        (None, date(2026, 4, 1), None),
+        (date(2026, 4, 1), date(2026, 4, 30), None),
+        (date(2026, 3, 4), date(2026, 6, 1), True),
+        (date(2026, 6, 2), None, False),
+        (None, date(2026, 3, 3), False),
+    ],
+)
+def test_message_that_came_between_two_clocks_is_held_where_it_may_fall_within(
+    since: date | None, until: date | None, *, expected: bool | None
+) -> None:
+    """Received by one clock in March, captured by the other in June: which of the two was wrong nobody knows now."""
+    june = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    for received, captured in ((RECEIVED, june), (june, RECEIVED)):
+        found = Evidence(received, document(), is_whole=True, captured_at=captured)
+        assert covers(hold(since=since, until=until), found) is expected
+        assert covers(hold(HoldState.RELEASED, since=since, until=until), found) is False
+        assert covers(hold(since=since, until=until, custodians=["bob@x.example"]), found) is False
+        assert covers(hold(since=since, until=until, query_text="knee"), found) is False
+        assert covers(hold(since=since, until=until, query_text="hello"), found) is expected
+
+
+def test_query_of_a_hold_that_asks_for_days_does_not_go_by_a_wrong_clock() -> None:
+    dead = Evidence(datetime(2000, 1, 1, tzinfo=UTC), document(), is_whole=True, captured_at=RECEIVED)
+    for query in ("after:2026-01-01", "-before:2026-01-01", "before:2026-01-01", "hello after:2026-01-01"):
+        assert covers(hold(query_text=query), dead) is None
+    assert covers(hold(query_text="after:2026-03-06"), dead) is False
+    assert covers(hold(query_text="before:2026-03-06"), dead) is True
+
+
 def test_all_conditions_must_hold_together() -> None:
     asked = hold(custodians=["bob@x.example"], query_text="knee")
     assert covers(asked, evidence(document("bob@x.example", body="my knee")))

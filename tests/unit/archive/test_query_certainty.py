@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from archive.index_document import document_of
 from archive.query_certainty import answer
 from archive.query_conditions import matches
+from archive.receipt_time import receipt_time
 from archive.search_query import parse
 from mailstore.message import Envelope, MessageId
 
@@ -24,6 +25,9 @@ DOCUMENT = document_of(
     attachment_texts=[],
     has_attachment=True,
 )
+
+
+CAME = receipt_time(DOCUMENT.received_at, None)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +50,12 @@ DOCUMENT = document_of(
     ],
 )
 def test_unread_part_answers_perhaps_where_it_might_decide(query: str, expected: bool | None) -> None:  # noqa: FBT001  # pytest passes it by name
-    assert answer(parse(query), DOCUMENT, is_whole=False) is expected
+    assert answer(parse(query), DOCUMENT, is_whole=False, came=CAME) is expected
 
 
-words = st.sampled_from(["red", "green", "blue", "subject:blue", "subject:red", "has:attachment"])
+words = st.sampled_from(
+    ["red", "green", "blue", "subject:blue", "subject:red", "has:attachment", "after:2026-01-01", "before:2026-01-01"]
+)
 queries = st.recursive(
     words,
     lambda inner: st.one_of(
@@ -64,13 +70,13 @@ queries = st.recursive(
 @given(queries)
 def test_whole_message_is_answered_as_the_search_answers(query: str) -> None:
     parsed = parse(query)
-    assert answer(parsed, DOCUMENT, is_whole=True) is matches(parsed, DOCUMENT)
+    assert answer(parsed, DOCUMENT, is_whole=True, came=CAME) is matches(parsed, DOCUMENT)
 
 
 @given(queries)
 def test_sure_answers_stay_true_whatever_the_unread_part_holds(query: str) -> None:
     parsed = parse(query)
-    sure = answer(parsed, DOCUMENT, is_whole=False)
+    sure = answer(parsed, DOCUMENT, is_whole=False, came=CAME)
     for hidden in ("", "blue", "red blue green"):
         texts = {
             **DOCUMENT.texts,
