@@ -1,6 +1,6 @@
 """Passkeys (WebAuthn level 3): discoverable, with user verification, so that one touch is two factors.
 
-The challenge lives in the visitor's session and is used once; the relying party is the host of the portal and
+A challenge is one session's and is used once; the relying party is the host of the portal and
 nothing else, so a look-alike site gets an answer that is worth nothing here.
 """
 

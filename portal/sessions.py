@@ -20,8 +20,10 @@ from sqlalchemy import Connection, or_
 
 from mailstore.actor import Actor, Role
 from mailstore.database import Database
+from mailstore.instants import microseconds
 from mailstore.message import AccountId
 from mailstore.sealed_format import NONCE_BYTES, open_field, seal_field
+from portal import passkey_challenge
 from portal.account_records import AccountState, Randomness
 from portal.errors import StepMissingError
 from portal.settings import PortalSettings
@@ -35,6 +37,8 @@ UNFINISHED_LIFE = timedelta(minutes=30)
 """How long somebody may stay between two steps of signing in or enrolling."""
 CLOCK_SLACK = timedelta(minutes=2)
 """So far a time server may set the clock back without signing people out."""
+SPENT = "spent"
+"""Of what is pending: up to when the challenges of this session were answered, in microseconds since 1970."""
 SEEN_EVERY = timedelta(minutes=1)
 """Being seen is written at most this often, so that reading pages does not become writing rows."""
 
@@ -138,8 +142,26 @@ class Sessions:
             raise StepMissingError("the session ended meanwhile", fix="Sign in again.")
         self._insert(connection, digest, session.step, None, now=now, life=UNFINISHED_LIFE, pending=pending)
 
+    def challenge(self, session: Session, now: datetime) -> bytes:
+        """A challenge for a passkey, good once and for this session. It takes no row."""
+        return passkey_challenge.made(session.id, now, key=self._mark_key)
+
+    def spend(self, connection: Connection, session: Session, challenge: bytes, now: datetime) -> bool:
+        """True for a challenge that this session may answer now; afterwards for none that is as old or older."""
+        begun = passkey_challenge.made_at(challenge, session.id, key=self._mark_key)
+        if begun is None or not passkey_challenge.is_in_time(begun, now):
+            return False
+        row = self._database.rows.one(connection, sessions, sessions.c.id_digest == _digest(session.id))
+        pending, stamp = self._pending(row), microseconds(begun)
+        if stamp <= pending.get(SPENT, -1):
+            return False
+        self.keep_pending(connection, session, {**pending, SPENT: stamp}, now)
+        return True
+
     def end(self, connection: Connection, session: Session) -> None:
-        """Sign out: the id opens nothing any more."""
+        """Sign out: the id opens nothing any more. An anonymous one opened nothing, and what it spent stays spent."""
+        if session.step is Step.ANONYMOUS:
+            return
         self._database.rows.delete(connection, sessions, sessions.c.id_digest == _digest(session.id))
 
     def end_all(self, connection: Connection, account: AccountId, *, but: Session | None = None) -> int:

@@ -16,7 +16,7 @@ from mailstore import audit_trail
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.wall_clock import Clock
-from portal import passkeys, second_factor
+from portal import passkey_challenge, passkeys, second_factor
 from portal.account_records import Account, AccountRecords, AccountState, Randomness, Secrets, canonical_login
 from portal.errors import StepMissingError, TooManyTriesError
 from portal.passwords import PasswordVault
@@ -99,25 +99,22 @@ class SignIn:
             return desk.sessions.step_up(connection, session, Proof.ONE_TIME_CODE, account=account.id, now=now)
 
     def passkey_options(self, session: Session) -> str:
-        """The challenge for a passkey, as the browser wants it. It is good once."""
+        """The challenge for a passkey, as the browser wants it. It is good once; strangers ask, so nothing is kept."""
         after(session.step, Proof.PASSKEY)
         desk = self._desk
-        challenge = desk.randomness(passkeys.CHALLENGE_BYTES)
-        with desk.database.write() as connection:
-            desk.sessions.keep_pending(connection, session, {"challenge": challenge.hex()}, desk.clock.now())
-        return passkeys.sign_in_options(desk.settings, challenge)
+        return passkeys.sign_in_options(desk.settings, desk.sessions.challenge(session, desk.clock.now()))
 
     def passkey(self, session: Session, answer: str, address: str) -> Session | Wrong:
         """Both factors in one: the device, and the finger, face or PIN that it asked for."""
         after(session.step, Proof.PASSKEY)
         desk, subjects = self._desk, (address_subject(address),)
         desk.take_try(subjects)
-        challenge = bytes.fromhex(str(session.pending.get("challenge", "")))
+        challenge = passkey_challenge.answered(answer)
         with desk.database.write() as connection:
             now = desk.clock.now()
-            account = self._with_passkey(connection, session, answer, challenge) if challenge else None
+            may_answer = desk.sessions.spend(connection, session, challenge, now)
+            account = self._with_passkey(connection, session, answer, challenge) if may_answer else None
             if account is None:
-                desk.sessions.keep_pending(connection, session, {}, now)
                 desk.note(connection, "sign_in.refused", None, {"factor": "passkey"})
                 return Wrong()
             self._welcome(connection, account, (*subjects, account_subject(account.person.email)), "passkey")
