@@ -1,4 +1,8 @@
-"""A portal served over TLS on the loopback interface, and a real Chromium that trusts its certificate."""
+"""A portal served over TLS on the loopback interface, and a real Chromium that trusts its certificate.
+
+Debian packs the same Chromium a second time without the parts of a desktop that no page sees: it is at a page in a
+third of the processor time.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from portal.app import create_app
 from tests.portal_room import PortalRoom, Somebody
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PHONE, DESK = 360, 1440
 ONE_CODE = timedelta(minutes=1)
+AXE = Axe().axe_script
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost")
 
@@ -118,11 +123,11 @@ def barriers(page: Page, *, in_the_dark: bool = True) -> list[str]:
 
 
 def _found_by_axe(page: Page, only: dict[str, Any]) -> list[str]:
-    answer: Any = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
-    return [
-        f"{found['id']}: {found['help']} {[node['html'][:120] for node in found['nodes']]}"
-        for found in answer.response["violations"]
-    ]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    asked = {"runOnly": only, "resultTypes": ["violations"], "selectors": False}
+    violations: Any = page.evaluate("asked => axe.run(asked).then(found => found.violations)", asked)
+    return [f"{found['id']}: {found['help']} {[node['html'][:120] for node in found['nodes']]}" for found in violations]
 
 
 def scrolls_sideways(page: Page) -> bool:

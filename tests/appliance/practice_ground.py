@@ -27,7 +27,7 @@ from tests.appliance.guest import Guest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLAYBOOK = [str(Path(sys.executable).with_name("ansible-playbook"))]
 DOMAIN = "clinic.example"
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 PASSWORD = "juniper street 14, second floor"
 
 

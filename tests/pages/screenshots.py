@@ -25,7 +25,7 @@ from appliance.demo.cast import ADMIN, CLINICIAN, COLLEAGUE, FRONT_DESK, RECORDS
 from appliance.demo.world import World, create, until
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pages"
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 DESK, PHONE = 1440, 360
 TALLEST = 1_800
 """Pixels: what lies below is more of the same."""
