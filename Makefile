@@ -10,7 +10,7 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 RUN_PACKAGES := python3 python3-venv ca-certificates tzdata
 BENCH_PACKAGES := postfix dovecot-core dovecot-lmtpd notmuch python3-notmuch2 gcc libc6-dev libssl-dev openssl
-TEST_PACKAGES := chromium fonts-dejavu-core openssl strace procps postgresql faketime libatomic1 softhsm2 unbound
+TEST_PACKAGES := chromium-headless-shell fonts-dejavu-core openssl strace procps postgresql faketime libatomic1 softhsm2 unbound
 
 .PHONY: help
 help: ## Show this help
@@ -48,17 +48,22 @@ $(VENV)/.test-installed: requirements-dev.lock $(VENV)/.installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# Of the time of a test a third is waiting: for servers, disks, and moments that it wants to come.
+TEST_PROCESSES := 3
+
 .PHONY: test
 test: test-packages ## Set everything up and pass the tests
 	@$(MAKE) --no-print-directory minio & building=$$!; \
-	$(MAKE) --no-print-directory $(VENV)/.test-installed && $(MAKE) --no-print-directory check; checked=$$?; \
-	wait $$building && exit $$checked
-	$(SAY) "Tests, with real servers, files and a real browser"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal and not appliance'
+	$(MAKE) --no-print-directory $(VENV)/.test-installed; installed=$$?; \
+	wait $$building && exit $$installed
+	$(SAY) "Tests, with real servers, files and a real browser; beside them format, lint, types and architecture"
+	@{ told=$$($(MAKE) --no-print-directory check 2>&1); checked=$$?; printf '%s\n' "$$told"; exit $$checked; } & checking=$$!; \
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m 'not rehearsal and not appliance'; tested=$$?; \
+	wait $$checking || { echo 'make check failed: what it said stands above'; exit 1; }; exit $$tested
 
 .PHONY: test-postgresql
 test-postgresql: test-packages $(VENV)/.test-installed ## Run the whole test suite over PostgreSQL
-	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not rehearsal and not appliance'
+	@STRONGROOM_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m 'not rehearsal and not appliance'
 
 .PHONY: test-failpoints
 test-failpoints: test-packages $(VENV)/.test-installed ## See that every failpoint in the source is come by in some rehearsal
@@ -82,8 +87,10 @@ lint-playbook: guest-packages
 	@cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint --offline -q
 
 .PHONY: test-appliance-short
-test-appliance-short: lint-playbook ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
-	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py -k bookworm
+test-appliance-short: guest-packages ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
+	@{ told=$$($(MAKE) --no-print-directory lint-playbook 2>&1); linted=$$?; printf '%s\n' "$$told"; exit $$linted; } & linting=$$!; \
+	$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py -k bookworm; tested=$$?; \
+	wait $$linting || { echo 'make lint-playbook failed: what it said stands above'; exit 1; }; exit $$tested
 
 .PHONY: test-appliance
 test-appliance: lint-playbook minio ## As root, half an hour: all that is tried on Debians booted for it, upgrades and ways back included
