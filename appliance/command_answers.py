@@ -490,6 +490,8 @@ ANSWERS: Mapping[str, Fields] = {
         "problems[].message": "the id of the message that it is about, or null",
         "problems[].problem": "the same in words",
         "problems[].fix": "what to do about it; empty when it is mended",
+        "to_come": "how many objects of restored mail are still brought back; they were not looked at",
+        "to_come_first[]": "the first hundred of them, by name",
     },
     "clock show": {
         "state": "trusted or frozen; while it is frozen nothing is disposed of and no hold is released",

@@ -48,6 +48,11 @@ class DataDirectory:
         return self.path / ".restore-plan.sqlite3"
 
     @property
+    def restore_check(self) -> Path:
+        """Whether a restore put off to hold everything against each other, and what came of it."""
+        return self.path / ".restore-check.json"
+
+    @property
     def restore_turn(self) -> Path:
         """Held locked by the one process that lays down what a restore still wants."""
         return self.path / ".restore-turn"

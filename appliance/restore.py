@@ -22,12 +22,12 @@ from dataclasses import asdict, dataclass, field, replace
 from appliance import (
     archive_wiring,
     birth_record,
-    check_wiring,
     config,
     database_wiring,
     front_door_wiring,
     migration,
     object_store_wiring,
+    restore_check,
     restore_choice,
     restore_objects,
     restore_place,
@@ -41,12 +41,11 @@ from appliance.long_work import LongWork
 from appliance.restore_choice import Choice, Wish
 from appliance.settings import Settings
 from appliance.wiring import Appliance
-from archive import archive_check, ledger_replay
+from archive import ledger_replay
 from archive.ledger_book import LedgerBook
 from archive.ledger_replay import LedgerReplay, Replayed
 from mailstore import (
     audit_trail,
-    consistency_check,
     durable_file,
     key_custody,
     message_records,
@@ -54,9 +53,7 @@ from mailstore import (
     restore_laying,
 )
 from mailstore.audit_entry import AuditFact
-from mailstore.consistency_check import Depth
-from mailstore.consistency_problem import Finding, Kind
-from mailstore.consistency_repair import Repair
+from mailstore.consistency_problem import Finding
 from mailstore.database import Database
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.failpoint import reached
@@ -71,9 +68,10 @@ from mailstore.wall_clock import Clock
 
 STEPS = 8
 RESTORED = "appliance.restored"
-NOT_CHECKED = "rows, keys and log were not held against each other: run strongroom check while it serves"
+NOT_CHECKED = (
+    "rows, keys and log were not held against each other: serve does it once all mail is there; see the doctor"
+)
 _JOURNALS = ("", "-wal", "-shm")
-_INDEX = "index"
 _KEYS = "keys/"
 _ROWS = "rows.sqlite3"
 _STORE = "object_store.url"
@@ -181,7 +179,9 @@ class Restore:
             problems: tuple[Finding, ...] = ()
             if is_checked:
                 self.work.step(6, STEPS, "hold everything against each other")
-                problems = self._problems(appliance)
+                problems = restore_check.problems(appliance, self.work.things_done, is_alone=True)
+            else:
+                restore_check.owe(self.staged)
             outcome = self._outcome(plan, choice, appliance, keys, replayed)
             outcome = replace(outcome, problems=[each.problem for each in problems])
             if not is_checked:
@@ -346,29 +346,6 @@ class Restore:
             signer=appliance.signer,
             clock=self.clock,
         )
-
-    def _problems(self, appliance: Appliance) -> tuple[Finding, ...]:
-        """What a check finds and cannot mend. The worker makes the index anew, and holds holds against all mail.
-
-        Keys are not unwrapped one by one: they came out of sealed pieces, proved whole. A scrub does so later.
-        """
-        depth = Depth(check_wiring.ACCEPTED_EVENTS, reads_objects=False)
-        stores = replace(check_wiring.stores(appliance), prove_key=lambda _message: None)
-        archive = check_wiring.archive_stores(appliance)
-
-        def tell(what: str, count: int) -> None:
-            self.work.things_done(what, count)
-
-        found = list(consistency_check.check(stores, depth, now=self.clock.now(), progress=tell))
-        found += archive_check.check(archive, opens_messages=False, progress=tell)
-        mend = Repair(stores, self.clock, is_alone=True).mended
-        left = tuple(each for each in found if not _is_the_workers(each) and not mend(each))
-        reached("restore.after_check")
-        return left
-
-
-def _is_the_workers(finding: Finding) -> bool:
-    return finding.kind is Kind.HOLD_NOT_EVALUATED or finding.kind.value.startswith(_INDEX)
 
 
 def _setting(settings: Settings, dotted: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from appliance import backup_wiring, drill_wiring, object_store_wiring
@@ -59,6 +60,15 @@ def to_come(data: DataDirectory) -> ToCome | None:
         return None
     with closing(plan):
         return ToCome(*plan.to_come())
+
+
+def names_to_come(data: DataDirectory, *, most: int) -> list[str]:
+    """The first of the objects that are still to come, by name."""
+    plan = RestorePlan.existing(data.restore_plan)
+    if plan is None:
+        return []
+    with closing(plan):
+        return list(islice(plan.awaited(), most))
 
 
 def require_whole(data: DataDirectory, what: str) -> None:

@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
-from appliance import check_wiring, command_access, given_file, process_file
+from appliance import check_wiring, command_access, given_file, process_file, restore_check, restore_rest
 from appliance.command_call import Call, Outcome, table
 from appliance.data_directory import DataDirectory
 from appliance.wiring import Appliance
@@ -19,8 +20,8 @@ from mailstore.errors import RefusedError, StrongroomError
 
 TELL_EVERY_SECONDS = 2.0
 MESSAGES = "messages"
-PROMOTION_SECONDS = 10.0
-"""Longer than a message takes from its object to its row."""
+NAMED = 100
+"""How many objects that are still to come are named."""
 
 
 def run(call: Call) -> Outcome:
@@ -30,13 +31,24 @@ def run(call: Call) -> Outcome:
         check_wiring.ACCEPTED_EVENTS,
         reads_objects=not call.arguments.quick,
         kept_elsewhere=_kept_elsewhere(call.arguments.checkpoint),
-        settle_seconds=PROMOTION_SECONDS if process_file.holder(call.data) else 0.0,
+        settle_seconds=restore_check.PROMOTION_SECONDS if process_file.holder(call.data) else 0.0,
     )
     repairs = call.arguments.repair
     with command_access.opened(call) as appliance, _alone(call.data, is_wanted=repairs) as is_alone:
         found = _found(appliance, depth, telling)
         told = list(_mended(appliance, found, is_alone=is_alone)) if repairs else [(each, False) for each in found]
-    return _outcome(told, checked=telling.count(MESSAGES))
+    return _with_what_is_to_come(call.data, _outcome(told, checked=telling.count(MESSAGES)))
+
+
+def _with_what_is_to_come(data: DataDirectory, outcome: Outcome) -> Outcome:
+    """Mail that a restore still brings back is not lost, and not here either: it is named."""
+    left = restore_rest.to_come(data)
+    names = restore_rest.names_to_come(data, most=NAMED)
+    fields = {**outcome.fields, "to_come": left.objects if left else 0, "to_come_first": names}
+    if left is None:
+        return replace(outcome, fields=fields)
+    told = f"{left.objects:,} objects of restored mail are still to come and were not looked at; the next of them:"
+    return replace(outcome, fields=fields, text="\n".join([outcome.text, "", told, *(f"  {name}" for name in names)]))
 
 
 def _found(appliance: Appliance, depth: Depth, telling: _Telling) -> list[Finding]:

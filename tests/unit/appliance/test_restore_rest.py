@@ -13,16 +13,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from appliance import archive_wiring, check_wiring, restore_duty, restore_rest, store_wiring
+from appliance import (
+    archive_wiring,
+    check_wiring,
+    restore_check,
+    restore_duty,
+    restore_health,
+    restore_rest,
+    store_wiring,
+)
 from appliance.backup_settings import BackupTargetSettings
 from appliance.backups import Backups
 from appliance.front_door_wiring import RANDOMNESS
+from appliance.health_finding import State
 from appliance.wiring import Appliance
 from archive import archive_check, archive_records
 from mailstore import consistency_check, message_records
 from mailstore.consistency_check import Depth
 from mailstore.destruction import Destruction
-from mailstore.errors import BeingRestoredError, DestroyedError, RefusedError
+from mailstore.errors import BeingRestoredError, DestroyedError, RefusedError, TamperedError
 from mailstore.message import MessageId
 from mailstore.part_records import PartLinks
 from mailstore.restore_plan import RestorePlan
@@ -66,7 +75,7 @@ def opened_early(tmp_path_factory: pytest.TempPathFactory) -> Early:
     outcome = room.restore(objects_later=True)
     assert (outcome.messages, outcome.problems, outcome.missing) == (3, [], [])
     assert outcome.objects_to_come >= 3
-    assert "strongroom check" in outcome.warnings[-1]
+    assert "once all mail is there" in outcome.warnings[-1]
     return Early(room, doomed, kept, content)
 
 
@@ -89,7 +98,7 @@ def test_mail_that_is_to_come_says_so_and_is_brought_first_when_it_is_asked_for(
     assert appliance.retrieval.recipients(early.kept)
     assert restore_rest.go_on(appliance, should_stop=lambda: False)
     assert appliance.retrieval.content(early.kept) == early.content
-    assert not list(early.room.folder.glob("new/.restor*"))
+    assert list(early.room.folder.glob("new/.restor*")) == [appliance.data.restore_check]
 
 
 def test_new_mail_is_taken_in_filed_and_found_meanwhile(appliance: Appliance) -> None:
@@ -194,3 +203,41 @@ def test_duties_that_need_all_mail_are_put_off_until_it_is_there(early: Early, a
     early.room.restore()
     duty()
     assert done == ["done"]
+
+
+def findings(appliance: Appliance) -> dict[str, State]:
+    return {each.check: each.state for each in restore_health.reports(appliance)}
+
+
+def test_look_that_was_put_off_is_made_once_all_mail_is_there_and_remembered(appliance: Appliance) -> None:
+    assert findings(appliance) == {"restore": State.WARN, "restore check": State.WARN}
+    asyncio.run(restore_duty.until_whole(appliance, lambda: None, stopping=threading.Event()))
+    assert findings(appliance) == {"restore": State.OK, "restore check": State.OK}
+    at = restore_check.look(appliance.data)
+    restore_check.make(appliance, should_stop=lambda: True)
+    assert restore_check.look(appliance.data) == at, "it is made once"
+
+
+def test_look_that_is_cut_off_is_still_owed_and_what_it_finds_is_an_alarm(appliance: Appliance) -> None:
+    assert restore_rest.go_on(appliance, should_stop=lambda: False)
+    restore_check.make(appliance, should_stop=lambda: True)
+    assert restore_check.is_owed(appliance.data)
+    for name in list(appliance.objects.names()):
+        appliance.objects.delete(name)
+    for segment in appliance.data.spool.iterdir():
+        segment.unlink()
+    restore_check.make(appliance, should_stop=lambda: False)
+    assert findings(appliance)["restore check"] is State.FAIL
+    restore_check.owe(appliance.data)
+    appliance.data.restore_check.write_text("{}", "utf-8")
+    with pytest.raises(TamperedError):
+        restore_check.look(appliance.data)
+
+
+def test_check_names_what_is_still_to_come(appliance: Appliance) -> None:
+    left = restore_rest.to_come(appliance.data)
+    assert left is not None
+    names = restore_rest.names_to_come(appliance.data, most=2)
+    assert len(names) == 2
+    assert set(names) <= set(appliance.objects.names())
+    assert len(restore_rest.names_to_come(appliance.data, most=1000)) <= left.objects
