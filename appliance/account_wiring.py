@@ -28,7 +28,10 @@ def portal_settings(settings: Settings) -> PortalSettings:
         local_domains=frozenset({settings.practice.domain}),
         recognition_phrase=settings.practice.recognition_phrase,
         other_hosts=frozenset(f"{name}{tail}" for name in names),
-        pools=tuple(Pool(pool.name, pool.address, pool.reply_window) for pool in settings.portal.pool),
+        pools=tuple(
+            Pool(pool.name, pool.address, pool.reply_window.removeprefix("within ")) for pool in settings.portal.pool
+        ),
+        accent=settings.portal.accent,
         session_idle=timedelta(minutes=settings.sign_in.session_idle_minutes),
         session_life=timedelta(hours=settings.sign_in.session_hours),
         enrolment_life=timedelta(hours=settings.sign_in.enrolment_code_hours),

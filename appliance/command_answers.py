@@ -511,7 +511,8 @@ ANSWERS: Mapping[str, Fields] = {
         **_items(
             {
                 "check": "what was looked at",
-                "state": "ok, warn, fail, or off where it does not apply; exit code 1 when one failed",
+                "state": "ok, warn or fail; exit code 1 when one failed",
+                "applies": "false where this practice does without what the line is about; its state is ok then",
                 "message": "what was found",
                 "fix": "what to do about it",
             }

@@ -17,7 +17,9 @@ from appliance.backup_settings import BackupSettings
 from appliance.scanning_settings import ScanningSettings
 from mailstore import object_store_url
 from mailstore.addresses import BadAddressError, parse_mailbox
+from mailstore.errors import StrongroomError
 from portal import unsealing
+from portal.settings import LEAST_CONTRAST, contrast_with_white
 
 COOLING_OFF_DEFAULT_HOURS = 168
 """A week between the approval of a disposal and the first destroyed key."""
@@ -139,6 +141,15 @@ def time_zone(value: str) -> str:
 _port = between(1, 65535)
 
 
+def readable_colour(value: str) -> str:
+    """A colour that can be read on white (WCAG 2.2, success criterion 1.4.3)."""
+    try:
+        is_readable = contrast_with_white(value) >= LEAST_CONTRAST
+    except StrongroomError:
+        return "must be # and six hexadecimal digits, for example #0b5f6b"
+    return "" if is_readable else "is too light to read: choose one with 4.5:1 against white"
+
+
 @dataclass(frozen=True)
 class PracticeSettings:
     """Who this appliance belongs to."""
@@ -193,7 +204,9 @@ class PoolSettings:
 
     name: str = setting("", "What patients read, for example Front desk.", text_up_to(60))
     address: str = setting("", "The address of the mailbox that the group shares.", mail_address)
-    reply_window: str = setting("one working day", "When patients may expect an answer; what follows the word within.", text_up_to(60))
+    reply_window: str = setting(
+        "one working day", "When patients may expect an answer; what follows the word within.", text_up_to(60)
+    )
 
 
 @dataclass(frozen=True)
@@ -204,7 +217,9 @@ class PortalSettings:
     port: int = setting(443, "The port of HTTPS.", _port)
     host_name: str = setting("", "The name in links; empty means portal.DOMAIN.", host_name_or_empty)
     accent: str = setting(
-        "#0b5f6b", "The practice's colour on buttons and links: # and six hexadecimal digits, dark enough to read.", _colour
+        "#0b5f6b",
+        "The practice's colour on buttons and links: # and six hexadecimal digits, dark enough to read.",
+        readable_colour,
     )
     unseal_from: str = setting(
         "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 fe80::/10",

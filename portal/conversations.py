@@ -39,12 +39,15 @@ class ListedMessage:
 
 @dataclass(frozen=True)
 class ListedConversation:
-    """A conversation in a patient's list: its newest message, how many there are, how many are new."""
+    """A conversation in a patient's list: its newest message, how many there are, how many are new.
+
+    ``with_whom`` is who wrote last from the other side, or whom the patient wrote to.
+    """
 
     id: str
     newest: ListedMessage
     subject: str = field(repr=False)
-    from_name: str = field(repr=False)
+    with_whom: str = field(repr=False)
     messages: int
     new: int
 
@@ -75,7 +78,7 @@ class Conversations:
         grouped: dict[str, list[StoredMessage]] = {}
         for stored in sorted(visible, key=lambda each: each.received_at):
             grouped.setdefault(stored.conversation, []).append(stored)
-        found = (self._listed_conversation(name, several, fresh) for name, several in grouped.items())
+        found = (self._listed_conversation(actor, name, several, fresh) for name, several in grouped.items())
         listed = [each for each in found if each is not None]
         return sorted(listed, key=lambda each: each.newest.stored.received_at, reverse=True)
 
@@ -164,18 +167,25 @@ class Conversations:
         return any(True for _ in self.recipient_positions(connection, actor, stored.id))
 
     def _listed_conversation(
-        self, name: str, several: list[StoredMessage], fresh: set[MessageId]
+        self, actor: Actor, name: str, several: list[StoredMessage], fresh: set[MessageId]
     ) -> ListedConversation | None:
         """None when all of it was destroyed meanwhile."""
-        shown = self.listed((several[0], several[-1]))
+        of_others = [each for each in several if each.author != actor.account]
+        shown = self.listed((several[0], *of_others[-1:], several[-1]))
         if not shown:
             return None
         first, newest = shown[0], replace(shown[-1], is_new=shown[-1].stored.id in fresh)
-        named = header_addresses(newest.summary.from_)
-        from_name = (named[0].display_name or named[0].raw) if named else ""
+        of_other = next((each for each in reversed(shown) if each.stored.author != actor.account), None)
+        with_whom = _first_name(of_other.summary.from_ if of_other else newest.summary.to)
         new = sum(1 for each in several if each.id in fresh)
-        return ListedConversation(name, newest, first.summary.subject, from_name, len(several), new)
+        return ListedConversation(name, newest, first.summary.subject, with_whom, len(several), new)
 
     def _index_of(self, connection: Connection, actor: Actor) -> bytes:
         account = self._desk.records.by_id(connection, actor.account)
         return address_index(self._lookup_key, parse_mailbox(account.person.email))
+
+
+def _first_name(field_body: str) -> str:
+    """The first person in a header field, by name if there is one."""
+    named = header_addresses(field_body)
+    return (named[0].display_name or named[0].raw) if named else ""

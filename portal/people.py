@@ -247,6 +247,17 @@ class People:
         addresses = tuple(parse_mailbox(each.person.email) for each in desk)
         return (Contact("pool-0", "Front desk", addresses, settings.reply_window),) if addresses else ()
 
+    def contact_at(self, address: Address) -> Contact:
+        """Who reads mail to an address of the practice: a group, a person, or, when neither is known, the address."""
+        for pool in self.pools():
+            if [each.canonical for each in pool.addresses] == [address.canonical]:
+                return pool
+        with self._desk.database.read() as connection:
+            account = self.by_address(connection, address.canonical)
+        if account is not None:
+            return self.contact_of(account)
+        return Contact(address.canonical, address.canonical, (address,), self._desk.settings.reply_window)
+
     def contact_of(self, account: Account) -> Contact:
         """A member of staff as somebody to write to."""
         address = parse_mailbox(account.person.email)

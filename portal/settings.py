@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from mailstore.errors import RefusedError
 
 MEGABYTE = 1_000_000
-_LIGHTEST_CONTRAST = 4.5  # WCAG 2.2 success criterion 1.4.3: text on its background
+LEAST_CONTRAST = 4.5  # WCAG 2.2 success criterion 1.4.3: text on its background
 
 
 class SettingsError(RefusedError):
@@ -68,7 +68,7 @@ class PortalSettings:
         parts = urlsplit(self.origin)
         if parts.scheme != "https" or not parts.hostname or parts.path not in {"", "/"}:
             raise SettingsError(f"portal origin {self.origin!r} is not an https address", fix="Write https://host.")
-        if contrast_with_white(self.accent) < _LIGHTEST_CONTRAST:
+        if contrast_with_white(self.accent) < LEAST_CONTRAST:
             raise SettingsError(
                 f"accent colour {self.accent} is too light to read", fix="Choose one with 4.5:1 against white."
             )

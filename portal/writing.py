@@ -102,6 +102,12 @@ class Writing:
         staff = [each for each in named.values() if each.role.is_staff and each.state is AccountState.ACTIVE]
         return (*self._people.pools(), *(self._people.contact_of(each) for each in staff))
 
+    def answered_by(self, actor: Actor, message: MessageId) -> tuple[Contact, ...]:
+        """Who at the practice gets a patient's answer to a message; nobody when it can go to none."""
+        recipients, _problems = self._practice_behind(actor, self._answered_message(actor, message))
+        found = (self._people.contact_at(address) for address in recipients.to)
+        return tuple({each.key: each for each in found}.values())
+
     def send(self, actor: Actor, draft: Draft) -> Accepted | Refused | NotReady:
         """Send a draft, or answer as the first time when it was sent already."""
         if actor.role not in access_rules.EVERYBODY or not _DRAFT_ID.fullmatch(draft.id):
@@ -150,9 +156,10 @@ class Writing:
 
     def _answered(self, actor: Actor, draft: Draft) -> _Answered | None:
         """The message that is answered. Raises NotFoundError when it is not theirs."""
-        if draft.answers is None:
-            return None
-        stored = self._conversations.of_message(actor, draft.answers)
+        return None if draft.answers is None else self._answered_message(actor, draft.answers)
+
+    def _answered_message(self, actor: Actor, message: MessageId) -> _Answered:
+        stored = self._conversations.of_message(actor, message)
         return _Answered(stored.conversation, self._conversations.summary(stored))
 
     def _recipients(self, actor: Actor, draft: Draft, answered: _Answered | None) -> tuple[_Recipients, list[Problem]]:

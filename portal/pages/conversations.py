@@ -59,6 +59,7 @@ def conversation(
         name=name,
         opened=opened,
         readers=readers,
+        answered_by=portal.writing.answered_by(actor, opened[-1].stored.id),
         subject=opened[0].summary.subject or "(no subject)",
         text=text if text is not None else (kept.fields.get("text", "") if kept else ""),
         draft=draft or (kept.id if kept else portal.writing.drafts.new_id()),

@@ -21,16 +21,17 @@ DEVICE_NAME_LENGTH = 60
 @shows("/enrol", audience=NOT_SIGNED_IN)
 def code_page(visit: Visit) -> Response[Any]:
     """Step one."""
-    return visit.page("pages/enrol_code.html", steps=STEPS, login="", problems=())
+    return visit.page("pages/enrol_code.html", steps=STEPS, login="", code="", problems=())
 
 
 @takes("/enrol", audience=NOT_SIGNED_IN)
 def give_code(visit: Visit) -> Response[Any]:
     """Step one, answered."""
-    login = visit.form.line("login")
-    answer = visit.portal.enrolment.code(visit.session, login, visit.form.line("code"), visit.address)
+    login, code = visit.form.line("login"), visit.form.line("code")
+    answer = visit.portal.enrolment.code(visit.session, login, code, visit.address)
     if isinstance(answer, Wrong):
-        return visit.page("pages/enrol_code.html", status=422, steps=STEPS, login=login, problems=(WRONG_ENROLMENT,))
+        typed = {"login": login, "code": code}
+        return visit.page("pages/enrol_code.html", status=422, steps=STEPS, **typed, problems=(WRONG_ENROLMENT,))
     return visit.go("/enrol/password", answer)
 
 
@@ -96,6 +97,7 @@ def _factor_page(visit: Visit, problems: tuple[Problem, ...]) -> Response[Any]:
         status=422 if problems else 200,
         steps=STEPS,
         picture=second_factor.picture(enrolment.offered_address(visit.session)),
+        address=enrolment.offered_address(visit.session),
         secret=second_factor.in_groups(enrolment.offered_secret(visit.session)),
         problems=problems,
     )

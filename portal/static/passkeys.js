@@ -42,6 +42,7 @@ async function use(form) {
 for (const form of document.querySelectorAll("form[data-passkey]")) {
   if (!window.PublicKeyCredential) continue;
   form.hidden = false;
+  for (const words of document.querySelectorAll("[data-choose]")) words.hidden = false;
   const told = form.querySelector("[data-told]");
   form.addEventListener("submit", async (event) => {
     if (form.elements.answer.value) return;

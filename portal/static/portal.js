@@ -44,6 +44,9 @@ if (timeout) {
   const offset = Date.now() - Date.parse(timeout.dataset.now);
   const left = () => Math.round((ends - (Date.now() - offset)) / 1000);
   const words = timeout.querySelector("[data-left]");
+  const kept = document.querySelector("form[data-keep-draft]");
+  const typed = document.querySelector("main form :is(textarea, input:not([type=hidden]))");
+  timeout.querySelector("[data-kept]").textContent = kept ? "What you typed is kept." : typed ? "What you typed here is not kept." : "";
   setInterval(() => {
     const seconds = left();
     if (seconds <= 0) { location.reload(); return; }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import smtplib
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,7 @@ def test_every_command_answers_as_the_table_says(practice: RunningPractice) -> N
         certificate = disposal_is_approved_by_another_and_run(practice, message)
         certificate_is_checked(practice, certificate)
         nothing_is_left(practice, message)
+        accounts_are_reset_closed_and_opened_again(practice)
         record_is_whole(practice)
     commands_work_without_serve(practice)
 
@@ -82,6 +84,36 @@ def people_are_added(practice: RunningPractice) -> None:
     assert told["enrolment_code"]
     assert told["portal_url"] == f"https://localhost:{practice.base + 443}/"
     assert practice.refused("patient", "add", "pat@home.example", "--name", "Pat")["code"] == "account_exists"
+
+
+def accounts_are_reset_closed_and_opened_again(practice: RunningPractice) -> None:
+    password = ("--password-file", str(practice.password_file))
+    old = dict(practice.people)
+    practice.people[ANN] = practice.told("user", "reset", ANN, *password)["totp_secret"]
+    assert practice.people[ANN] != old[ANN]
+    assert practice.refused("message", "list", ANN, "--as", ANN)["code"] == "not_signed_in"
+    practice.sign_in(ANN)
+    assert practice.told("user", "close", ANN)["state"] == "closed"
+    assert practice.refused("message", "list", ANN, "--as", ANN)["code"] == "not_signed_in"
+    states = {each["email"]: each["state"] for each in practice.told("user", "list")["items"]}
+    assert (states[ANN], states[RUTH]) == ("closed", "active")
+    practice.until(lambda: mailbox_is_refused(practice, ANN))
+    assert practice.told("user", "reset", ANN, *password)["email"] == ANN
+    practice.until(lambda: not mailbox_is_refused(practice, ANN))
+    assert practice.told("patient", "close", "pat@home.example")["state"] == "closed"
+    assert practice.refused("patient", "close", ANN)["code"] == "not_found"
+    assert practice.refused("user", "close", "pat@home.example")["code"] == "not_found"
+    assert practice.refused("user", "close", ADA)["message"] == "this is the last administrator"
+
+
+def mailbox_is_refused(practice: RunningPractice, email: str) -> bool:
+    with smtplib.SMTP("127.0.0.1", practice.base + 25, timeout=30) as client:
+        client.ehlo()
+        client.mail("shop@example.net")
+        code, words = client.rcpt(email)
+    is_refused = bool(code == 550)
+    assert words.startswith(b"5.1.1" if is_refused else b"2.1.5")
+    return is_refused
 
 
 def mail_comes_in(practice: RunningPractice) -> None:

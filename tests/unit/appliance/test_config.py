@@ -106,6 +106,13 @@ def test_unknown_time_zone_is_refused() -> None:
         config.parse(text, is_loopback=False)
 
 
+@pytest.mark.parametrize(("colour", "why"), [("#ffee00", "too light to read"), ("teal", "six hexadecimal digits")])
+def test_colour_that_cannot_be_read_is_refused(colour: str, why: str) -> None:
+    text = config.sample(CLINIC).replace('"#0b5f6b"', f'"{colour}"')
+    with pytest.raises(config.SettingsError, match=why):
+        config.parse(text, is_loopback=False)
+
+
 def test_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as caught:
         config.load(tmp_path / "strongroom.toml", is_loopback=False)

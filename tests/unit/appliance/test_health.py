@@ -57,8 +57,8 @@ def test_fresh_directory_has_no_failure_and_warns_of_the_key_beside_the_data(
     warned = {item["check"] for item in items if item["state"] == "warn"}
     of_this_machine = {"disk space", "time server", "restart", "security updates"}
     assert warned - of_this_machine == {"unlock", "unlock slots", "serve", "backups"}
-    assert all(item["fix"] for item in items if item["state"] not in {"ok", "off"})
-    assert {"drill", "key copies", "object lock"} <= {item["check"] for item in items if item["state"] == "off"}
+    assert all(item["fix"] for item in items if item["state"] != "ok")
+    assert {"drill", "key copies", "object lock"} <= {item["check"] for item in items if not item["applies"]}
 
 
 def test_file_open_to_others_fails_and_is_named(data: DataDirectory, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,19 @@ def test_an_answer_goes_to_whoever_wrote_and_joins_the_conversation(
     assert room.portal.reading.open_message(ruiz.actor, answer).summary.subject == "Re: Your results"
 
 
+def test_a_patient_is_told_beforehand_who_gets_the_answer_and_sees_afterwards_whom_it_is_with(
+    room: PortalRoom, ruiz: Somebody, pat: Somebody
+) -> None:
+    letter = room.letter(ruiz, pat)
+    told = room.portal.writing.answered_by(pat.actor, letter)
+    assert [(each.name, each.reply_window) for each in told] == [("Front desk", "one working day")]
+    room.staff(NURSE, Role.FRONTDESK, "Nurse Sam")
+    assert [each.name for each in room.portal.writing.answered_by(pat.actor, letter)] == ["Dr. Elena Ruiz"]
+    sent(room, pat, answers=letter, subject="")
+    (listed,) = room.portal.conversations.conversations(pat.actor)
+    assert listed.with_whom == "Dr. Elena Ruiz"
+
+
 def test_opening_is_recorded_before_and_marks_the_letter_opened(
     room: PortalRoom, ruiz: Somebody, pat: Somebody
 ) -> None:
