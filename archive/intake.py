@@ -152,8 +152,7 @@ class Intake:
             entries = [_entry(each, schedule, captured_at) for each in arrivals]
             new = {entry.message: entry for entry in archive_records.insert_entries(connection, entries)}
             fresh = [each for each in arrivals if each.stored.id in new]
-            captured = {each.stored.id: replace(each.evidence, captured_at=captured_at) for each in fresh}
-            evidence = {message: classified(told, schedule) for message, told in captured.items()}
+            evidence = self._dated(fresh, schedule, self._trusted_clock.proved(connection) or captured_at)
             holds = self._living_holds.join(connection, evidence, now=now)
             facts = [_captured(entry, len(holds[message])) for message, entry in new.items()]
             audit_trail.append(connection, facts, now=now)
@@ -164,6 +163,14 @@ class Intake:
         reached("intake.after_rows")
         for each in readable:
             self._keep(each)
+
+    def _dated(
+        self, arrivals: Iterable[_Arrival], schedule: Schedule | None, captured_at: datetime
+    ) -> dict[MessageId, Evidence]:
+        """For holds: what comes while the clock stands ahead may be of a day before the one that the clock tells."""
+        return {
+            each.stored.id: classified(replace(each.evidence, captured_at=captured_at), schedule) for each in arrivals
+        }
 
     def _document(self, stored: StoredMessage) -> IndexDocument | None:
         """The document, opened only if capture did not just do so; None when the message cannot be opened."""

@@ -77,10 +77,15 @@ class TrustedClock:
 
         When nothing is known of the trusted time any more, what the clock says; nothing is destroyed then.
         """
+        proved = self.proved(connection)
+        return wall if proved is None else max(wall, proved)
+
+    def proved(self, connection: Connection) -> datetime | None:
+        """What time it is at least, whatever the clock says. None when nothing is known of it any more."""
         try:
-            return max(wall, self.judged(connection).now)
+            return self.judged(connection).now
         except StrongroomError:
-            return wall
+            return None
 
     def keep(self, others: Iterable[Witness] = ()) -> Judgement:
         """Keep what is known now, so that the counting goes on from here after a restart; the worker's duty.

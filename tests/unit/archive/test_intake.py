@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,15 @@ def test_a_message_joins_the_living_holds_when_it_comes_in(desk: Desk) -> None:
     message = desk.receive(content=LETTER)
     desk.intake.capture(message)
     assert [hold.matched for hold in desk.room.desk.holds.all(RECORDS)] == [1]
+
+
+def test_a_message_that_comes_while_the_clock_stands_ahead_joins_the_holds_of_its_true_day(desk: Desk) -> None:
+    held = desk.room.desk.holds.place(RECORDS, name="matter", reason="claim", until=desk.room.clock.now().date())
+    desk.room.vault.machine.jump(timedelta(days=60))
+    message = desk.receive()
+    desk.intake.capture(message)
+    desk.room.vault.machine.jump(timedelta(days=-60))
+    assert desk.room.desk.holds.messages_of(RECORDS, held.id) == [message]
 
 
 def test_a_damaged_message_harms_none_of_those_captured_with_it(desk: Desk) -> None:
