@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 LOOK_SECONDS = 0.05
 """A module of the playbook runs for longer than this, and what it starts mostly too."""
@@ -26,8 +28,14 @@ class SecretWatch:
                 continue
 
     def saw(self, secret: str) -> bool:
-        """Whether a command line held it."""
-        return any(secret.encode() in line for line in self.lines)
+        """Whether a command line held it, as it is or in a spelling that programs hand on."""
+        return any(spelling in line for spelling in _spellings(secret.encode()) for line in self.lines)
+
+
+def _spellings(secret: bytes) -> tuple[bytes, ...]:
+    """As it is, in a URL, in hexadecimal, and in base64 wherever it begins in a group of three bytes."""
+    shifted = (base64.b64encode(bytes(before) + secret)[4 if before else 0 : -4] for before in range(3))
+    return (secret, quote(secret, safe="").encode(), secret.hex().encode(), *shifted)
 
 
 @contextmanager
