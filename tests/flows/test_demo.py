@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.demo import life, port_base
+from appliance.demo import life, port_base, world
 from mailstore.errors import RefusedError
+from mailstore.wall_clock import SystemClock
+from portal import second_factor
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +33,15 @@ def test_whole_life_of_a_message_shows_evidence_for_every_stage(tmp_path: Path) 
     assert all(item["evidence"] for item in items)
     assert done.returncode == 0
     assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
+
+
+def test_two_codes_of_one_moment_sign_in_one_after_the_other_without_a_wait() -> None:
+    secret, used, last = second_factor.secret_from(bytes(second_factor.SECRET_BYTES)), set[tuple[str, str]](), -1
+    for _ in range(2):
+        code = world.fresh_code(secret, used=used)
+        step = second_factor.accepted_step(secret, code, now=SystemClock().now(), last_step=last)
+        assert step is not None
+        last = step
 
 
 def test_base_that_somebody_holds_is_given_to_nobody_else() -> None:
