@@ -57,7 +57,7 @@ test: test-packages ## Set everything up and pass the tests
 	$(MAKE) --no-print-directory $(VENV)/.test-installed; installed=$$?; \
 	wait $$building && exit $$installed
 	$(SAY) "Tests, with real servers, files and a real browser; beside them format, lint, types and architecture"
-	@{ told=$$($(MAKE) --no-print-directory check 2>&1); checked=$$?; printf '%s\n' "$$told"; exit $$checked; } & checking=$$!; \
+	@{ told=$$(make --no-print-directory check 2>&1); checked=$$?; printf '%s\n' "$$told"; exit $$checked; } & checking=$$!; \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m 'not rehearsal and not appliance'; tested=$$?; \
 	wait $$checking || { echo 'make check failed: what it said stands above'; exit 1; }; exit $$tested
 
@@ -88,7 +88,7 @@ lint-playbook: guest-packages
 
 .PHONY: test-appliance-short
 test-appliance-short: guest-packages ## As root: a bare Debian becomes a practice by the playbook, takes mail, and a second run changes nothing
-	@{ told=$$($(MAKE) --no-print-directory lint-playbook 2>&1); linted=$$?; printf '%s\n' "$$told"; exit $$linted; } & linting=$$!; \
+	@{ told=$$(make --no-print-directory lint-playbook 2>&1); linted=$$?; printf '%s\n' "$$told"; exit $$linted; } & linting=$$!; \
 	$(BIN)/python -m pytest -n 0 -m appliance tests/appliance/test_short.py -k bookworm; tested=$$?; \
 	wait $$linting || { echo 'make lint-playbook failed: what it said stands above'; exit 1; }; exit $$tested
 
