@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from appliance.key_agent_policy import Asker
 from appliance.key_use_duty import KeyUseDuty
 from appliance.key_use_record import lines_of
 from archive import verify_certificate
+from archive.disposal_certificate import public_key_pem
 from mailstore import audit_trail, audit_tree
 from mailstore.audit_entry import AuditFact
 from mailstore.audit_tree import Frontier, checkpoint_from, signed_checkpoint
@@ -26,7 +27,7 @@ from mailstore.wall_clock import SystemClock
 from tests import key_agent_room
 from tests.attacks.test_key_agent_socket import asked
 from tests.key_agent_room import AgentRoom
-from tests.unit.archive.certificate_samples import certificate
+from tests.unit.archive import certificate_samples
 from tests.vault_room import Vault
 
 
@@ -106,11 +107,23 @@ def test_refusal_is_in_the_agents_own_account_and_reaches_the_audit_log(tmp_path
 
 
 def test_certificate_out_of_policy_is_refused_to_whoever_may_have_some_signed(room: AgentRoom) -> None:
-    made_up = verify_certificate.signed_bytes(verify_certificate.read(certificate()))
+    made_up = verify_certificate.signed_bytes(verify_certificate.read(certificate_samples.certificate()))
     for asker, why in ((Asker.WORKER, "not for you"), (Asker.MAIL, "nobody would take"), (Asker.COMMAND, "nobody")):
         with pytest.raises(RefusedError, match=why):
             signer_of(room, asker).signature(DocumentKind.CERTIFICATE, made_up)
     assert {"worker", "mail", "command"} <= set(not_signed(room))
+
+
+def test_certificate_of_what_the_log_says_is_signed_for_the_pages_and_a_stranger_finds_it_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with key_agent_room.running(tmp_path) as room:
+        mail = signer_of(room, Asker.MAIL)
+        monkeypatch.setattr(certificate_samples, "START", now() - timedelta(minutes=1002))
+        monkeypatch.setattr(certificate_samples, "AUDIT_SEED", room.ring.audit_seed)
+        monkeypatch.setattr(certificate_samples, "SIGNER", mail)
+        document = certificate_samples.certificate()
+    assert verify_certificate.problems_of(document, public_key_pem(mail.certificate_public)) == []
 
 
 @pytest.mark.parametrize("kind", DocumentKind)
