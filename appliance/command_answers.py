@@ -34,6 +34,14 @@ _CHANGE: Fields = {
     "change.rules_added[]": "rules that are new",
     "change.rules_removed[]": "rules that are gone",
 }
+_ACCOUNT: Fields = {"id": "the account's id"}
+_STAFF_SECRETS: Fields = {
+    "email": "the address",
+    "role": "the role",
+    "app_password": "for the mail program; shown this once",
+    "totp_secret": "for the authenticator (base32); shown this once",
+    **_ACCOUNT,
+}
 _END: Fields = {
     "id": "the id of the end that was put forward",
     "state": "proposed, approved or begun",
@@ -236,13 +244,16 @@ ANSWERS: Mapping[str, Fields] = {
         "directory": "where the pages lie: print them, then erase it",
         "files[]": "the pages, each as text and as PDF",
     },
-    "user add": {
-        "email": "the address",
-        "role": "the role",
-        "app_password": "for the mail program; shown this once",
-        "totp_secret": "for the authenticator (base32); shown this once",
-        "id": "the account's id",
+    "user add": _STAFF_SECRETS,
+    "user list": {
+        **_items(
+            {"email": "the address", "name": "the name", "role": "the role", "state": "active or closed", **_ACCOUNT}
+        ),
+        **_TOTAL,
     },
+    "user close": {"email": "the address", "state": "closed", **_ACCOUNT},
+    "user reset": _STAFF_SECRETS,
+    "patient close": {"email": "the address", "state": "closed", **_ACCOUNT},
     "patient add": {
         "email": "the address",
         "enrolment_code": "handed over in person, by phone or by post",
@@ -588,6 +599,7 @@ ANSWERS: Mapping[str, Fields] = {
         "disposed_again?": "how many messages the older rows had again and that died again",
         "dead_keys?": "how many keys were left out because what they open was disposed of",
         "holds_again?": "how many holds are newer than the rows and hold again",
+        "withdrawn?": "how many disposals that had not begun are withdrawn, and an end of the practice: propose them again",
         "without_key[]?": "messages whose key is in none of these generations; exit code 1 when there is any",
         "missing[]?": "objects that are in no backup; exit code 1 when there is any",
         "moved_here[]?": "settings of places on servers whose content lies in files of the directory now",

@@ -27,6 +27,7 @@ from mailstore.actor import Actor
 from mailstore.audit_entry import AuditFact
 from mailstore.errors import RefusedError, StorageUnavailableError
 from mailstore.key_hierarchy import blind_index
+from mailstore.message import AccountId
 from portal.account_records import Account, AccountState, canonical_login
 
 TOKEN_BYTES = 32
@@ -82,6 +83,12 @@ def sign_out(appliance: Appliance, email: str) -> None:
         fact = AuditFact("command_session.ended", account.id, account.id, {"system_user": os.getuid()})
         audit_trail.append(connection, [fact], now=appliance.clock.now())
     path.unlink(missing_ok=True)
+
+
+def end_all(appliance: Appliance, account: AccountId) -> None:
+    """End every sign-in of a person on this machine, whichever system user it belongs to."""
+    with appliance.database.write() as connection:
+        appliance.database.rows.delete(connection, command_sessions, command_sessions.c.account == account)
 
 
 def signed_in(appliance: Appliance, email: str) -> Actor:

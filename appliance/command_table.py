@@ -194,7 +194,21 @@ ENTRIES: tuple[Entry, ...] = (
             _PASSWORD,
         ),
     ),
+    Entry(("user", "list"), "everybody who works at the practice, or did", "user:listing"),
+    Entry(
+        ("user", "close"),
+        "end somebody's account: they sign in no more, and mail to their address is refused",
+        "user:close",
+        (_EMAIL,),
+    ),
+    Entry(
+        ("user", "reset"),
+        "give somebody a new password, authenticator and app password; every old way in ends",
+        "user:reset",
+        (_EMAIL, _PASSWORD),
+    ),
     Entry(("patient", "add"), "add a patient and print the enrolment code", "patient:add", (_EMAIL, _NAME)),
+    Entry(("patient", "close"), "end a patient's access; a new code opens it again", "patient:close", (_EMAIL,)),
     Entry(
         ("sign-in",),
         "sign in on this machine, for commands in your name",

@@ -2,6 +2,7 @@
 
 It is written before the transaction that adds an address ends: should that be cut short, mail for an address that
 never came to be is taken while sealed and laid before the caretaker later. The other way round it would be bounced.
+For the same reason it is written after the transaction that takes an address away.
 """
 
 from __future__ import annotations

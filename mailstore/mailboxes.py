@@ -78,6 +78,11 @@ def add_address(connection: Connection, mailbox: Mailbox, address_index: bytes) 
     rows_of(connection).insert(connection, mailbox_addresses, values)
 
 
+def remove_addresses(connection: Connection, mailbox: Mailbox) -> int:
+    """Let no address name the mailbox any more; what lies in it stays. Answers how many there were."""
+    return rows_of(connection).delete(connection, mailbox_addresses, mailbox_addresses.c.mailbox == mailbox.id)
+
+
 def by_address(connection: Connection, address_index: bytes) -> Mailbox | None:
     """The mailbox that an address names, or None."""
     row = rows_of(connection).first(connection, mailbox_addresses, "address_index", address_index)

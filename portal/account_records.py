@@ -316,6 +316,10 @@ class AccountRecords:
             },
         )
 
+    def remove_enrolment_code(self, connection: Connection, account: AccountId) -> None:
+        """Forget the code that was handed out, used or not."""
+        self._rows.delete(connection, codes, codes.c.account == account)
+
     def enrolment_code(self, connection: Connection, account: AccountId) -> EnrolmentCode | None:
         """The code that was last handed out to this person."""
         row = self._rows.one(connection, codes, codes.c.account == account)

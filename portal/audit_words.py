@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _WORDS = {
     "account.closed": "Closed an account",
+    "account.factors_reset": "Ended every way into an account, for new ones",
     "appliance.restored": "Restored the appliance from backups",
     "appliance.sealed": "Sealed the appliance",
     "appliance.unseal_refused": "Tried secrets that do not unseal the appliance",

@@ -16,20 +16,30 @@ from mailstore.errors import NotFoundError, RefusedError
 from mailstore.key_hierarchy import address_index
 from mailstore.message import AccountId
 from portal import access_rules, passkeys, second_factor
-from portal.account_records import Account, AccountState, EnrolmentCode, PasskeyCredential, Person, Secrets
+from portal.account_records import (
+    Account,
+    AccountState,
+    EnrolmentCode,
+    PasskeyCredential,
+    Person,
+    Secrets,
+    canonical_login,
+)
 from portal.delivery_words import Access
 from portal.enrolment import CODE_LENGTH, code_from
 from portal.errors import ForbiddenError
 from portal.passwords import problem_with
 from portal.sessions import Session
 from portal.sign_in import Desk
+from portal.throttles import account_subject
 
 APP_PASSWORD_BYTES = 15
 """120 bits: enough for a plain keyed digest."""
 LONGEST_NAME = 120
 
 Announce = Callable[[Connection], None]
-"""Told, inside the transaction, that there is one more address: the door that has no rows must know it before we do."""
+"""Told, inside a transaction, that addresses changed. The door that has no rows must know of a new one before we do,
+and go on taking mail for an old one until we do not."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +94,7 @@ class People:
         """A member of staff with a mailbox, ready to sign in. Raises AccountExistsError, RefusedError."""
         _require(access_rules.may_add_staff(actor) and role in access_rules.STAFF)
         person = _person(email, name)
-        self._check_password(password, person)
-        totp = second_factor.secret_from(self._desk.randomness(second_factor.SECRET_BYTES))
-        secrets = Secrets(self._desk.vault.hashed(password), totp)
-        app_password = self._new_app_password()
+        secrets, app_password = self._staff_secrets(password, person), self._new_app_password()
         with self._desk.database.write() as connection:
             now = self._desk.clock.now()
             account = self._desk.records.add(connection, person=person, role=role, secrets=secrets, now=now)
@@ -95,7 +102,26 @@ class People:
             mailboxes.create(connection, account.id, self.index_of(account))
             self._note(connection, actor, "account.added", account.id, role=role.value)
             self._announce(connection)
-        return NewStaff(account, app_password, totp)
+        return NewStaff(account, app_password, secrets.totp_secret or "")
+
+    def reset_staff(self, actor: Actor, account: AccountId, password: str) -> NewStaff:
+        """New secrets for somebody who works here; all old ones end, and a closed account opens again.
+
+        Raises NotFoundError, RefusedError.
+        """
+        _require(access_rules.may_add_staff(actor))
+        secrets = self._staff_secrets(password, self._staff_member(account).person)
+        app_password = self._new_app_password()
+        with self._desk.database.write() as connection:
+            found = self._desk.records.by_id(connection, account)
+            self._end_ways_in(connection, found, secrets, AccountState.ACTIVE)
+            self._desk.records.add_app_password(connection, account, app_password, self._desk.clock.now())
+            mailbox = mailboxes.of_account(connection, account)
+            if mailbox is not None and found.state is AccountState.CLOSED:
+                mailboxes.add_address(connection, mailbox, self.index_of(found))
+            self._note(connection, actor, "account.factors_reset", account)
+            self._announce(connection)
+        return NewStaff(found, app_password, secrets.totp_secret or "")
 
     def add_patient(self, actor: Actor, email: str, name: str) -> NewPatient:
         """A patient with an enrolment code. Raises AccountExistsError, RefusedError."""
@@ -116,9 +142,7 @@ class People:
         with self._desk.database.write() as connection:
             found = self._desk.records.by_id(connection, account)
             _require(found.role is Role.PATIENT)
-            self._desk.records.set_secrets(connection, account, Secrets(), AccountState.INVITED)
-            self._desk.records.remove_passkeys(connection, account)
-            self._desk.sessions.end_all(connection, account)
+            self._end_ways_in(connection, found, Secrets(), AccountState.INVITED)
             code = self._issue_code(connection, actor, found)
             self._note(connection, actor, "account.factors_reset", account)
         return code
@@ -134,14 +158,21 @@ class People:
         return app_password
 
     def close(self, actor: Actor, account: AccountId) -> None:
-        """End an account: it signs in no more, and every session ends. Its mail stays."""
+        """End an account: every way in and every session ends, and no address names its mailbox. Its mail stays.
+
+        Raises NotFoundError, and RefusedError for the last administrator.
+        """
         with self._desk.database.write() as connection:
             found = self._desk.records.by_id(connection, account)
             _require(access_rules.may_close(actor, found.role) and actor.account != account)
-            self._desk.records.set_state(connection, account, AccountState.CLOSED)
-            self._desk.records.remove_app_passwords(connection, account)
-            self._desk.sessions.end_all(connection, account)
+            self._require_another_administrator(connection, found)
+            self._end_ways_in(connection, found, Secrets(), AccountState.CLOSED)
+            mailbox = mailboxes.of_account(connection, account)
+            if mailbox is not None:
+                mailboxes.remove_addresses(connection, mailbox)
             self._note(connection, actor, "account.closed", account)
+        with self._desk.database.write() as connection:
+            self._announce(connection)
 
     # finding
 
@@ -326,6 +357,35 @@ class People:
         until = now + desk.settings.enrolment_life
         desk.records.set_enrolment_code(connection, account.id, code, by=actor.account, now=now, until=until)
         return code
+
+    def _staff_member(self, account: AccountId) -> Account:
+        with self._desk.database.read() as connection:
+            found = self._desk.records.by_id(connection, account)
+        if not found.role.is_staff:
+            raise NotFoundError("nobody who works here")
+        return found
+
+    def _end_ways_in(self, connection: Connection, account: Account, secrets: Secrets, state: AccountState) -> None:
+        """Only ``secrets`` open the account from now on; what was counted of wrong ones is forgotten."""
+        records = self._desk.records
+        records.set_secrets(connection, account.id, secrets, state)
+        records.remove_passkeys(connection, account.id)
+        records.remove_app_passwords(connection, account.id)
+        records.remove_enrolment_code(connection, account.id)
+        self._desk.sessions.end_all(connection, account.id)
+        self._desk.throttles.forget(connection, account_subject(canonical_login(account.person.email)))
+
+    def _require_another_administrator(self, connection: Connection, account: Account) -> None:
+        if account.role is not Role.ADMIN or account.state is AccountState.CLOSED:
+            return
+        every = self._desk.records.of_roles(connection, frozenset({Role.ADMIN}))
+        if not any(each.state is AccountState.ACTIVE and each.id != account.id for each in every):
+            raise RefusedError("this is the last administrator", fix="Add another one first.")
+
+    def _staff_secrets(self, password: str, person: Person) -> Secrets:
+        self._check_password(password, person)
+        totp = second_factor.secret_from(self._desk.randomness(second_factor.SECRET_BYTES))
+        return Secrets(self._desk.vault.hashed(password), totp)
 
     def _check_password(self, password: str, person: Person) -> None:
         about = (person.name, person.email, self._desk.settings.practice)

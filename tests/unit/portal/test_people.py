@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from mailstore import mailboxes
 from mailstore.actor import SYSTEM, Actor, Role
 from mailstore.errors import NotFoundError, RefusedError
 from mailstore.message import AccountId
-from portal.account_records import AccountState
+from portal import account_records
+from portal.account_records import AccountState, Secrets
 from portal.errors import ForbiddenError
+from portal.sessions import Session
 from portal.settings import Pool
-from tests.portal_room import STAFF_PASSWORD, PortalRoom, portal_room
+from portal.sign_in import Wrong
+from portal.sign_in_rules import Proof
+from tests.portal_room import STAFF_PASSWORD, PortalRoom, Somebody, portal_room
+from tests.vault_room import RING
 
 
 @pytest.fixture
@@ -89,6 +95,72 @@ def test_closing_ends_an_account_and_nobody_closes_themselves(room: PortalRoom) 
         room.portal.people.close(desk.actor, admin.account.id)
     with pytest.raises(ForbiddenError):
         room.portal.people.close(admin.actor, admin.account.id)
+
+
+def test_closing_a_member_of_staff_ends_every_way_in_and_their_address_at_once(room: PortalRoom) -> None:
+    room.staff("admin@clinic.example", Role.ADMIN, "Ada")
+    ruiz = room.staff()
+    session = signed_in(room, ruiz)
+    room.portal.people.close(SYSTEM, ruiz.account.id)
+    with room.database.read() as connection:
+        records = room.portal.desk.records
+        assert records.secrets_of(connection, ruiz.account.id) == Secrets()
+        assert records.passkeys_of(connection, ruiz.account.id) == []
+        assert mailboxes.by_address(connection, room.portal.people.index_of(ruiz.account)) is None
+        assert mailboxes.of_account(connection, ruiz.account.id) is not None, "what lies in it stays"
+    assert room.portal.desk.sessions.find(session.id, room.clock.now()) is None
+    assert account_records.verify_app_password(room.database, RING.lookup_key, ruiz.email, ruiz.app_password) is None
+
+
+def test_a_reset_ends_every_old_way_in_and_opens_a_closed_account_again(room: PortalRoom) -> None:
+    admin, ruiz = room.staff("admin@clinic.example", Role.ADMIN, "Ada"), room.staff()
+    session = signed_in(room, ruiz)
+    room.portal.people.reset_staff(admin.actor, ruiz.account.id, "five other quiet words here")
+    assert room.portal.desk.sessions.find(session.id, room.clock.now()) is None
+    assert account_records.verify_app_password(room.database, RING.lookup_key, ruiz.email, ruiz.app_password) is None
+    room.portal.people.close(admin.actor, ruiz.account.id)
+    new = room.portal.people.reset_staff(SYSTEM, ruiz.account.id, STAFF_PASSWORD)
+    assert new.totp_secret != ruiz.totp_secret
+    assert room.portal.people.by_email(ruiz.email).state is AccountState.ACTIVE
+    assert account_records.verify_app_password(room.database, RING.lookup_key, ruiz.email, new.app_password)
+    with room.database.read() as connection:
+        assert mailboxes.by_address(connection, room.portal.people.index_of(ruiz.account)) is not None
+
+
+def test_the_last_administrator_is_not_closed_even_from_the_console(room: PortalRoom) -> None:
+    ada = room.staff("ada@clinic.example", Role.ADMIN, "Ada")
+    with pytest.raises(RefusedError):
+        room.portal.people.close(SYSTEM, ada.account.id)
+    other = room.staff("bea@clinic.example", Role.ADMIN, "Bea")
+    room.portal.people.close(SYSTEM, ada.account.id)
+    with pytest.raises(RefusedError):
+        room.portal.people.close(SYSTEM, other.account.id)
+
+
+def test_a_reset_is_the_administrators_and_for_staff(room: PortalRoom) -> None:
+    ruiz, patient = room.staff(), room.patient()
+    with pytest.raises(ForbiddenError):
+        room.portal.people.reset_staff(ruiz.actor, ruiz.account.id, STAFF_PASSWORD)
+    with pytest.raises(NotFoundError):
+        room.portal.people.reset_staff(SYSTEM, patient.account.id, STAFF_PASSWORD)
+
+
+def test_a_code_that_was_handed_out_dies_with_the_account(room: PortalRoom) -> None:
+    patient = room.invited()
+    room.portal.people.close(SYSTEM, patient.account.id)
+    anonymous = room.portal.desk.sessions.anonymous()
+    assert room.portal.enrolment.code(anonymous, patient.email, patient.enrolment_code, "192.0.2.9") == Wrong()
+
+
+def signed_in(room: PortalRoom, somebody: Somebody) -> Session:
+    with room.database.write() as connection:
+        return room.portal.desk.sessions.step_up(
+            connection,
+            room.portal.desk.sessions.anonymous(),
+            Proof.PASSKEY,
+            account=somebody.account.id,
+            now=room.clock.now(),
+        )
 
 
 def test_without_pools_in_the_settings_patients_write_to_the_front_desk(room: PortalRoom) -> None:
