@@ -15,11 +15,12 @@ from typing import Final
 from webauthn import base64url_to_bytes
 
 from mailstore.instants import EPOCH, instant_of, microseconds
-from portal.passkeys import LONGEST_ANSWER
 
 LIFE: Final = timedelta(minutes=5)
 STAMP_BYTES: Final = 8
 MARK_BYTES: Final = 24
+LONGEST_ANSWER: Final = 32_768
+"""Characters of JSON; a real answer has about two thousand."""
 
 
 def made(session_id: str, now: datetime, *, key: bytes) -> bytes:

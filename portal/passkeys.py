@@ -27,11 +27,10 @@ from webauthn.helpers.structs import (
 )
 
 from portal.account_records import Account, PasskeyCredential
+from portal.passkey_challenge import LONGEST_ANSWER
 from portal.settings import PortalSettings
 
 CHALLENGE_BYTES = 32
-LONGEST_ANSWER = 32_768
-"""Characters of JSON; a real answer has about two thousand."""
 
 
 @dataclass(frozen=True)
