@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from appliance import delivery_wiring, health, portal_server, portal_wiring, published_files, wiring
+from appliance import (
+    delivery_wiring,
+    health,
+    mail_scanning,
+    portal_server,
+    portal_wiring,
+    published_files,
+    scanned_front_door,
+    wiring,
+)
+from appliance.refusal_record import AuditedRefusals
 from appliance.role_life import Station
 from portal.app import create_app
 
@@ -13,6 +23,9 @@ def work(station: Station) -> None:
     with wiring.in_role(station) as appliance, appliance.front_door() as front:
         lamps = delivery_wiring.route_preview(appliance, front)
         archive, report = portal_wiring.archive_room(appliance), health.WholeReport(appliance)
-        pages = create_app(portal_wiring.parts(appliance, front.acceptance, lamps, archive=archive, health=report))
+        record = AuditedRefusals(appliance.database, appliance.clock)
+        scanning = mail_scanning.of_settings(appliance.settings.scanning, record)
+        door = scanned_front_door.before(front.acceptance, scanning)
+        pages = create_app(portal_wiring.parts(appliance, door, lamps, archive=archive, health=report))
         app = published_files.before(pages, appliance.settings)
         portal_server.serve(app, station.data, station.sockets["portal"], station.when_ready)
