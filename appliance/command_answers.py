@@ -599,7 +599,7 @@ ANSWERS: Mapping[str, Fields] = {
         "disposed_again?": "how many messages the older rows had again and that died again",
         "dead_keys?": "how many keys were left out because what they open was disposed of",
         "holds_again?": "how many holds are newer than the rows and hold again",
-        "withdrawn?": "how many disposals that had not begun are withdrawn, and an end of the practice: propose them again",
+        "withdrawn?": "how many disposals, and an end, that had not begun are withdrawn: propose them again",
         "without_key[]?": "messages whose key is in none of these generations; exit code 1 when there is any",
         "missing[]?": "objects that are in no backup; exit code 1 when there is any",
         "moved_here[]?": "settings of places on servers whose content lies in files of the directory now",

@@ -98,6 +98,7 @@ class RestoreOutcome:
     disposed_again: int
     dead_keys: int
     holds_again: int
+    withdrawn: int
     without_key: list[str]
     missing: list[str]
     moved_here: list[str]
@@ -206,6 +207,7 @@ class Restore:
             disposed_again=replayed.destroyed,
             dead_keys=keys.dead,
             holds_again=replayed.holds,
+            withdrawn=replayed.withdrawn,
             without_key=list(restore_keys.without_key(appliance.keystore, appliance.database)),
             missing=_words(plan, restore_objects.MISSING),
             may_arrive_twice=int(plan.fact("may arrive twice") or 0),
@@ -334,7 +336,7 @@ class Restore:
             audit_trail.append(connection, [AuditFact(RESTORED, "system", "appliance", detail)], now=self.clock.now())
         self._book(appliance).keep()
         plan.note("may arrive twice", str(waiting))
-        plan.note("replayed", f"{done.keys} {done.destroyed} {done.disposals} {done.holds}")
+        plan.note("replayed", f"{done.keys} {done.destroyed} {done.disposals} {done.holds} {done.withdrawn}")
         reached("restore.after_ledger")
         return done
 

@@ -16,11 +16,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from archive import archive_records, disposal_records, hold_records
+from archive import archive_records, decommission, disposal_records, disposals, hold_records
 from archive.certification import destroyed_records
 from archive.disposal_certificate import merkle_root
 from archive.disposal_records import DisposalState, ItemState
-from archive.disposals import APPROVED
 from archive.hold_records import HeldMessage, HoldRecord
 from archive.holds import RELEASE_REQUESTED
 from archive.ledger_page import DisposalOnRecord, Ledger, hold_stage
@@ -49,12 +48,16 @@ _Thing = TypeVar("_Thing")
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay found newer than the rows and the keys. ``destroyed`` messages were in the rows again."""
+    """What a replay found newer than the rows and the keys. ``destroyed`` messages were in the rows again.
+
+    ``withdrawn`` counts what was put forward or approved by these rows and had not begun to destroy.
+    """
 
     keys: int = 0
     destroyed: int = 0
     disposals: int = 0
     holds: int = 0
+    withdrawn: int = 0
 
 
 class LedgerReplay:
@@ -77,7 +80,7 @@ class LedgerReplay:
 
     def replay(self, ledger: Ledger) -> Replayed:
         """Do as the module says. Raises ``StorageUnavailableError`` when a step could not be done: run it again."""
-        disposals = sum(self._put_disposal(each) for each in ledger.disposals.values())
+        put = sum(self._put_disposal(each) for each in ledger.disposals.values())
         reached("ledger_replay.after_disposals")
         certificates = _certificates(ledger)
         keys = destroyed = 0
@@ -90,12 +93,26 @@ class LedgerReplay:
         for held in _batches(ledger.held.values()):
             self._put_held(held)
         reached("ledger_replay.after_holds")
-        done = Replayed(keys, destroyed, disposals, holds)
+        done = Replayed(keys, destroyed, put, holds, self._withdraw_pending())
         with self._database.write() as connection:
             audit_trail.append(
                 connection, [AuditFact(REPLAYED, SYSTEM, "appliance", vars(done))], now=self._clock.now()
             )
         return done
+
+    def _withdraw_pending(self) -> int:
+        """Older rows do not know who took back what since: two persons decide again on all that had not begun."""
+        pending = (DisposalState.PROPOSED, DisposalState.APPROVED)
+        with self._database.write() as connection:
+            found = [each.id for each in disposal_records.all_disposals(connection) if each.state in pending]
+            for disposal in found:
+                disposal_records.change(connection, disposal, state=DisposalState.WITHDRAWN)
+            facts = [AuditFact(disposals.WITHDRAWN, SYSTEM, disposal, _MARK) for disposal in found]
+            ending = decommission.standing(connection)
+            if ending is not None and ending.begun is None:
+                facts.append(AuditFact(decommission.WITHDRAWN, SYSTEM, ending.id, _MARK))
+            audit_trail.append(connection, facts, now=self._clock.now())
+        return len(facts)
 
     def _put_disposal(self, told: DisposalOnRecord) -> bool:
         """False when the rows are as far."""
@@ -214,7 +231,7 @@ def _certificates(ledger: Ledger) -> dict[MessageId, str]:
 def _facts_of_disposal(told: DisposalOnRecord) -> Iterator[AuditFact]:
     record = told.record
     set_hash = record.set_hash.hex()
-    yield AuditFact(APPROVED, str(record.approved_by), record.id, {"set_hash": set_hash, **_MARK})
+    yield AuditFact(disposals.APPROVED, str(record.approved_by), record.id, {"set_hash": set_hash, **_MARK})
     if record.state is DisposalState.COMPLETED:
         counts = Counter(item.state for item in told.items)
         dead = destroyed_records(told.items)

@@ -13,6 +13,7 @@ import pytest
 
 from archive import disposal_records, hold_records
 from archive.disposal_records import DisposalState
+from archive.disposals import WrongDisposalStateError
 from archive.ledger_page import Ledger
 from archive.ledger_replay import REPLAYED, LedgerReplay, Replayed
 from mailstore import audit_trail
@@ -20,7 +21,7 @@ from mailstore.document_signing import signing_public
 from mailstore.errors import DestroyedError
 from mailstore.message import MessageId
 from mailstore.part_records import PartLinks
-from tests.records_room import RECORDS, RECORDS_TOO, RecordsRoom
+from tests.records_room import APPROVER, RECORDS, RECORDS_TOO, RecordsRoom
 
 pytestmark = pytest.mark.sqlite_files(reason="it copies the files of an open practice")
 
@@ -119,6 +120,20 @@ def test_message_that_neither_rows_nor_keys_know_never_takes_a_key_again(room: R
     assert replay(again, room.desk.ledger.says()).destroyed == 0
     assert_dead(again, dead)
     again.vault.close()
+
+
+def test_disposal_that_was_taken_back_after_the_backup_does_not_run(room: RecordsRoom) -> None:
+    message = room.receive("newsletter", is_indexed=True)
+    disposal = room.approved()
+    copy = backup_of(room)
+    room.desk.disposals.withdraw(APPROVER, disposal)
+    older = restored(copy, room)
+    assert replay(older, room.desk.ledger.says()).withdrawn == 1
+    with pytest.raises(WrongDisposalStateError, match="withdrawn"):
+        older.desk.disposal_run.run(RECORDS, disposal)
+    assert older.is_alive(message)
+    assert older.events("disposal.withdrawn") == [disposal]
+    older.vault.close()
 
 
 def test_hold_placed_after_the_backup_holds_again_and_is_held_against_all_mail(room: RecordsRoom) -> None:
