@@ -182,7 +182,7 @@ class SmtpSettings:
         500, "Connections of one process at a time, from all peers together.", between(1, 10_000)
     )
     connections_per_peer: int = setting(
-        50, "Connections of one process at a time from one address.", between(1, 10_000)
+        50, "Connections of one process at a time from one address (IPv6: from one /64).", between(1, 10_000)
     )
     idle_seconds: int = setting(
         300, "A silent client is dropped after this time (RFC 5321 section 4.5.3.2.7).", between(5, 3600)

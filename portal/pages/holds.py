@@ -19,6 +19,7 @@ from mailstore.message import AccountId, MessageId
 from portal.account_records import Account
 from portal.error_pages import refusal_words
 from portal.forms import Form
+from portal.pages.fresh_proof import shown_now
 from portal.visit import RECORDS_OFFICERS, Visit, shows, takes
 from portal.writing import Problem
 
@@ -107,19 +108,22 @@ def release_page(visit: Visit) -> Response[Any]:
 
 @takes("/holds/{hold:str}/release/approval", audience=RECORDS_OFFICERS)
 def approve_release(visit: Visit) -> Response[Any]:
-    """End the hold, for exactly the list that was seen."""
+    """End the hold, for exactly the list that was seen, with a fresh code."""
+    proved = shown_now(visit)
+    if isinstance(proved, Problem):
+        return _release_page(visit, (proved,))
     hold = visit.path("hold")
     try:
         seen = bytes.fromhex(visit.form.line("set_hash"))
         visit.portal.archive.desk.holds.approve_release(visit.actor, hold, set_hash=seen)
     except SomethingElseDueError:
         changed = "What would be due has changed since you saw it. This is the list as it is now. Read it again."
-        return _release_page(visit, (Problem("", changed),))
+        return _release_page(proved, (Problem("", changed),))
     except ValueError:
-        return _release_page(visit, (Problem("", "The form was not whole. Read the list and try again."),))
+        return _release_page(proved, (Problem("", "The form was not whole. Read the list and try again."),))
     except RefusedError as error:
-        return _release_page(visit, (Problem("", refusal_words(error)),))
-    return visit.go(f"/holds/{hold}?done=released")
+        return _release_page(proved, (Problem("", refusal_words(error)),))
+    return proved.go(f"/holds/{hold}?done=released")
 
 
 def _form_page(visit: Visit, form: Form, problems: tuple[Problem, ...] = ()) -> Response[Any]:

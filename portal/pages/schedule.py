@@ -13,6 +13,7 @@ from archive.schedule_records import ScheduleState
 from archive.schedules import ScheduleView
 from mailstore.errors import RefusedError
 from portal.error_pages import refusal_words
+from portal.pages.fresh_proof import shown_now
 from portal.visit import RECORDS_OFFICERS, Visit, shows, takes
 from portal.writing import Problem
 
@@ -78,13 +79,16 @@ def version_page(visit: Visit) -> Response[Any]:
 
 @takes("/schedule/{schedule:str}/approval", audience=RECORDS_OFFICERS)
 def approve(visit: Visit) -> Response[Any]:
-    """Put it in force."""
+    """Put it in force, with a fresh code."""
+    proved = shown_now(visit)
+    if isinstance(proved, Problem):
+        return _version_page(visit, (proved,))
     schedule = visit.path("schedule")
     try:
         visit.portal.archive.desk.schedules.approve(visit.actor, schedule)
     except RefusedError as error:
-        return _version_page(visit, (Problem("", refusal_words(error)),))
-    return visit.go(f"/schedule/{schedule}?done=approved")
+        return _version_page(proved, (Problem("", refusal_words(error)),))
+    return proved.go(f"/schedule/{schedule}?done=approved")
 
 
 @takes("/schedule/{schedule:str}/withdrawal", audience=RECORDS_OFFICERS)

@@ -157,6 +157,7 @@ def test_a_hold_ends_when_a_second_person_has_seen_what_would_be_due(
         page.get_by_role("link", name="See what would be due").click()
         expect(page.get_by_role("link", name="Newsletter of the river walk")).to_be_visible()
         life.receive("Newsletter of the river bank", "by the river")
+        give_code(page, life, life.approver)
         page.get_by_role("button", name="End this hold").click()
         expect(page.get_by_role("heading", name="The hold has ended")).to_be_visible()
     assert holds.show(life.officer.actor, hold).released_by == life.approver.account.id
@@ -182,6 +183,7 @@ def test_a_schedule_is_tried_out_proposed_and_put_in_force_by_another(
         expect(page.get_by_text("billing: 10 years, now 20 days")).to_be_visible()
         page.get_by_role("link", name="See what it would do to the archive").click()
         expect(page.get_by_role("row", name="billing 1 1 1")).to_be_visible()
+        give_code(page, life, life.approver)
         page.get_by_role("button", name="Put it in force").click()
         expect(page.get_by_role("heading", name="In force now")).to_be_visible()
 

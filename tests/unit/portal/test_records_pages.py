@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from archive.archive_search import Shown
 from archive.saved_search import AskedSearch
+from archive.schedule_records import ScheduleState
 from tests.portal_room import Somebody, Visitor, hidden
-from tests.records_life import RecordsLife, records_life
+from tests.records_life import SCHEDULE, RecordsLife, records_life
 
 
 @pytest.fixture
@@ -98,7 +100,8 @@ def test_who_asked_for_the_end_of_a_hold_cannot_approve_it(life: RecordsLife) ->
     seen = holds.preview_release(life.officer.actor, hold).set_hash.hex()
     with at_work(life, life.officer) as visitor:
         assert "End this hold" not in visitor.get(f"/holds/{hold}/release").text
-        answer = visitor.post(f"/holds/{hold}/release/approval", {"set_hash": seen})
+        fields = {"set_hash": seen, "code": life.room.code(life.officer.totp_secret)}
+        answer = visitor.post(f"/holds/{hold}/release/approval", fields)
     assert "cannot approve it too" in answer.text
     assert holds.show(life.officer.actor, hold).state.holds
 
@@ -110,10 +113,28 @@ def test_release_shows_the_list_again_when_it_is_no_longer_the_one_that_was_seen
     with at_work(life, life.approver) as visitor:
         visitor.get(f"/holds/{hold}/release")
         for wrong in ("00" * 32, "zz", ""):
-            answer = visitor.post(f"/holds/{hold}/release/approval", {"set_hash": wrong})
+            life.room.clock.advance(timedelta(minutes=1))  # each code opens once
+            fields = {"set_hash": wrong, "code": life.room.code(life.approver.totp_secret)}
+            answer = visitor.post(f"/holds/{hold}/release/approval", fields)
             assert answer.status_code == 409
             assert "Newsletter of the river walk" in answer.text
     assert holds.show(life.officer.actor, hold).state.holds
+
+
+def test_hold_is_ended_and_schedule_put_in_force_by_nobody_without_a_fresh_code(life: RecordsLife) -> None:
+    desk = life.room.archive.desk
+    hold = desk.holds.place(life.officer.actor, name="n", reason="r", query="river").id
+    desk.holds.request_release(life.officer.actor, hold, reason="settled")
+    seen = desk.holds.preview_release(life.officer.actor, hold).set_hash.hex()
+    version = desk.schedules.propose(life.officer.actor, SCHEDULE.replace('"10 years"', '"20 days"'))
+    with at_work(life, life.approver) as visitor:
+        visitor.get(f"/holds/{hold}/release")
+        for code in ("", "000000"):
+            released = visitor.post(f"/holds/{hold}/release/approval", {"set_hash": seen, "code": code})
+            approved = visitor.post(f"/schedule/{version}/approval", {"code": code})
+            assert (released.status_code, approved.status_code) == (409, 409)
+    assert desk.holds.show(life.officer.actor, hold).state.holds
+    assert desk.schedules.show(life.officer.actor, version).state is ScheduleState.PROPOSED
 
 
 def test_disposal_is_approved_by_nobody_without_a_fresh_code(life: RecordsLife) -> None:
