@@ -36,7 +36,7 @@ def test_every_row_is_what_the_figures_come_to() -> None:
 
 
 def test_the_figures_are_those_that_were_measured() -> None:
-    for figure in ("11,474 + 1,809 + 137 + 29", "285 MB", "0.89", "377 MiB RSS (395 MB)", "15.46", "14.6 MB"):
+    for figure in ("11,474 + 1,809 + 137 + 29", "287 MB", "0.89", "377 MiB RSS (395 MB)", "15.46", "14.6 MB"):
         assert figure in MEASURED, figure
     for figure in (*(f"{part:,}" for part in PARTS), "11,474", "89,000", "395 MB", "16 ms", "14.6 MB"):
         assert figure in PAGE, figure
