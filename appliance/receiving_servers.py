@@ -18,7 +18,6 @@ MAX_ADDRESSES = 4
 """Addresses of one server that are tried."""
 
 NO_ADDRESS = "no server of the domain has an address"
-NOT_PROVED = "the server did not prove itself by the authority that the settings pin for it"
 
 Reached = ProvenChannel | TlsEvidence | Unreachable | NoMail
 
@@ -82,8 +81,7 @@ class ReceivingServers:
     async def reach_for_notice(self, domain: str) -> Channel | NotReached | NoMail:
         """A channel for a pickup notice: any server of the domain, proved or not (RFC 7435).
 
-        In clear only where nothing that was proved says that the domain's servers encrypt. A server whose authority
-        the settings pin gets its notices as its mail, over TLS that this authority proves, or not at all.
+        In clear only where nothing that was proved says that the domain's servers encrypt.
         """
         found = await self._lookup.servers_of(domain)
         match found:
@@ -135,17 +133,6 @@ class ReceivingServers:
             search.policy, search.is_policy_known = await self._policies.policy_of(search.domain), True
         return search.policy
 
-    async def _notice_channel(
-        self, server: MailServer, place: Whereabouts, address: str, search: _Search
-    ) -> Channel | NotReached:
-        if not server.ca_file:
-            may_be_clear = await self._may_be_clear(server, place, search)
-            return await self._outbound.open_for_notice(server, address, may_be_clear=may_be_clear)
-        found = await self._outbound.open(server, address, proof=required_proof.of_pinned(server.ca_file))
-        if isinstance(found, TlsEvidence):
-            return NotReached(server.name, Reply(0, f"{NOT_PROVED} ({found.problem or found.finding})"))
-        return found
-
     async def _may_be_clear(self, server: MailServer, place: Whereabouts, search: _Search) -> bool:
         if server.address:
             return True
@@ -161,8 +148,9 @@ class ReceivingServers:
             if isinstance(place, LookupFailed):
                 last = NotReached(server.name, Reply(0, place.problem))
                 continue
+            may_be_clear = await self._may_be_clear(server, place, search)
             for address in place.addresses[:MAX_ADDRESSES]:
-                tried = await self._notice_channel(server, place, address, search)
+                tried = await self._outbound.open_for_notice(server, address, may_be_clear=may_be_clear)
                 if isinstance(tried, Channel):
                     return tried
                 last = tried

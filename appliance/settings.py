@@ -355,11 +355,7 @@ class RouteSettings:
     mx_name: str = setting("", "The name that the server's certificate must carry.", domain_name)
     address: str = setting("", "The IP address to connect to.", ip_address)
     port: int = setting(25, "The port to connect to.", _port)
-    ca_file: str = setting(
-        "",
-        "The only certificates to trust for it (PEM): then notices wait, too, until it proves itself by them."
-        " Empty means the system's, and notices go as to any other domain.",
-    )
+    ca_file: str = setting("", "The certificates to trust for it (PEM); empty means the system's.")
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ class Outside:
 
     def routes(self) -> str:
         """The ``[[outbound.route]]`` settings that lead to the two servers."""
-        told = "".join(
-            f'\n[[outbound.route]]\ndomain = "{domain}"\nmx_name = "{mx}"\naddress = "127.0.0.1"\nport = {port}\n'
+        return "".join(
+            f'\n[[outbound.route]]\ndomain = "{domain}"\nmx_name = "{mx}"\naddress = "127.0.0.1"\n'
+            f'port = {port}\nca_file = "{(self.folder / "ca.pem").absolute()}"\n'
             for domain, mx, port in (
-                (PLAIN_DOMAIN, PLAIN_MX, self.plain_port),
                 (SECURE_DOMAIN, SECURE_MX, self.secure_port),
+                (PLAIN_DOMAIN, PLAIN_MX, self.plain_port),
             )
         )
-        return f'{told}ca_file = "{(self.folder / "ca.pem").absolute()}"\n'
 
     def arrived(self, server: str) -> list[bytes]:
         """The messages that the ``secure`` or the ``plain`` server has received so far, oldest first."""

@@ -60,7 +60,7 @@ def test_without_a_proof_the_wire_shows_the_notice_and_nothing_else(
 ) -> None:
     contexts = {"no tls": None, "stranger": stranger(MX), "wrong name": authority.server("a.example")}
     with receiving(contexts[kind]) as server, tapped(server.port) as tap:
-        house.routes.append(route(PARTNER, tap.port))
+        house.routes.append(route(PARTNER, tap.port, authority.ca_file))
         message = house.send(PATIENT)
         house.step()
     assert house.recipient(message).route is Route.PORTAL
@@ -71,52 +71,12 @@ def test_stripped_starttls_yields_the_notice_and_nothing_else(
     house: OutboundPractice, authority: CertificateAuthority
 ) -> None:
     with receiving(authority.server(MX)) as server, tapped(server.port, without_starttls) as tap:
-        house.routes.append(route(PARTNER, tap.port))
+        house.routes.append(route(PARTNER, tap.port, authority.ca_file))
         message = house.send(PATIENT)
         house.step()
     assert house.recipient(message).route is Route.PORTAL
     assert b"The blue door is open" in tap.heard
     assert_silent(bytes(tap.heard))
-
-
-def test_stripped_starttls_before_a_pinned_server_yields_nothing_and_the_notice_waits_for_its_proof(
-    house: OutboundPractice, authority: CertificateAuthority
-) -> None:
-    with receiving(authority.server(MX)) as server:
-        with tapped(server.port, without_starttls) as tap:
-            house.routes[:] = [route(PARTNER, tap.port, authority.ca_file)]
-            message = house.send(PATIENT)
-            house.step()
-            house.later(hours=5)
-            house.step()
-        assert (house.recipient(message).route, server.arrived) == (Route.PORTAL, [])
-        assert b"MAIL" not in tap.heard
-        assert PATIENT.encode() not in tap.heard
-        (report,) = house.inbox()
-        assert b"delayed" in report, "the writer hears of it"
-        with tapped(server.port) as tap:
-            house.routes[:] = [route(PARTNER, tap.port, authority.ca_file)]
-            house.later(hours=5)
-            house.step()
-        (notice,) = server.arrived
-    assert notice.tls is not None
-    assert b"The blue door is open" in notice.content
-    assert b"The blue door is open" not in tap.heard
-    assert house.recipient(message).state is RecipientState.NOTIFIED
-
-
-@pytest.mark.parametrize("kind", ["no tls", "stranger", "wrong name"])
-def test_pinned_server_that_proves_nothing_gets_no_notice_either(
-    house: OutboundPractice, authority: CertificateAuthority, kind: str
-) -> None:
-    contexts = {"no tls": None, "stranger": stranger(MX), "wrong name": authority.server("a.example")}
-    with receiving(contexts[kind]) as server:
-        house.routes.append(route(PARTNER, server.port, authority.ca_file))
-        message = house.send(PATIENT)
-        house.step()
-        assert server.arrived == []
-    assert house.recipient(message).route is Route.PORTAL
-    assert house.recipient(message).state is not RecipientState.NOTIFIED
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_server_that_proves_nothing_gets_a_notice_and_the_message_waits_in_the
 ) -> None:
     contexts = {"wrong name": authority.server("other.example"), "stranger": stranger(MX), "no tls": None}
     with receiving(contexts[kind]) as server:
-        house.routes.append(route(PARTNER, server.port))
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
         message = house.send(PATIENT)
         house.step()
     recipient = house.recipient(message)
@@ -408,9 +408,11 @@ def test_a_message_written_on_the_pages_travels_with_our_trace_field(
     assert b"\r\nReceived: by mail.clinic.example with HTTPS;\r\n\tMon, 02 Mar 2026" in arrived.content
 
 
-def test_a_burst_of_messages_to_one_person_sends_two_notices_and_loses_none(house: OutboundPractice) -> None:
+def test_a_burst_of_messages_to_one_person_sends_two_notices_and_loses_none(
+    house: OutboundPractice, authority: CertificateAuthority
+) -> None:
     with receiving(None) as server:
-        house.routes.append(route(PARTNER, server.port))
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
         first = house.send(PATIENT)
         house.step()
         house.later(minutes=1)
@@ -432,9 +434,11 @@ def test_a_burst_of_messages_to_one_person_sends_two_notices_and_loses_none(hous
     assert house.inbox() == []
 
 
-def test_messages_sent_together_are_told_in_two_notices_at_most(house: OutboundPractice) -> None:
+def test_messages_sent_together_are_told_in_two_notices_at_most(
+    house: OutboundPractice, authority: CertificateAuthority
+) -> None:
     with receiving(None) as server:
-        house.routes.append(route(PARTNER, server.port))
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
         messages = [house.send(PATIENT) for _ in range(3)]
         house.step()
         assert len(server.arrived) == 1
@@ -458,10 +462,10 @@ def came_back(house: OutboundPractice, return_path: str, *, action: str = "faile
 
 
 @pytest.fixture
-def noticed(house: OutboundPractice) -> tuple[MessageId, str]:
+def noticed(house: OutboundPractice, authority: CertificateAuthority) -> tuple[MessageId, str]:
     """A message whose notice was taken, and the path by which a bounce of it comes back."""
     with receiving(None) as server:
-        house.routes.append(route(PARTNER, server.port))
+        house.routes.append(route(PARTNER, server.port, authority.ca_file))
         message = house.send(PATIENT)
         house.step()
         (notice,) = server.arrived
