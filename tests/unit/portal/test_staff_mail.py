@@ -342,10 +342,17 @@ def test_a_page_of_a_list_that_cannot_be_is_the_newest_or_empty(visitor: Visitor
         assert visitor.get(f"/patients?{query}").status_code == 200
 
 
-def arrived(room: PortalRoom, somebody: Somebody, subject: str, *, scan: Scan) -> MessageId:
+def arrived(
+    room: PortalRoom,
+    somebody: Somebody,
+    subject: str,
+    *,
+    scan: Scan = Scan.CLEAN,
+    head: str = "From: shop@example.net\r\n",
+) -> MessageId:
     """A message from outside, as the door hands it over after the scanners have spoken."""
     to = parse_mailbox(somebody.email)
-    content = f"From: shop@example.net\r\nTo: {to.text}\r\nSubject: {subject}\r\n\r\nBuy.\r\n".encode()
+    content = f"{head}To: {to.text}\r\nSubject: {subject}\r\n\r\nBuy.\r\n".encode()
     envelope = Envelope(parse_mailbox("shop@example.net"), (to,))
     received = ReceivedMessage(envelope, content, room.clock.now(), Origin.SMTP, scan=scan)
     plan = RecipientPlan(to, Route.MAILBOX, (), RecipientState.DELIVERED, mailbox=somebody.account.id)
@@ -367,3 +374,13 @@ def test_junk_is_not_in_the_inbox_and_not_out_of_sight(room: PortalRoom, ruiz: S
     page = visitor.get(f"/messages/{junk}?folder=junk").text
     assert 'href="/inbox?folder=junk">Junk</a>' in page
     assert "A referral" in visitor.get("/inbox?folder=sent").text, "what is no folder of this page is the inbox"
+
+
+def test_message_that_names_no_sender_shows_where_it_came_from(
+    room: PortalRoom, ruiz: Somebody, visitor: Visitor
+) -> None:
+    message = arrived(room, ruiz, "Paper clips", head="")
+    assert '<span class="who">shop@example.net</span>' in visitor.get("/inbox").text
+    page = visitor.get(f"/messages/{message}").text
+    assert "<dt>From</dt><dd>shop@example.net</dd>" in page
+    assert "(no sender)" not in page
