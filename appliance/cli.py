@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from mailstore.errors import RefusedError, StrongroomError
 from mailstore.wall_clock import SystemClock
 
 DONE, REFUSED, WRONG_CALL = 0, 1, 2
+QUERY_WITH_HYPHEN = "put -- before a query that begins with -, after all options; where it is an option: --query=-WORD"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -50,10 +52,11 @@ def main(words: Sequence[str] | None = None) -> int:
 class _WrongCallError(Exception):
     """The line is not one we understand."""
 
-    def __init__(self, message: str, usage: str) -> None:
+    def __init__(self, message: str, usage: str, *, fix: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.usage = usage
+        self.fix = fix
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
 def _understood(words: list[str]) -> tuple[Call, Entry]:
     if any(not _is_text(word) for word in words):
         raise _WrongCallError("the line holds bytes that are not UTF-8", "")
-    arguments = parser().parse_args(words)
+    arguments = _parsed(words)
     entry: Entry = arguments.entry
     if entry.is_in_name_of_person and not arguments.as_email:
         raise RefusedError(
@@ -83,6 +86,24 @@ def _understood(words: list[str]) -> tuple[Call, Entry]:
         other_secret=(kind, path) if path and kind not in {"passphrase", "key_file"} else None,
     )
     return call, entry
+
+
+def _parsed(words: list[str]) -> argparse.Namespace:
+    try:
+        return parser().parse_args(words)
+    except _WrongCallError as error:
+        if error.fix or not _holds_a_query_taken_for_an_option(words):
+            raise
+        raise _WrongCallError(error.message, error.usage, fix=QUERY_WITH_HYPHEN) from None
+
+
+def _holds_a_query_taken_for_an_option(words: list[str]) -> bool:
+    """A query may begin with a hyphen, and is no option then. The only option with one hyphen is ``-h``."""
+    takes_query = any(
+        set(entry.words) <= set(words) and any(option.name in {"query", "--query"} for option in entry.options)
+        for entry in ENTRIES
+    )
+    return takes_query and any(re.match(r"-[^-]", word) and word != "-h" for word in words)
 
 
 def _secret(arguments: argparse.Namespace) -> tuple[str, Path | None]:
@@ -173,8 +194,9 @@ def _tell_refusal(error: StrongroomError, *, is_json: bool) -> int:
 
 def _tell_wrong_call(error: _WrongCallError, *, is_json: bool) -> int:
     if is_json:
-        _print_error("wrong_call", error.message, "see: strongroom --help")
-    sys.stderr.write(f"{error.usage}strongroom: {error.message}\n")
+        _print_error("wrong_call", error.message, error.fix or "see: strongroom --help")
+    advice = f"  to mend it: {error.fix}\n" if error.fix else ""
+    sys.stderr.write(f"{error.usage}strongroom: {error.message}\n{advice}")
     return WRONG_CALL
 
 
