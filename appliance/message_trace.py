@@ -12,6 +12,8 @@ from mailstore.errors import NotFoundError
 from mailstore.message import MessageId, RecipientState, Route, StoredRecipient
 from mailstore.retrieval import Retrieval
 
+UNKNOWN_ID = "say the 26 characters that a list shows as its id"
+
 
 @dataclass(frozen=True)
 class TracedRecipient:
@@ -54,7 +56,7 @@ class MessageTrace:
         try:
             recipients = tuple(_recipient(each) for each in self._retrieval.recipients(message))
         except NotFoundError:
-            raise NotFoundError("no such message", fix="say the 26 characters that a list shows as its id") from None
+            raise NotFoundError("no such message", fix=UNKNOWN_ID) from None
         with self._database.read() as connection:
             entries = audit_trail.about(connection, message)
         return Trace(recipients, tuple(_event(entry) for entry in entries))

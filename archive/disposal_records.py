@@ -92,7 +92,7 @@ def of(connection: Connection, disposal: str) -> DisposalRecord:
     """The disposal by that id. Raises ``NotFoundError``."""
     row = rows_of(connection).one(connection, disposals, disposals.c.id == disposal)
     if row is None:
-        raise NotFoundError("there is no such disposal")
+        raise NotFoundError("there is no such disposal", fix="name the id that strongroom disposal propose answered")
     return DisposalRecord(**{**row, "state": DisposalState(row["state"])})
 
 

@@ -156,7 +156,9 @@ class Disposals:
             record = disposal_records.of(connection, disposal)
             require_other_person(actor, record.proposed_by)
             if record.state is not DisposalState.PROPOSED:
-                raise WrongDisposalStateError(f"this disposal is {record.state}, not proposed")
+                raise WrongDisposalStateError(
+                    f"this disposal is {record.state}, not proposed", fix="Look at it again to see what became of it."
+                )
             if set_hash != record.set_hash:
                 raise WrongSetError(
                     "this hash names another set than the one proposed",
@@ -185,7 +187,10 @@ class Disposals:
             record = disposal_records.of(connection, disposal)
             require_own_step(actor, record.proposed_by, record.approved_by)
             if record.state not in {DisposalState.PROPOSED, DisposalState.APPROVED}:
-                raise WrongDisposalStateError(f"this disposal is {record.state}; it can no longer be withdrawn")
+                raise WrongDisposalStateError(
+                    f"this disposal is {record.state}; it can no longer be withdrawn",
+                    fix="Look at it again to see what became of it.",
+                )
             disposal_records.change(connection, disposal, state=DisposalState.WITHDRAWN)
             audit_trail.append(connection, [AuditFact(WITHDRAWN, actor.account, disposal)], now=self._clock.now())
             return disposal_records.of(connection, disposal)

@@ -63,7 +63,7 @@ def of(connection: Connection, hold: str) -> HoldRecord:
     """The hold by that id. Raises ``NotFoundError``."""
     row = rows_of(connection).one(connection, holds, holds.c.id == hold)
     if row is None:
-        raise NotFoundError("there is no such hold")
+        raise NotFoundError("there is no such hold", fix="strongroom hold list names them")
     return _record(row)
 
 

@@ -248,7 +248,10 @@ class Holds:
         """Ask for the end of a hold. It goes on holding until another person approves."""
         require_role(actor, KEEPERS)
         if not 0 < len(reason.strip()) <= REASON_CHARACTERS_MAX:
-            raise RefusedError(f"a release needs a reason of at most {REASON_CHARACTERS_MAX:,} characters")
+            raise RefusedError(
+                f"a release needs a reason of at most {REASON_CHARACTERS_MAX:,} characters",
+                fix="Say in a few words why nothing of it must be kept any longer.",
+            )
         now = self._clock.now()
         with self._database.write() as connection:
             self._in_state(connection, hold, HoldState.ACTIVE)
@@ -332,7 +335,7 @@ class Holds:
     def _in_state(self, connection: Connection, hold: str, state: HoldState) -> HoldRecord:
         record = hold_records.of(connection, hold)
         if record.state is not state:
-            raise WrongHoldStateError(f"this hold is {record.state}, not {state}")
+            raise WrongHoldStateError(f"this hold is {record.state}, not {state}", fix=_NEXT[record.state])
         return record
 
     def _view(self, record: HoldRecord, counts: HeldCounts) -> HoldView:
@@ -357,6 +360,13 @@ class Holds:
             released_by=record.released_by,
             released_at=record.released_at,
         )
+
+
+_NEXT = {
+    HoldState.ACTIVE: "Ask for its release first; another person approves it then.",
+    HoldState.RELEASE_REQUESTED: "Another person than asked for its release approves it.",
+    HoldState.RELEASED: "If its messages must be kept after all, place a new hold.",
+}
 
 
 def _batches(messages: list[StoredMessage]) -> Iterator[list[StoredMessage]]:

@@ -96,14 +96,21 @@ def matter(
 ) -> Matter:
     """A matter from what a person wrote. Raises ``BadHoldError``, ``BadAddressError`` or ``QueryError``."""
     if not 0 < len(name.strip()) <= NAME_CHARACTERS_MAX:
-        raise BadHoldError(f"a hold needs a name of at most {NAME_CHARACTERS_MAX} characters")
+        raise BadHoldError(
+            f"a hold needs a name of at most {NAME_CHARACTERS_MAX} characters", fix="Give it the name of its matter."
+        )
     if not 0 < len(reason.strip()) <= REASON_CHARACTERS_MAX:
-        raise BadHoldError(f"a hold needs a reason of at most {REASON_CHARACTERS_MAX:,} characters")
+        raise BadHoldError(
+            f"a hold needs a reason of at most {REASON_CHARACTERS_MAX:,} characters",
+            fix="Say in a few words why these messages must be kept.",
+        )
     if since and until and until < since:
-        raise BadHoldError("the hold ends before it begins")
+        raise BadHoldError("the hold ends before it begins", fix="Name a last day that is not before the first.")
     addresses = tuple(dict.fromkeys(parse_mailbox(custodian).canonical for custodian in custodians))
     if len(addresses) > CUSTODIANS_MAX:
-        raise BadHoldError(f"a hold names at most {CUSTODIANS_MAX:,} custodians")
+        raise BadHoldError(
+            f"a hold names at most {CUSTODIANS_MAX:,} custodians", fix="Place several holds, each with some of them."
+        )
     query = search_query.parse(query_text) if query_text.strip() else None
     return Matter(name, reason, addresses, since, until, query_text.strip(), query)
 

@@ -46,7 +46,9 @@ def of(connection: Connection, schedule: str) -> ScheduleRecord:
     """The version by that id. Raises ``NotFoundError``."""
     row = rows_of(connection).one(connection, table, table.c.id == schedule)
     if row is None:
-        raise NotFoundError("there is no such version of the schedule")
+        raise NotFoundError(
+            "there is no such version of the schedule", fix="name the id that strongroom schedule propose answered"
+        )
     return _record(row)
 
 

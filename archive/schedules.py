@@ -186,7 +186,10 @@ class Schedules:
             record = schedule_records.of(connection, schedule)
             require_own_step(actor, record.proposed_by)
             if record.state is not ScheduleState.PROPOSED:
-                raise NotProposedError(f"this version is {record.state}; it can no longer be withdrawn")
+                raise NotProposedError(
+                    f"this version is {record.state}; it can no longer be withdrawn",
+                    fix="To change what is in force, propose another version.",
+                )
             schedule_records.withdraw(connection, schedule)
             audit_trail.append(connection, [AuditFact(WITHDRAWN, actor.account, schedule)], now=self._clock.now())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance import archive_wiring, command_access, portal_wiring
 from appliance.command_call import Call, Outcome, facts, listed, shown, table
-from appliance.message_trace import MessageTrace, Trace
+from appliance.message_trace import UNKNOWN_ID, MessageTrace, Trace
 from appliance.wiring import Appliance
 from archive.two_persons import KEEPERS
 from mailstore import audit_trail, durable_file, read_sealed_message
@@ -95,6 +95,13 @@ def _write(files: Mapping[Path, bytes]) -> None:
 
 def _opened(appliance: Appliance, actor: Actor, message: MessageId) -> OpenedMessage:
     """A message of one's own; for those who keep records any other through the archive's own door."""
+    try:
+        return _found(appliance, actor, message)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, fix=error.fix or UNKNOWN_ID) from error
+
+
+def _found(appliance: Appliance, actor: Actor, message: MessageId) -> OpenedMessage:
     try:
         return portal_wiring.reading(appliance).open_message(actor, message)
     except NotFoundError:

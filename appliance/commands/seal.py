@@ -24,7 +24,9 @@ def run(call: Call) -> Outcome:
     """Close it. ``RefusedError`` while no ``serve`` runs: then it is as good as sealed, and takes no mail."""
     data = call.data
     if process_file.holder(data) is None:
-        raise RefusedError("nothing is running that could be sealed", fix="")
+        raise RefusedError(
+            "nothing is running that could be sealed", fix="it is closed as it is: strongroom serve starts it"
+        )
     with closing(KeyAgentClient.connected(key_agent_socket.of_commands(data))) as agent:
         was_open = not agent.status()["sealed"]
         if was_open:

@@ -19,6 +19,7 @@ import pytest
 
 from appliance import index_health
 from appliance.data_directory import DataDirectory
+from appliance.message_trace import UNKNOWN_ID
 from appliance.wiring import Appliance
 from tests import running_practice
 from tests.running_practice import ROOT, RunningPractice
@@ -152,7 +153,8 @@ def mail_is_listed_and_shown(practice: RunningPractice) -> str:
     assert recipient["reasons"]
     assert trace["events"][0]["event"] == "message.accepted"
     assert all(instant(event["at"]) for event in trace["events"])
-    assert practice.refused("message", "show", message, "--as", ADA)["code"] == "not_found"
+    hidden = practice.refused("message", "show", message, "--as", ADA)
+    assert (hidden["code"], hidden["fix"]) == ("not_found", UNKNOWN_ID)
     assert practice.told("message", "show", message, "--as", PAUL)["id"] == message
     assert practice.refused("message", "list", ANN, "--as", RUTH)
     return message

@@ -147,8 +147,9 @@ def test_schedule_changed_since_the_proposal_stops_the_approval(room: RecordsRoo
 
 
 def test_disposal_that_is_not_there_is_not_found(room: RecordsRoom) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as refused:
         room.desk.disposals.show(RECORDS, "x" * 26)
+    assert refused.value.fix
 
 
 def test_empty_proposal_is_an_honest_answer(room: RecordsRoom) -> None:

@@ -99,15 +99,16 @@ def test_other_holds_keep_what_one_release_would_free(room: RecordsRoom) -> None
 
 def test_steps_have_their_order(room: RecordsRoom) -> None:
     hold = room.desk.holds.place(RECORDS, name="n", reason="r").id
-    with pytest.raises(WrongHoldStateError):
+    with pytest.raises(WrongHoldStateError) as early:
         room.desk.holds.preview_release(APPROVER, hold)
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError) as unsaid:
         room.desk.holds.request_release(RECORDS, hold, reason=" ")
     room.desk.holds.request_release(RECORDS, hold, reason="settled")
-    with pytest.raises(WrongHoldStateError):
+    with pytest.raises(WrongHoldStateError) as twice:
         room.desk.holds.request_release(RECORDS_TOO, hold, reason="again")
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as unknown:
         room.desk.holds.request_release(RECORDS, "x" * 26, reason="r")
+    assert all(each.value.fix for each in (early, unsaid, twice, unknown))
 
 
 def test_only_those_who_keep_records_touch_holds(room: RecordsRoom) -> None:

@@ -124,3 +124,9 @@ def test_version_in_force_cannot_be_withdrawn(room: RecordsRoom) -> None:
     with pytest.raises(NotProposedError):
         room.desk.schedules.withdraw(RECORDS, schedule)
     assert room.desk.schedules.active().id == schedule
+
+
+def test_version_that_is_not_there_is_not_found(room: RecordsRoom) -> None:
+    with pytest.raises(NotFoundError) as refused:
+        room.desk.schedules.approve(APPROVER, "x" * 26)
+    assert refused.value.fix
