@@ -250,3 +250,29 @@ def test_hold_that_names_nothing_says_that_it_keeps_everything(life: RecordsLife
         visitor.get("/holds/new")
         answer = visitor.post("/holds/new", {"name": "n", "reason": "r"})
     assert "keeps every message of the whole practice" in answer.text
+
+
+def test_disposal_of_nothing_asks_nobody_to_approve_and_is_taken_back(life: RecordsLife) -> None:
+    desk = life.room.archive.desk
+    desk.holds.place(life.officer.actor, name="n", reason="r")
+    empty = desk.disposals.propose(life.officer.actor)
+    with at_work(life, life.approver) as visitor:
+        page = visitor.get(f"/disposals/{empty.id}").text
+        assert "There is nothing to approve" in page
+        assert "Rita Records, who proposed it, can take it back" in page
+        assert "Approve the disposal" not in page
+    with at_work(life, life.officer) as visitor:
+        page = visitor.get(f"/disposals/{empty.id}?done=proposed").text
+        assert "Holds cover all that was due" in page
+        assert "look at every message" not in page
+        assert "looks at every message" not in page
+        assert "This disposal was taken back" in visitor.post(f"/disposals/{empty.id}/withdrawal", {}).text
+
+
+def test_category_that_is_kept_forever_is_not_said_to_begin_with_the_receipt(life: RecordsLife) -> None:
+    schedules = life.room.archive.desk.schedules
+    version = schedules.propose(life.officer.actor, SCHEDULE.replace('"10 years"', '"forever"'))
+    with at_work(life, life.officer) as visitor:
+        page = visitor.get(f"/schedule/{version}").text
+    assert ">forever</td>" in page
+    assert ">30 days after receipt</td>" in page
