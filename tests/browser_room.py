@@ -135,6 +135,12 @@ def scrolls_sideways(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
+def scrolls_sideways_in_large_text(page: Page) -> bool:
+    """True when the page is wider than its window once its text is twice as large (WCAG 2.2, 1.4.4)."""
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    return scrolls_sideways(page)
+
+
 def screenshot(page: Page, path: Path) -> None:
     """The whole page as a picture."""
     page.screenshot(path=path, full_page=True)

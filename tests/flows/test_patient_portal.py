@@ -11,11 +11,23 @@ from playwright.sync_api import Browser, Page, expect
 
 from mailstore.mailboxes import Folder
 from mailstore.message_composition import ComposedAttachment
-from tests.browser_room import DESK, ONE_CODE, PHONE, barriers, chromium, scrolls_sideways, served, sign_in, window
+from tests.browser_room import (
+    DESK,
+    ONE_CODE,
+    PHONE,
+    barriers,
+    chromium,
+    scrolls_sideways,
+    scrolls_sideways_in_large_text,
+    served,
+    sign_in,
+    window,
+)
 from tests.portal_room import HTML_TEXT, OTHER_PATIENT_EMAIL, PortalRoom, Somebody, portal_room
 
 pytestmark = pytest.mark.browser
 
+LONG_NAME = ComposedAttachment("report_of_the_laboratory_" * 4 + ".txt", "text/plain", b"well")
 RESULTS = ComposedAttachment("results.txt", "text/plain", b"all values in range\n" * 800)
 PAGE_BYTES = 100_000
 
@@ -168,13 +180,14 @@ def test_a_page_without_letters_says_so(room: PortalRoom, ruiz: Somebody, browse
 
 def test_text_at_twice_its_size_still_fits(room: PortalRoom, ruiz: Somebody, browser: Browser, origin: str) -> None:
     pat = room.patient()
-    room.letter(ruiz, pat, attachments=(RESULTS,))
-    with window(browser, origin, width=720) as page:
+    letter = room.letter(ruiz, pat, attachments=(LONG_NAME,))
+    with window(browser, origin, width=PHONE) as page:
+        page.goto("/enrol")
+        assert not scrolls_sideways_in_large_text(page)
         sign_in(page, room, pat)
-        for path in ("/conversations", "/write", "/account"):
+        for path in ("/conversations", f"/conversations/{letter}", "/write", "/account"):
             page.goto(path)
-            page.evaluate("document.documentElement.style.fontSize = '200%'")
-            assert not scrolls_sideways(page), path
+            assert not scrolls_sideways_in_large_text(page), path
 
 
 def test_every_target_is_large_enough(room: PortalRoom, ruiz: Somebody, browser: Browser, origin: str) -> None:

@@ -13,7 +13,17 @@ from playwright.sync_api import Browser, Page, expect
 
 from archive import verify_certificate
 from archive.saved_search import AskedSearch
-from tests.browser_room import DESK, PHONE, barriers, chromium, scrolls_sideways, served, sign_in, window
+from tests.browser_room import (
+    DESK,
+    PHONE,
+    barriers,
+    chromium,
+    scrolls_sideways,
+    scrolls_sideways_in_large_text,
+    served,
+    sign_in,
+    window,
+)
 from tests.portal_room import Somebody
 from tests.records_life import RecordsLife, records_life
 
@@ -204,6 +214,7 @@ def every_page(life: RecordsLife) -> dict[Somebody, list[str]]:
             "/archive/saved",
             "/archive/unread",
             f"/archive/{life.river}?q=knee",
+            f"/archive/{life.scan}",
             "/holds",
             "/holds/new",
             f"/holds/{hold}",
@@ -228,6 +239,7 @@ def test_every_page_is_open_to_everybody_at_every_width(
                 page.goto(path)
                 found += [f"{path}: {each}" for each in barriers(page)]
                 found += [f"{path} scrolls sideways"] if scrolls_sideways(page) else []
+                found += [f"{path} scrolls sideways in large text"] if scrolls_sideways_in_large_text(page) else []
     assert found == []
 
 
