@@ -205,6 +205,15 @@ def test_an_answer_joins_the_conversation_and_its_draft_is_restored(
     assert room.portal.writing.drafts.all_open(ruiz.actor) == []
 
 
+def test_a_draft_to_nobody_and_without_a_subject_is_listed(visitor: Visitor) -> None:
+    visitor.get("/compose?new=yes")
+    visitor.post("/drafts", sheet(visitor, subject="", to="", text="half a thought"))
+    listed = visitor.get("/compose/drafts")
+    assert listed.status_code == 200
+    assert "To nobody yet" in listed.text
+    assert "(no subject)" in listed.text
+
+
 def test_somebody_elses_draft_is_not_there(room: PortalRoom, nurse: Somebody, visitor: Visitor) -> None:
     drafts = room.portal.writing.drafts
     name = drafts.new_id()
