@@ -1,96 +1,28 @@
 """Takes a picture of every page: at a desk and on a phone, into ``docs/pages``, so that a change of look shows.
 
 Run it with ``make screenshots``. It starts a demonstration of its own, walks through it in a real browser as a
-patient, a clinician, a records officer and the administrator, and ends what it started.
+patient, a clinician, a records officer and the administrator, and ends what it started. What takes weeks is pictured
+from a practice whose clock can be moved (``tests.pages.long_story``).
 """
 
 from __future__ import annotations
 
-import io
 import re
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyotp
-from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from appliance.commands.demo import free_base
 from appliance.demo import tour
 from appliance.demo.cast import ADMIN, CLINICIAN, COLLEAGUE, FRONT_DESK, RECORDS, ROSA
 from appliance.demo.world import World, create, until
+from tests.pages import long_story
+from tests.pages.album import FOLDER, Album, button, small, window
 
-FOLDER = Path(__file__).parents[2] / "docs" / "pages"
 CHROMIUM = "/usr/bin/chromium-headless-shell"
-DESK, PHONE = 1440, 360
-TALLEST = 1_800
-"""Pixels: what lies below is more of the same."""
-COLOURS = 64
-PATIENCE_SECONDS = 120
-"""Placing a hold reads every message, and a machine that takes pictures may have other work."""
 UNKNOWN = "newton@home.example"
-
-
-@dataclass
-class Album:
-    """The pictures taken so far, by chapter: file name and what it shows."""
-
-    chapters: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-
-    def take(self, page: Page, chapter: str, name: str, shows: str) -> None:
-        """The page as it stands, at both widths."""
-        for width in (PHONE, DESK):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(120)
-            (FOLDER / f"{name}-{width}.png").write_bytes(_small(page.screenshot(full_page=True)))
-        self.chapters.setdefault(chapter, []).append((name, shows))
-        sys.stderr.write(f"  {name}\n")
-
-    def index(self) -> str:
-        """The page that shows all of them."""
-        lines = ["# Every page", "", "Taken with `make screenshots` from a demonstration, at 1440 and 360 pixels.", ""]
-        for chapter, pictures in self.chapters.items():
-            lines += [f"## {chapter}", ""]
-            for name, shows in pictures:
-                wide, narrow = (
-                    f'<img src="{name}-{width}.png" alt="{shows}" width="{shown}">' for width, shown in _SHOWN
-                )
-                lines += [f"### {shows}", "", f"{wide} {narrow}", ""]
-        return "\n".join(lines)
-
-
-_SHOWN = ((DESK, 640), (PHONE, 200))
-
-
-def _small(picture: bytes) -> bytes:
-    """The picture in a palette of its own, cut where it gets long."""
-    with Image.open(io.BytesIO(picture)) as opened:
-        cut = opened.convert("RGB").crop((0, 0, opened.width, min(opened.height, TALLEST)))
-        out = io.BytesIO()
-        cut.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            out, format="PNG", optimize=True
-        )
-    return out.getvalue()
-
-
-@contextmanager
-def window(browser: Browser, world: World) -> Iterator[Page]:
-    """A fresh browser that takes the demonstration's own certificate."""
-    context = browser.new_context(base_url=world.portal, ignore_https_errors=True, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
-    try:
-        yield context.new_page()
-    finally:
-        context.close()
-
-
-def button(page: Page, name: str) -> Locator:
-    """The button that says this."""
-    return page.get_by_role("button", name=name, exact=True)
 
 
 def sign_in(page: Page, world: World, email: str) -> None:
@@ -116,7 +48,7 @@ def staff(album: Album, page: Page, world: World) -> None:
     page.get_by_text("They have no access yet").wait_for()
     album.take(page, chapter, "compose", "Writing: under each recipient the way it will travel, and why")
     page.set_viewport_size({"width": 1000, "height": 900})
-    (FOLDER / "readme.png").write_bytes(_small(page.screenshot(full_page=True)))
+    (FOLDER / "readme.png").write_bytes(small(page.screenshot(full_page=True)))
     button(page, "Send").click()
     page.wait_for_url(re.compile("/sent/"))
     until(lambda: page.reload() and page.get_by_text("Notice sent", exact=True).count() > 1, "the notices")
@@ -244,7 +176,7 @@ def sealed(album: Album, browser: Browser, world: World) -> None:
     """What a machine shows that was started without a secret, and how it is opened."""
     chapter = "Sealed"
     world.console.must("seal")
-    with window(browser, world) as page:
+    with window(browser, world.portal) as page:
         until(lambda: (page.goto("/"), page.get_by_text("Temporarily unavailable").count())[1], "the sealed pages")
         album.take(page, chapter, "sealed", "Every page of a sealed machine")
         page.goto("/unseal")
@@ -262,16 +194,19 @@ def sealed(album: Album, browser: Browser, world: World) -> None:
 
 def walk(browser: Browser, world: World) -> Album:
     """Everybody's pages, in the order of a message's life."""
-    album = Album({"Patients": [], "Staff": [], "Records": [], "Administration": [], "Sealed": []})
-    with window(browser, world) as clinician:
+    album = Album(
+        {"Patients": [], "Staff": [], "Records": [], "Administration": [], "Sealed": [], long_story.CHAPTER: []}
+    )
+    with window(browser, world.portal) as clinician:
         staff(album, clinician, world)
-        with window(browser, world) as page:
+        with window(browser, world.portal) as page:
             patient(album, page, world)
         answer_read(album, clinician)
     for visit in (records, administrator):
-        with window(browser, world) as page:
+        with window(browser, world.portal) as page:
             visit(album, page, world)
     sealed(album, browser, world)
+    long_story.told(album, browser)
     return album
 
 
