@@ -199,10 +199,13 @@ class SealedDrain:
             is_damaged = segment.is_damaged
             for place, head in segment.places:
                 group = self._opened(place, head)
-                if group is not None and not taken.lacks(group.index.standing.before, group.after):
+                if group is None or group.index.standing.series != series:
+                    is_damaged = True
                     continue
-                messages = self._messages(group) if group is not None else None
-                if group is None or messages is None or group.index.standing.series != series:
+                if not taken.lacks(group.index.standing.before, group.after):
+                    continue
+                messages = self._messages(group)
+                if messages is None:
                     is_damaged = True
                     continue
                 before = group.index.standing.before

@@ -57,7 +57,11 @@ class SealedSpool:
         self._spool.close()
 
     def _begin_series(self) -> None:
-        """A group that could not be stored may lie there all the same: what follows does not share its numbers."""
+        """A group that could not be stored may lie there all the same: what follows does not share its numbers.
+
+        Nor its segment: all groups of a segment are of one series.
+        """
+        self._spool.close()
         self._series, self._written = identifier_from(self._randomness(ID_BYTES)), 0
 
     def _stored(self, group: Sequence[ReceivedMessage]) -> list[MessageId | Exception]:

@@ -20,6 +20,7 @@ from appliance.sealed_drain import SealedDrain, StoppedError
 from appliance.smtp_acceptance import AcceptanceLimits
 from mailstore import audit_trail, mailboxes, message_records
 from mailstore.addresses import Address, parse_mailbox
+from mailstore.arrival_group import SEGMENT_HEADER
 from mailstore.key_opener import CaptureOpener
 from mailstore.mailboxes import Folder
 from mailstore.message import AccountId, Envelope, Origin, Peer, ReceivedMessage, Scan
@@ -255,6 +256,17 @@ def test_forged_group_under_another_key_is_set_aside(clinic: Clinic) -> None:
     spool.submit(clinic.mail(1)).result(5)
     spool.close()
     assert clinic.drain().done == 0
+    assert set_aside_count(clinic.folder) == 1
+
+
+def test_group_of_another_series_is_not_erased_as_if_it_were_ours(clinic: Clinic) -> None:
+    """Its number was taken in already, of the series that the segment began with."""
+    clinic.arrive(clinic.mail(1))
+    clinic.arrive(clinic.mail(2))
+    first, second = sorted(clinic.folder.iterdir())
+    first.write_bytes(first.read_bytes() + second.read_bytes()[len(SEGMENT_HEADER) :])
+    second.unlink()
+    clinic.drain()
     assert set_aside_count(clinic.folder) == 1
 
 

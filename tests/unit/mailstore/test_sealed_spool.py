@@ -144,6 +144,32 @@ def test_what_could_not_be_stored_shares_no_number_with_what_follows(
     assert len(set(standings)) == len(standings) == 3
 
 
+def test_segment_holds_one_series_whatever_could_not_be_stored(folder: Path) -> None:
+    """Numbers of two series beside each other would pass for the same mail."""
+    failures = [OSError(5, "Input/output error")]
+    is_failing = False
+
+    def randomness(length: int) -> bytes:
+        if is_failing and failures:
+            raise failures.pop()
+        return os.urandom(length)
+
+    mine = SealedSpool(folder, capture_public=CAPTURE.public, randomness=randomness)
+    mine.submit(FIRST).result(5)
+    is_failing = True
+    with pytest.raises(StorageUnavailableError):
+        mine.submit(BOUNCE).result(5)
+    mine.submit(BOUNCE).result(5)
+    mine.close()
+    reading = segments(folder)
+    series = [
+        [reading.group(place, head).index.standing.series for place, head in reading.places(name)]
+        for name in reading.names()
+    ]
+    assert [len(each) for each in series] == [1, 1]
+    assert series[0] != series[1]
+
+
 def test_closed_spool_takes_nothing(folder: Path) -> None:
     mine = spooled(folder)
     mine.close()
