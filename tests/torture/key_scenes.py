@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.torture.scenes import House, command
+import hashlib
+import shutil
+
+from tests.torture.scenes import House, command, done
 
 SPARE = "spare"
 
@@ -22,3 +25,25 @@ def slot(house: House) -> None:
     added = command(house.data, "key", "slot", "add", "--new-key-file", str(path), "--label", SPARE)
     house.say("added", answer=added)
     house.say("tested", answer=command(house.data, "key", "slot", "test", "--key-file", str(path)))
+
+
+def change_key_file(house: House) -> None:
+    """Another key file takes the place of the one in the directory, which opens nothing any more and goes by itself.
+
+    Said again, a change that was cut off is finished. The new file follows from the old one, so that two who do the
+    same at the same time have the same.
+    """
+    inside, new = house.data.unlock_key, house.data.path.with_name("new.key")
+    if not new.exists():
+        new.write_bytes(hashlib.sha256(inside.read_bytes()).hexdigest().encode())
+    fresh = new.read_bytes()
+    label = hashlib.sha256(fresh).hexdigest()[:8]
+    slots = {item["label"]: item["id"] for item in done(command(house.data, "key", "slot", "list"))["items"]}
+    if slots.pop(label, None) is None:
+        done(command(house.data, "key", "slot", "add", "--new-key-file", str(new), "--label", label))
+    changes: list[tuple[str, ...]] = [("slot", "remove", slot) for slot in slots.values()]
+    for words in changes or [("rotate",)]:
+        house.say("renewed", answer=done(command(house.data, "key", *words, "--key-file", str(new))))
+    left = inside.read_bytes() if inside.exists() else b""
+    assert left in {b"", fresh}, "a key file that opens nothing stayed"
+    shutil.copy(new, inside)

@@ -1,7 +1,8 @@
-"""What a child does on rare days: clocks are confirmed, dictionaries made, rows moved, new releases started."""
+"""What a child does on rare days: clocks are confirmed, dictionaries made, rows moved or put back, releases started."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,6 +76,30 @@ def grow_old(house: House) -> None:
             old = replace(appliance, database=database)
             founding.furnish(old)
             take_in(house, old)
+
+
+def lose_newest_rows(house: House) -> None:
+    """Letters come, and the rows are put back to what they were before. The letters were promised to nobody."""
+    kept = house.data.path.with_name("kept.rows")
+    with house.opened() as appliance:
+        appliance.database.truncate_journal()
+    shutil.copy(house.data.rows, kept)
+    since = replace(house, told={**house.told, "kinds": ("promote",)}, say=lambda *_, **__: None)
+    with house.opened() as appliance:
+        take_in(since, appliance)
+    work(since)
+    with house.opened() as appliance:
+        assert store_wiring.high_water_mark(appliance).keep()
+    for path in house.data.path.glob(f"{house.data.rows.name}*"):
+        path.unlink()
+    kept.rename(house.data.rows)
+
+
+def accept_rows(house: House) -> None:
+    """Somebody who knows that the newer rows are gone goes on with the older ones."""
+    with house.opened() as appliance:
+        mark = store_wiring.high_water_mark(appliance)
+        house.say("rows", accepted=mark.accept(actor(appliance, RUTH).account, now=appliance.clock.now()))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tests.torture.scenes import House, command
+from tests.torture.scenes import House, command, done
 
 
 def restore(house: House) -> None:
@@ -18,17 +18,11 @@ def restore(house: House) -> None:
     if not lost.exists():
         target.mkdir(exist_ok=True)
         only = ("--only", "keys") if older else ()
-        _done(command(house.data, "backup", "create", "--with-waiting", "--to", str(target), *only))
+        done(command(house.data, "backup", "create", "--with-waiting", "--to", str(target), *only))
         data.rename(lost)
     if not house.data.settings.exists() or house.data.restore_plan.exists():
         words: tuple[str, ...] = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
         words += ("--generation", str(older)) if older else ()
-        house.say("restored", answer=_done(command(house.data, *words)))
+        house.say("restored", answer=done(command(house.data, *words)))
     shutil.copy(lost / "keys" / "unlock.key", house.data.unlock_key)
     shutil.rmtree(lost)
-
-
-def _done(answer: dict[str, object]) -> dict[str, object]:
-    if "error" in answer:
-        raise OSError(str(answer["error"]))
-    return answer

@@ -72,6 +72,7 @@ class Scenario:
 
 MAIL = Act("accept", letters=10)
 SOME_MAIL = Act("accept", letters=6)
+MORE_MAIL = Act("accept", letters=2)
 CUT_OFF_MAIL = Act("accept", letters=3, failpoint="deposit.after_keystore:kill")
 WORK = Act("work")
 CUT_OFF_PROMOTION = Act("work", told={"kinds": ("promote",)}, failpoint="promotion.after_put:kill")
@@ -80,10 +81,13 @@ FILES = Act("accept", letters=6, write=enclosing)
 SAME_FILES = Act("accept", letters=2, write=enclosing)
 HOLD = Act("hold")
 
+LOSS = Act("lose_newest_rows", letters=3)
 START = Act("start")
 ROTATE = Act("rotate")
 CUT_OFF_ROTATION = Act("rotate", failpoint="rotation.after_ring:kill")
 SLOT = Act("slot")
+TO_SQLITE = Act("change_engine", told={"engine": "sqlite"})
+CUT_OFF_CHANGE = replace(TO_SQLITE, failpoint="engine_change.after_batch:kill")
 RESTORE = Act("restore")
 BACK_UP = Act("back_up")
 SEALED_MAIL = Act("accept_sealed", letters=8, write=incoming)
@@ -102,7 +106,7 @@ ACCIDENT = (
     CUT_OFF_PROMOTION,
     ALL_BUT_DELIVERY,
     Act("hold", failpoint="holds.after_placing:kill"),
-    Act("accept", letters=2),
+    MORE_MAIL,
     Act("damage"),
 )
 
@@ -127,6 +131,9 @@ ON_FILES = (
     Scenario("dispose_while_files_come", DISPOSE, before=(FILES, WORK, SAME_FILES)),
     Scenario("reschedule", Act("reschedule"), before=(SOME_MAIL, WORK), after=(DISPOSE,)),
     Scenario("rebuild", Act("rebuild"), before=(SOME_MAIL, WORK)),
+    Scenario("change_engine", TO_SQLITE, before=(SOME_MAIL, WORK), after=(DISPOSE,), again=True),
+    Scenario("change_engine_again", TO_SQLITE, before=(SOME_MAIL, WORK, CUT_OFF_CHANGE, DISPOSE), again=True),
+    Scenario("dispose_in_sqlite", DISPOSE, before=(SOME_MAIL, WORK, TO_SQLITE, MORE_MAIL, WORK)),
     Scenario("check", Act("check"), before=ACCIDENT, after=(DISPOSE,), again=True),
     Scenario("check_index", Act("check"), before=(SOME_MAIL, WORK, Act("damage_index")), again=True),
     Scenario("confirm_clock", Act("confirm", clock="+45d"), before=(SOME_MAIL, WORK)),
@@ -136,9 +143,11 @@ ON_FILES = (
     Scenario(
         "scrub_ends", Act("duties", clock="+31d"), before=(FILES, WORK, Act("duties"), Act("duties", clock="+20d"))
     ),
-    Scenario("rotate", ROTATE, before=(SOME_MAIL, WORK), after=(Act("accept", letters=2), WORK, DISPOSE), again=True),
+    Scenario("rotate", ROTATE, before=(SOME_MAIL, WORK), after=(MORE_MAIL, WORK, DISPOSE), again=True),
     Scenario("rotate_again", ROTATE, before=(FILES, WORK, CUT_OFF_ROTATION, SOME_MAIL), after=(DISPOSE,), again=True),
     Scenario("slot", SLOT, before=(SOME_MAIL, SLOT), after=(DISPOSE,), again=True),
+    Scenario("change_key_file", Act("change_key_file"), before=(SOME_MAIL, WORK), after=(DISPOSE,), again=True),
+    Scenario("accept_rows", Act("accept_rows"), before=(SOME_MAIL, WORK, LOSS), after=(DISPOSE,), again=True),
     Scenario(
         "back_up", BACK_UP, before=(SOME_MAIL, WORK, BACK_UP, MAIL), after=(Act("prove_backup"), DISPOSE), again=True
     ),

@@ -90,6 +90,13 @@ def command(data: DataDirectory, *words: str) -> Any:
     return json.loads(raw.getvalue())
 
 
+def done(answer: dict[str, Any]) -> dict[str, Any]:
+    """What a command answered. Raises ``OSError`` when that is an error: what comes next would make no sense."""
+    if "error" in answer:
+        raise OSError(str(answer["error"]))
+    return answer
+
+
 def accept(house: House) -> None:
     """Take letters in."""
     with house.opened() as appliance:
@@ -202,6 +209,11 @@ def rebuild(house: House) -> None:
     """Make the index anew."""
     with house.opened() as appliance:
         archive_wiring.index_care(appliance, archive_wiring.intake(appliance)).rebuild()
+
+
+def change_engine(house: House) -> None:
+    """Change the search engine; said again, a change that was cut off is gone on with."""
+    house.say("engine", answer=command(house.data, "archive", "engine", "set", house.told["engine"]))
 
 
 def hold(house: House) -> None:
