@@ -150,7 +150,8 @@ _INLINE_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=
 _REMOTE = re.compile(
     r"(?i)<img[^<>]{0,2000}?src\s*+=\s*+[\"']?+\s*+(?:https?:|//|cid:)|url\(\s*+[\"']?+\s*+(?:https?:|//)"
 )
-_ANCHOR = re.compile(r'<a href="([^"]{0,4000})"([^>]{0,4000})>(.*?)</a>', re.DOTALL)
+_ANCHOR = re.compile(r'<a((?: [a-z-]+="[^"]*+")*+)>(.*?)</a>', re.DOTALL)
+_HREF = re.compile(r' href="([^"]*)"')
 _FRAME_STYLE = (
     "body{margin:0;padding:16px;font:17px/1.5 system-ui,sans-serif;color:#16202a;background:#fff;"
     "overflow-wrap:anywhere}img,table{max-width:100%}pre{white-space:pre-wrap}"
@@ -247,7 +248,8 @@ def _with_hosts(fragment: str) -> str:
 
 
 def _with_host(match: re.Match[str]) -> str:
-    address = html.unescape(match.group(1))
+    found = _HREF.search(match.group(1))
+    address = html.unescape(found.group(1)) if found else ""
     try:
         host = urlsplit(address).hostname
     except ValueError:

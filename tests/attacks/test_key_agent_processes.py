@@ -116,7 +116,7 @@ def test_agent_has_no_network_where_it_says_so(practice: RunningPractice, serve:
 @needs_root
 def test_after_sealing_no_process_holds_any_key(practice: RunningPractice, serve: int) -> None:
     ring = ring_of(DataDirectory(practice.data))
-    assert ring.row_key in memory_of(children_of(serve)["mail"]), "the memory was not read"
+    practice.until(lambda: ring.row_key in memory_of(children_of(serve).get("mail", 0)))  # else it was not read
     practice.told("seal")
     practice.until(lambda: set(children_of(serve)) == SEALED_ROLES)
     for process in tree_of(serve):

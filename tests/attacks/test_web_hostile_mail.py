@@ -135,7 +135,17 @@ def test_bold_italic_and_coloured_words_stay_so() -> None:
     shown = safe_view(html, title="t").document
     assert "<b>a</b> <i>b</i>" in shown
     assert '<font color="red">c</font>' in shown
-    assert '<a href="https://x.example/" target="_blank" rel="noopener noreferrer nofollow">d</a>' in shown
+    (link,) = re.findall(r"<a ([^>]*)>d</a>", shown)
+    assert set(re.findall(r'[a-z]+="[^"]*"', link)) == {
+        'href="https://x.example/"',
+        'target="_blank"',
+        'rel="noopener noreferrer nofollow"',
+    }
+
+
+def test_a_link_says_where_it_leads_wherever_its_address_stands() -> None:
+    html = '<a title="your bank" style="color: red" href="https://evil.example/?a=1&gt;2">bank.example</a>'
+    assert '<span class="host">[evil.example]</span>' in safe_view(html, title="t").document
 
 
 def test_the_frame_is_sandboxed_twice(room: PortalRoom, ruiz: Somebody, pat: Somebody) -> None:

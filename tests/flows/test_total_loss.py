@@ -42,7 +42,7 @@ def test_new_box_accepts_and_reads_mail_within_the_hour_of_a_total_loss(tmp_path
     with new.serving("--key-file", str(elsewhere)):
         new.deliver(LETTER, sender="a@elsewhere.example", recipients=[DESK])
         assert time.monotonic() - begun < HOUR
-        new.until(lambda: not list(new.data.glob(".restore*")))
+        new.until(lambda: not list(new.data.glob(".restore-plan*")))
         new.until(lambda: new.told("archive", "status")["indexed"] == 4, seconds=90)
         new.sign_in(DESK)
         assert len(new.told("message", "list", DESK, "--as", DESK)["items"]) == 4
