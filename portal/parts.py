@@ -17,6 +17,7 @@ from portal.drafts import Drafts
 from portal.enrolment import Enrolment
 from portal.front_door import FrontDoor, RoutePreview
 from portal.lamps import Lamps
+from portal.own_account import OwnAccount
 from portal.page_templates import PageTemplates
 from portal.passwords import PasswordVault
 from portal.people import Announce, People
@@ -57,6 +58,7 @@ class Portal:
     sign_in: SignIn
     enrolment: Enrolment
     people: People
+    own_account: OwnAccount
     conversations: Conversations
     reading: Reading
     writing: Writing
@@ -100,6 +102,7 @@ def open_portal(parts: Parts) -> Portal:
         sign_in=SignIn(desk),
         enrolment=Enrolment(desk),
         people=people,
+        own_account=OwnAccount(desk),
         conversations=conversations,
         reading=Reading(desk, parts.retrieval, conversations, people),
         writing=Writing(

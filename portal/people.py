@@ -15,12 +15,11 @@ from mailstore.audit_entry import AuditFact
 from mailstore.errors import NotFoundError, RefusedError
 from mailstore.key_hierarchy import address_index
 from mailstore.message import AccountId
-from portal import access_rules, passkeys, second_factor
+from portal import access_rules, second_factor
 from portal.account_records import (
     Account,
     AccountState,
     EnrolmentCode,
-    PasskeyCredential,
     Person,
     Secrets,
     canonical_login,
@@ -29,7 +28,6 @@ from portal.delivery_words import Access
 from portal.enrolment import CODE_LENGTH, code_from
 from portal.errors import ForbiddenError
 from portal.passwords import problem_with
-from portal.sessions import Session
 from portal.sign_in import Desk
 from portal.throttles import account_subject
 
@@ -293,56 +291,6 @@ class People:
         """A member of staff as somebody to write to."""
         address = parse_mailbox(account.person.email)
         return Contact(account.id, account.person.name, (address,), self._desk.settings.reply_window)
-
-    # one's own account
-
-    def passkeys_of(self, actor: Actor) -> list[PasskeyCredential]:
-        """The acting person's passkeys."""
-        with self._desk.database.read() as connection:
-            return self._desk.records.passkeys_of(connection, actor.account)
-
-    def passkey_options(self, actor: Actor, session: Session) -> str:
-        """What the browser is told to add a passkey to one's own account."""
-        account, challenge = self.me(actor), self._desk.randomness(passkeys.CHALLENGE_BYTES)
-        with self._desk.database.write() as connection:
-            pending = {"challenge": challenge.hex()}
-            self._desk.sessions.keep_pending(connection, session, pending, self._desk.clock.now())
-            known = self._desk.records.passkeys_of(connection, actor.account)
-        return passkeys.registration_options(self._desk.settings, account, known, challenge)
-
-    def add_passkey(self, actor: Actor, session: Session, answer: str, label: str) -> bool:
-        """Keep the passkey that the browser made. False when its answer is not right."""
-        challenge = bytes.fromhex(str(session.pending.get("challenge", "")))
-        key = passkeys.registered(self._desk.settings, answer, challenge) if challenge else None
-        with self._desk.database.write() as connection:
-            now = self._desk.clock.now()
-            self._desk.sessions.keep_pending(connection, session, {}, now)
-            if key is None:
-                return False
-            parts = (key.credential_id, key.public_key, key.sign_count)
-            self._desk.records.add_passkey(connection, actor.account, parts, label or "Passkey", now)
-            self._note(connection, actor, "account.passkey_added", actor.account)
-        return True
-
-    def remove_passkey(self, actor: Actor, name: str) -> None:
-        """Forget one of one's own passkeys; never the last way in. Raises NotFoundError, RefusedError."""
-        with self._desk.database.write() as connection:
-            secrets = self._desk.records.secrets_of(connection, actor.account)
-            if secrets.totp_secret is None and len(self._desk.records.passkeys_of(connection, actor.account)) <= 1:
-                raise RefusedError("this is the only way to sign in", fix="Add another passkey first.")
-            if not self._desk.records.remove_passkey(connection, actor.account, name):
-                raise NotFoundError("no such passkey")
-            self._note(connection, actor, "account.passkey_removed", actor.account)
-
-    def has_authenticator(self, actor: Actor) -> bool:
-        """True when the acting person signs in with one-time codes."""
-        with self._desk.database.read() as connection:
-            return self._desk.records.secrets_of(connection, actor.account).totp_secret is not None
-
-    def sessions_of(self, actor: Actor) -> int:
-        """How many places the acting person is signed in at."""
-        with self._desk.database.read() as connection:
-            return self._desk.sessions.count(connection, actor.account, self._desk.clock.now())
 
     # details
 

@@ -34,7 +34,7 @@ def prove(visit: Visit) -> Response[Any]:
 def passkey_options(visit: Visit) -> Response[Any]:
     """What the browser is told to make a passkey, for the script."""
     _require_fresh(visit)
-    return visit.plain(visit.portal.people.passkey_options(visit.actor, visit.session), JSON)
+    return visit.plain(visit.portal.own_account.passkey_options(visit.actor, visit.session), JSON)
 
 
 @takes("/account/passkeys", audience=EVERYBODY)
@@ -42,7 +42,7 @@ def add_passkey(visit: Visit) -> Response[Any]:
     """Add a passkey."""
     _require_fresh(visit)
     label = visit.form.line("label")[:DEVICE_NAME_LENGTH]
-    if not visit.portal.people.add_passkey(visit.actor, visit.session, visit.form.get("answer"), label):
+    if not visit.portal.own_account.add_passkey(visit.actor, visit.session, visit.form.get("answer"), label):
         return _page(visit, (WRONG_PASSKEY,))
     return visit.go("/account?done=passkey-added")
 
@@ -51,7 +51,7 @@ def add_passkey(visit: Visit) -> Response[Any]:
 def remove_passkey(visit: Visit) -> Response[Any]:
     """Forget a passkey."""
     _require_fresh(visit)
-    visit.portal.people.remove_passkey(visit.actor, visit.path("passkey"))
+    visit.portal.own_account.remove_passkey(visit.actor, visit.path("passkey"))
     return visit.go("/account?done=passkey-removed")
 
 
@@ -67,14 +67,14 @@ def _require_fresh(visit: Visit) -> None:
 
 
 def _page(visit: Visit, problems: tuple[Problem, ...]) -> Response[Any]:
-    people, actor = visit.portal.people, visit.actor
+    own, actor = visit.portal.own_account, visit.actor
     return visit.page(
         "pages/account.html",
         status=422 if problems else 200,
-        me=people.me(actor),
-        passkeys=people.passkeys_of(actor),
-        has_authenticator=people.has_authenticator(actor),
-        sessions=people.sessions_of(actor),
+        me=visit.portal.people.me(actor),
+        passkeys=own.passkeys_of(actor),
+        has_authenticator=own.has_authenticator(actor),
+        sessions=own.sessions_of(actor),
         is_fresh=visit.portal.sign_in.is_fresh(visit.session),
         done=visit.query("done"),
         problems=problems,

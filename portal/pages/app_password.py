@@ -33,7 +33,7 @@ def _page(visit: Visit, problems: tuple[Problem, ...], password: str = "") -> Re
         status=422 if problems else 200,
         me=visit.portal.people.me(visit.actor),
         is_fresh=visit.portal.sign_in.is_fresh(visit.session),
-        has_authenticator=visit.portal.people.has_authenticator(visit.actor),
+        has_authenticator=visit.portal.own_account.has_authenticator(visit.actor),
         password=password,
         problems=problems,
     )

@@ -119,7 +119,7 @@ def _preview(visit: Visit, problems: tuple[Problem, ...]) -> Response[Any]:
         status=422 if problems else 200,
         patient=visit.portal.people.patient_access(visit.actor, _patient(visit)),
         is_fresh=visit.portal.sign_in.is_fresh(visit.session),
-        has_authenticator=visit.portal.people.has_authenticator(visit.actor),
+        has_authenticator=visit.portal.own_account.has_authenticator(visit.actor),
         problems=problems,
     )
 

@@ -80,12 +80,12 @@ def test_anothers_passkey_cannot_be_removed(room: PortalRoom) -> None:
     with room.database.write() as connection:
         key = (b"credential", b"public", 0)
         room.portal.desk.records.add_passkey(connection, ruiz.account.id, key, "Laptop", room.clock.now())
-    (passkey,) = room.portal.people.passkeys_of(ruiz.actor)
+    (passkey,) = room.portal.own_account.passkeys_of(ruiz.actor)
     with room.visitor() as visitor:
         room.sign_in(visitor, pat)
         visitor.get("/account")
         assert visitor.post(f"/account/passkeys/{passkey.id}/remove", {}).status_code in {403, 404}
-    assert len(room.portal.people.passkeys_of(ruiz.actor)) == 1
+    assert len(room.portal.own_account.passkeys_of(ruiz.actor)) == 1
 
 
 def crowd(room: PortalRoom) -> list[Somebody]:
