@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -59,3 +61,10 @@ def pytest_runtest_protocol() -> Iterator[None]:
     result = yield
     database_room.drop([name for name in database_room.made() if name not in _long_lived])
     return result
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The names of what failed go where ``make test`` asks for them: ``tests.second_try`` reads them."""
+    if place := os.environ.get("STRONGROOM_TEST_FAILED"):
+        failed = [report.nodeid for how in ("failed", "error") for report in terminalreporter.stats.get(how, ())]
+        Path(place).write_text("\n".join(failed), "utf-8")

@@ -34,8 +34,10 @@ for (const input of document.querySelectorAll("input[type=password]")) {
   input.form?.addEventListener("submit", () => { input.type = "password"; });
 }
 
-// Focus goes to the error summary when there is one.
-document.querySelector(".error-summary")?.focus();
+// Focus goes to the error summary when there is one, else to the message that was opened, however its page came.
+const summary = document.querySelector(".error-summary");
+if (summary) summary.focus();
+else document.querySelector("[data-arrive]")?.focus({ preventScroll: true });
 
 // How long the session lasts is said two minutes before it ends, and prolonged in place.
 const timeout = document.querySelector("[data-session-ends]");
