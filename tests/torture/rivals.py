@@ -12,6 +12,9 @@ from tests.torture.theatre import Playing
 from tests.torture.trial import Trial
 
 RIVALS = (HOLD, Act("accept", letters=4), Act("work"), DISPOSE, Act("duties"))
+BESIDE_A_FIRE = (Act("work"), Act("duties"))
+"""A restore has the box burn after its last backup: what is promised between the two burns with it, and rightly."""
+
 RIVAL_SECONDS = 2.0
 """The halted process may hold a lock that its rival waits for: then it goes on after this time."""
 STEP_SECONDS = 0.01
@@ -20,7 +23,7 @@ STEP_SECONDS = 0.01
 def pause(trial: Trial) -> None:
     """Halt the act at a failpoint, let another scene be played meanwhile, then go on, or be killed."""
     where = trial.at or spot(trial, "stop")
-    rival = trial.chance.choice(RIVALS)
+    rival = trial.chance.choice(BESIDE_A_FIRE if trial.scenario.act.scene == "restore" else RIVALS)
     halted = trial.begin(trial.scenario.act, failpoint=where)
     if _is_halted(halted):
         count(trial, halted.sofar, where)
