@@ -18,7 +18,7 @@ METADATAS = (
 )
 """From the ground floor up."""
 
-HEAD = "20261122_missing_arrivals"
+HEAD = "20261122_doubted_captures"
 """The newest step in ``migrations/versions``."""
 
 

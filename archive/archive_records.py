@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, false, func, or_, select, true
 
-from archive import unread_records
+from archive import doubted_captures, unread_records
 from archive.tables import archive_entries as table
 from mailstore.message import MessageId
 from mailstore.sealed_rows import SealedRow, rows_of
@@ -179,6 +179,7 @@ def set_category(connection: Connection, message: MessageId, *, category: str, s
 def remove_entry(connection: Connection, message: MessageId) -> int:
     """Forget a message. Only a disposal run does this, in the transaction that destroys it."""
     unread_records.remove(connection, message)
+    doubted_captures.remove(connection, message)
     return rows_of(connection).delete(connection, table, table.c.message == message)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from archive import archive_records
+from archive import archive_records, doubted_captures
 from archive.index_document import IndexDocument
 from archive.legal_hold import Evidence
 from mailstore import mailboxes
@@ -41,7 +41,7 @@ def captured_at_of(database: Database) -> CapturedAt:
     def look_up(message: MessageId) -> datetime | None:
         with database.read() as connection:
             entry = archive_records.find(connection, message)
-        return None if entry is None else entry.captured_at
+            return None if entry is None else doubted_captures.proved_at(connection, message) or entry.captured_at
 
     return look_up
 

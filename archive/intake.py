@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from archive import archive_records, unread_records
+from archive import archive_records, doubted_captures, unread_records
 from archive.archive_records import ArchiveEntry
 from archive.classification import classify
 from archive.disposal_decision import classified
@@ -148,11 +148,13 @@ class Intake:
         now = self._clock.now()
         with self._database.write() as connection:
             schedule = self._schedule_in_force(connection)
-            captured_at = self._trusted_clock.at_least(connection, now)
+            proved_at = self._trusted_clock.proved(connection)
+            captured_at = max(now, proved_at or now)
             entries = [_entry(each, schedule, captured_at) for each in arrivals]
             new = {entry.message: entry for entry in archive_records.insert_entries(connection, entries)}
             fresh = [each for each in arrivals if each.stored.id in new]
-            evidence = self._dated(fresh, schedule, self._trusted_clock.proved(connection) or captured_at)
+            doubted_captures.note(connection, new, captured_at=captured_at, proved_at=proved_at)
+            evidence = self._dated(fresh, schedule, proved_at or captured_at)
             holds = self._living_holds.join(connection, evidence, now=now)
             facts = [_captured(entry, len(holds[message])) for message, entry in new.items()]
             audit_trail.append(connection, facts, now=now)

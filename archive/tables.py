@@ -32,6 +32,14 @@ archive_entries = Table(
     seal_column(),
 )
 
+doubted_captures = Table(
+    "doubted_captures",
+    METADATA,
+    id_column("message", primary_key=True),
+    Column("proved_at", Instant, nullable=False),
+    seal_column(),
+)
+
 unread_parts = Table(
     "unread_parts",
     METADATA,

@@ -72,16 +72,11 @@ class TrustedClock:
         reading = self._machine.reading()
         return trusted_time.judged(self._known(connection, reading), reading)
 
-    def at_least(self, connection: Connection, wall: datetime) -> datetime:
-        """What the clock says, or the trusted time where that is later: a clock set back makes nothing older.
-
-        When nothing is known of the trusted time any more, what the clock says; nothing is destroyed then.
-        """
-        proved = self.proved(connection)
-        return wall if proved is None else max(wall, proved)
-
     def proved(self, connection: Connection) -> datetime | None:
-        """What time it is at least, whatever the clock says. None when nothing is known of it any more."""
+        """What time it is at least, whatever the clock says.
+
+        None when nothing is known of it any more; nothing is destroyed then.
+        """
         try:
             return self.judged(connection).now
         except StrongroomError:

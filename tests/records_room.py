@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from appliance import set_aside
-from archive import archive_records, tables
+from archive import archive_records, doubted_captures, tables
 from archive.archive_records import ArchiveEntry
 from archive.certification import Issuer, StaffMember
 from archive.evidence import ReadDocument
@@ -193,10 +193,12 @@ class RecordsRoom:
         if is_indexed and evidence.document is not None:
             self.index.add([evidence.document])
         with self.vault.database.write() as connection:
-            captured_at = self.vault.trusted_clock.at_least(connection, now)
-            evidence = replace(evidence, captured_at=captured_at)
+            proved_at = self.vault.trusted_clock.proved(connection) or now
+            captured_at = max(now, proved_at)
+            evidence = replace(evidence, captured_at=proved_at)
             entry = ArchiveEntry(message, stored.received_at, captured_at, UNCLASSIFIED, None, indexed_at=now)
             archive_records.insert_entries(connection, [entry])
+            doubted_captures.note(connection, [message], captured_at=captured_at, proved_at=proved_at)
             self.desk.living_holds.join(connection, {message: evidence}, now=now)
 
     def put_in_force(self, text: str = SCHEDULE) -> str:

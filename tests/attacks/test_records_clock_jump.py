@@ -201,3 +201,28 @@ def test_mail_that_came_while_the_clock_was_years_behind_is_under_the_holds_of_i
     survey = room.desk.disposals.propose(RECORDS)
     assert (survey.messages, survey.held) == (0, 1)
     assert room.is_alive(message)
+
+
+@pytest.mark.parametrize("is_held_first", [False, True])
+def test_mail_that_came_while_the_clock_was_years_ahead_is_under_the_holds_of_its_true_day(
+    room: RecordsRoom, *, is_held_first: bool
+) -> None:
+    """Captured under the wrong clock too, so that neither its receipt nor its capture tells the true day."""
+
+    def place() -> None:
+        room.desk.holds.place(RECORDS, name="n", reason="r", until=until)
+
+    room.put_in_force()
+    until = room.clock.now().date()
+    if is_held_first:
+        place()
+    room.vault.machine.jump(20 * YEAR)
+    message = room.receive("newsletter")
+    room.vault.machine.jump(-20 * YEAR)
+    if not is_held_first:
+        place()
+    room.clock.advance(21 * YEAR)
+    room.vault.trusted_clock.keep()
+    survey = room.desk.disposals.propose(RECORDS)
+    assert (survey.messages, survey.held) == (0, 1)
+    assert room.is_alive(message)

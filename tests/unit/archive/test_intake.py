@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from archive import archive_records, hold_records, index_care
 from archive.archive_search import ArchiveSearch
@@ -13,6 +14,7 @@ from archive.intake import CAPTURED, DAMAGED, Intake
 from archive.retention_schedule import UNCLASSIFIED
 from archive.saved_search import AskedSearch
 from archive.search_query import QueryError, parse
+from archive.tables import doubted_captures
 from archive.text_extraction import TextExtractor
 from archive.two_persons import NotPermittedError
 from mailstore import message_records, outbox
@@ -132,6 +134,24 @@ def test_a_message_that_comes_while_the_clock_stands_ahead_joins_the_holds_of_it
     desk.intake.capture(message)
     desk.room.vault.machine.jump(timedelta(days=-60))
     assert desk.room.desk.holds.messages_of(RECORDS, held.id) == [message]
+
+
+@pytest.mark.parametrize(("ahead", "rows"), [(timedelta(), 0), (timedelta(days=60), 1), (timedelta(days=-60), 0)])
+def test_a_hold_placed_later_covers_what_was_captured_while_the_clock_stood_ahead(
+    desk: Desk, ahead: timedelta, rows: int
+) -> None:
+    """What the trusted time said is noted for that mail alone, and dies with it."""
+    room, today = desk.room, desk.room.clock.now().date()
+    room.vault.machine.jump(ahead)
+    message = desk.receive()
+    desk.intake.capture(message)
+    room.vault.machine.jump(-ahead)
+    held = room.desk.holds.place(RECORDS, name="matter", reason="claim", until=today)
+    assert room.desk.holds.messages_of(RECORDS, held.id) == [message]
+    with room.vault.database.write() as connection:
+        assert connection.execute(select(func.count()).select_from(doubted_captures)).scalar() == rows
+        archive_records.remove_entry(connection, message)
+        assert connection.execute(select(func.count()).select_from(doubted_captures)).scalar() == 0
 
 
 def test_a_damaged_message_harms_none_of_those_captured_with_it(desk: Desk) -> None:
