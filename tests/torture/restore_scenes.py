@@ -24,5 +24,7 @@ def restore(house: House) -> None:
         words: tuple[str, ...] = ("restore", "--from", str(target), "--key-file", str(lost / "keys" / "unlock.key"))
         words += ("--generation", str(older)) if older else ()
         house.say("restored", answer=done(command(house.data, *words)))
-    shutil.copy(lost / "keys" / "unlock.key", house.data.unlock_key)
+    key = lost / "keys" / "unlock.key"
+    if key.exists():  # it is gone where an earlier removal was cut off
+        shutil.copy(key, house.data.unlock_key)
     shutil.rmtree(lost)
