@@ -11,9 +11,11 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import nh3
+
+from mailstore.addresses import BadAddressError, canonical_domain
 
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 """Links may open in a new window. No scripts, no forms, no origin of ours."""
@@ -152,11 +154,22 @@ _REMOTE = re.compile(
 )
 _ANCHOR = re.compile(r'<a((?: [a-z-]+="[^"]*+")*+)>(.*?)</a>', re.DOTALL)
 _HREF = re.compile(r' href="([^"]*)"')
+_ADDRESS = re.compile(
+    r"(?i)\s*(?:https?://[^\x00-\x20\x7f/\\?#]+(?:[/?#].*)?|(?:mailto|tel):[^\x00-\x1f\x7f]*)\s*", re.DOTALL
+)
+"""What every reader of addresses reads alike. Where a slash is missing or turned round, browsers go elsewhere than RFC
+3986 says (https://url.spec.whatwg.org/ section 4.4), and what we say of a link would be untrue."""
+_STYLE_THAT_ACTS = re.compile(r"(?i)url|image|expression|[@\\!]|-[\d.]|(?<!rgb)(?<!rgba)(?<!hsl)(?<!hsla)\(")
+"""Addresses; and whatever could move a thing over another: lengths below nothing, those that are calculated."""
+_MAY_BE_ALIGNED = frozenset({"td", "th", "tr", "img"})
+"""Words that are aligned for themselves can be set a thousand lines away from those before them."""
 _FRAME_STYLE = (
     "body{margin:0;padding:16px;font:17px/1.5 system-ui,sans-serif;color:#16202a;background:#fff;"
     "overflow-wrap:anywhere}img,table{max-width:100%}pre{white-space:pre-wrap}"
-    ".host{color:#49555f;font-size:.85em}blockquote{margin-left:0;padding-left:12px;border-left:3px solid #b6bfc7}"
+    "blockquote{margin-left:0;padding-left:12px;border-left:3px solid #b6bfc7}"
+    ".host{all:initial;position:relative;z-index:1;font:14px/1.4 system-ui,sans-serif;color:#49555f;background:#fff}"
 )
+"""What we say of a link takes nothing from the styles around it, and lies above whatever is there."""
 
 
 @dataclass(frozen=True)
@@ -236,24 +249,40 @@ def _kept_attribute(tag: str, name: str, value: str) -> str | None:
     if name == "src":
         return value if tag == "img" and _INLINE_IMAGE.fullmatch(value.strip()) else None
     if name == "href":
-        return value if value.strip().lower().startswith(("http:", "https:", "mailto:", "tel:")) else None
-    if name == "style" and re.search(r"(?i)url|image|expression|@|\\", value):
-        return None
+        return value if _ADDRESS.fullmatch(value) else None
+    if name == "style":
+        return ";".join(each for each in value.split(";") if not _moves_or_asks(tag, each))
     return value
 
 
+def _moves_or_asks(tag: str, declaration: str) -> bool:
+    """True for a piece of a style that names an address, or could part a thing from what stands beside it."""
+    parts_lines = "vertical-align" in declaration.lower() and tag not in _MAY_BE_ALIGNED
+    return parts_lines or _STYLE_THAT_ACTS.search(declaration) is not None
+
+
 def _with_hosts(fragment: str) -> str:
-    """Each link says in brackets where it leads, so that its words cannot lie about it."""
+    """Each link says in brackets where it leads, so that its words cannot lie about it.
+
+    It is said before the link: whatever stands inside the link could push what comes after it out of sight.
+    """
     return _ANCHOR.sub(_with_host, fragment)
 
 
 def _with_host(match: re.Match[str]) -> str:
     found = _HREF.search(match.group(1))
-    address = html.unescape(found.group(1)) if found else ""
-    try:
-        host = urlsplit(address).hostname
-    except ValueError:
-        host = "unreadable address"
-    if not host:
+    target = _leads_to(html.unescape(found.group(1)).strip()) if found else ""
+    if not target or ("@" in target and target in html.unescape(match.group(2))):
         return match.group(0)
-    return f'{match.group(0)} <span class="host">[{html.escape(host)}]</span>'
+    return f'<span class="host">[{html.escape(target)}]</span> {match.group(0)}'
+
+
+def _leads_to(address: str) -> str:
+    """The host of an address on the web, as the DNS is asked for it; of a mail address all of it; else nothing."""
+    try:
+        parts = urlsplit(address)
+        if parts.scheme == "mailto":
+            return unquote(parts.path)
+        return canonical_domain(unquote(parts.hostname or ""))
+    except (ValueError, BadAddressError):
+        return "unreadable address"

@@ -12,6 +12,7 @@ import pytest
 from mailstore.message_composition import ComposedAttachment
 from portal.html_view import plain_words, safe_view
 from portal.pages.conversations import disposition
+from tests.browser_room import chromium
 from tests.portal_room import PortalRoom, Somebody, portal_room
 
 HOSTILE = [
@@ -146,6 +147,81 @@ def test_bold_italic_and_coloured_words_stay_so() -> None:
 def test_a_link_says_where_it_leads_wherever_its_address_stands() -> None:
     html = '<a title="your bank" style="color: red" href="https://evil.example/?a=1&gt;2">bank.example</a>'
     assert '<span class="host">[evil.example]</span>' in safe_view(html, title="t").document
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("https://bank.example@evil.example/", "evil.example"),
+        ("https://bank.example:443@evil.example", "evil.example"),
+        ("https://evil.example?x.bank.example", "evil.example"),
+        ("https://b\u0430nk.example/", "xn--bnk-6cd.example"),
+        ("https://%65vil.example/", "evil.example"),
+        ("mailto:thief%40evil.example?subject=x", "thief@evil.example"),
+    ],
+)
+def test_a_link_says_where_browsers_go(address: str, told: str) -> None:
+    shown = safe_view(f'<a href="{address}">bank.example</a>', title="t").document
+    assert f'<span class="host">[{told}]</span>' in shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example\\@bank.example/",
+        "https:///evil.example/",
+        "https:/evil.example",
+        "https:evil.example",
+        "http:\\\\evil.example",
+        "https://bank.example&#10;@evil.example",
+        "https://evil.example\\.bank.example/",
+    ],
+)
+def test_an_address_that_readers_read_differently_is_no_link(address: str) -> None:
+    """RFC 3986 sees bank.example, or no host at all; a browser goes to evil.example."""
+    assert "href=" not in safe_view(f'<a href="{address}">bank.example</a>', title="t").document
+
+
+LINK = '<a href="https://evil.example" style="font-size:16px;color:#00f;letter-spacing:0">bank.example</a>'
+HIDING = [
+    f'<div style="font-size:0">{LINK}</div>',
+    f'<font style="font-size:0.01px">{LINK}</font>',
+    f'<div style="background-color:#49555f">{LINK}</div>',
+    f'<div style="letter-spacing:-40px">{LINK}</div>',
+    f'{LINK}<div style="margin-top:-24px;width:500px;height:30px;background-color:#fff">&nbsp;</div>',
+    f'<sub style="vertical-align:-3000px">{LINK.replace("font", "vertical-align:3000px;font")}</sub>',
+    LINK.replace(">bank.example", '><span style="vertical-align:top">bank.example</span><img height=3000>'),
+    f'<div style="margin-left:-900px">{LINK.replace("font", "padding-left:900px;font")}</div>',
+    f'<div style="margin-left:calc(0px - 900px)">{LINK.replace("font", "padding-left:900px;font")}</div>',
+    f'<div style="white-space:nowrap">{LINK.replace("font", "padding-right:2000px;font")}</div>',
+]
+WHERE_IT_STANDS = """() => {
+    const said = document.querySelector('.host');
+    const words = document.createTreeWalker(document.querySelector('a'), NodeFilter.SHOW_TEXT).nextNode();
+    const link = document.createRange();
+    link.selectNodeContents(words);
+    said.scrollIntoView({block: 'center'});
+    const box = said.getBoundingClientRect(), style = getComputedStyle(said);
+    return {
+        onTop: document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === said,
+        inSight: box.x + scrollX >= 0 && Math.abs(link.getBoundingClientRect().y - box.y) < 40,
+        size: [box.width, box.height],
+        colours: [style.color, style.backgroundColor],
+    };
+}"""
+
+
+def test_no_style_of_a_message_hides_where_a_link_leads() -> None:
+    with chromium() as browser, browser.new_context() as context:
+        page = context.new_page()
+        page.set_content(safe_view(LINK, title="t").document)
+        plain = page.evaluate(WHERE_IT_STANDS)
+        assert plain["onTop"]
+        assert plain["inSight"]
+        assert plain["size"][0] > 50
+        for html in HIDING:
+            page.set_content(safe_view(html, title="t").document)
+            assert page.evaluate(WHERE_IT_STANDS) == plain, html
 
 
 def test_the_frame_is_sandboxed_twice(room: PortalRoom, ruiz: Somebody, pat: Somebody) -> None:
