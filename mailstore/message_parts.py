@@ -61,10 +61,14 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Body:
-    """One text of the message. ``kind`` is ``text`` or ``html``; html is as sent and must be sanitised to be shown."""
+    """One text of the message. ``kind`` is ``text`` or ``html``; html is as sent and must be sanitised to be shown.
+
+    ``is_one_of_several``: the same is said once more in another form (RFC 2046 section 5.1.4).
+    """
 
     kind: str
     text: str = field(repr=False)
+    is_one_of_several: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class _Part:
     end: int
     depth: int
     default_type: str = "text/plain"
+    is_one_of_several: bool = False
 
 
 def parse(content: bytes, limits: Limits = LIMITS) -> ParsedMessage:
@@ -170,7 +175,7 @@ class _Reading:
         kind = parametrised(block.raw("content-type"))
         media_type = kind.value if _MEDIA_TYPE.match(kind.value) else part.default_type
         if not media_type.startswith("multipart/") or not self._descend(part, begin, media_type, kind):
-            self._leaf(block, kind, media_type, begin, part.end)
+            self._leaf(part, block, kind, media_type, begin)
 
     def _descend(self, part: _Part, begin: int, media_type: str, kind: Parametrised) -> bool:
         """Queue the parts of a multipart; False when it is none after all and should be read as one piece."""
@@ -183,8 +188,9 @@ class _Reading:
             return False
         room = self._limits.parts - self._seen - len(self._waiting) + 1
         default = "message/rfc822" if media_type == "multipart/digest" else "text/plain"
+        several = part.is_one_of_several or media_type == "multipart/alternative"
         found = [
-            _Part(start, end, part.depth + 1, default)
+            _Part(start, end, part.depth + 1, default, several)
             for start, end in _between(self._content, boundary, begin, part.end, at_most=max(room, 1))
         ]
         if not found:
@@ -192,12 +198,12 @@ class _Reading:
         self._waiting += reversed(found)
         return bool(found)
 
-    def _leaf(self, block: HeaderBlock, kind: Parametrised, media_type: str, begin: int, end: int) -> None:
+    def _leaf(self, part: _Part, block: HeaderBlock, kind: Parametrised, media_type: str, begin: int) -> None:
         disposition = parametrised(block.raw("content-disposition"))
         name = disposition.parameters.get("filename") or kind.parameters.get("name", "")
         is_text = media_type in {"text/plain", "text/html"} or media_type.startswith("multipart/")
         if is_text and disposition.value != "attachment" and not name:
-            self._body("html" if media_type == "text/html" else "text", block, kind, begin, end)
+            self._body(part, "html" if media_type == "text/html" else "text", block, kind, begin)
             return
         position = len(self.attachments)
         self.attachments.append(
@@ -207,12 +213,13 @@ class _Reading:
                 content_type=media_type,
                 content_id=block.raw("content-id").strip("<> ")[:MAX_FILE_NAME],
                 is_inline=disposition.value == "inline",
-                encoded=memoryview(self._content)[begin:end],
+                encoded=memoryview(self._content)[begin : part.end],
                 transfer_encoding=block.raw("content-transfer-encoding").strip().lower()[:40],
             ),
         )
 
-    def _body(self, kind: str, block: HeaderBlock, content_type: Parametrised, begin: int, end: int) -> None:
+    def _body(self, part: _Part, kind: str, block: HeaderBlock, content_type: Parametrised, begin: int) -> None:
+        end = part.end
         room = min(self._limits.body_bytes, self._left_for_bodies)
         if end - begin > room:
             self._note("a text is longer than is shown; the rest is in the original message")
@@ -221,7 +228,8 @@ class _Reading:
         encoding = block.raw("content-transfer-encoding").strip().lower()[:40]
         octets = _decoded(memoryview(self._content)[begin:end], encoding)
         text = text_of(octets, content_type.parameters.get("charset", "")[:80])
-        self.bodies.append(Body(kind, text.replace("\r\n", "\n").replace("\0", "\ufffd")))
+        text = text.replace("\r\n", "\n").replace("\0", "\ufffd")
+        self.bodies.append(Body(kind, text, is_one_of_several=part.is_one_of_several))
 
 
 def _might_be_multipart(block: HeaderBlock) -> bool:

@@ -26,6 +26,7 @@ from mailstore.message import (
 )
 from mailstore.message_parts import Attachment, ParsedMessage, parse
 from mailstore.retrieval import Retrieval
+from portal import html_view
 from portal.conversations import Conversations
 from portal.people import People
 from portal.sign_in import Desk
@@ -55,14 +56,24 @@ class OpenedMessage:
 
     @property
     def text(self) -> str | None:
-        """The plain text of the message, when it says anything."""
-        texts = [body.text for body in self.parsed.bodies if body.kind == "text" and body.text.strip()]
-        return "\n\n".join(texts) if texts else None
+        """The plain text of the message, when it says anything; with the words of designed parts that only say them.
+
+        Gateways put a foot line in plain text below a letter in HTML: that alone would hide the letter.
+        """
+        bodies = [body for body in self.parsed.bodies if body.kind == "text" or not body.is_one_of_several]
+        if not any(body.kind == "text" and body.text.strip() for body in bodies):
+            return None
+        texts = [body.text if body.kind == "text" else html_view.plain_words(body.text) for body in bodies]
+        return "\n\n".join(text for text in texts if text.strip())
 
     @property
     def html(self) -> str | None:
-        """The HTML of the message as its sender wrote it: hostile until ``html_view`` has seen it."""
-        return next((body.text for body in self.parsed.bodies if body.kind == "html"), None)
+        """The HTML of the message as its sender wrote it: hostile until ``html_view`` has seen it.
+
+        Some mail programs begin a new part behind each file, so all of them together are what was written.
+        """
+        texts = [body.text for body in self.parsed.bodies if body.kind == "html"]
+        return "\n".join(texts) if texts else None
 
 
 @dataclass(frozen=True)

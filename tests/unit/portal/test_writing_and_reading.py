@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from mailstore.errors import NotFoundError
 from mailstore.mailboxes import Folder
 from mailstore.message import MessageId, RecipientState
 from mailstore.message_composition import ComposedAttachment
+from mailstore.message_parts import parse
 from portal.errors import ForbiddenError
 from portal.front_door import Accepted, Refused
+from portal.html_view import safe_view
+from portal.reading import OpenedMessage
 from portal.writing import NO_ROOM, Draft, NotReady
 from tests.portal_room import NURSE, PATIENT_EMAIL, RUIZ, PortalRoom, Somebody, portal_room
 
@@ -229,3 +233,40 @@ def test_spool_without_room_is_told_calmly_and_the_draft_can_be_sent_later(room:
     assert (answer.code, answer.message) == ("spool_full", NO_ROOM)
     room.gauge.cap_bytes = 1 << 40
     assert isinstance(room.portal.writing.send(pat.actor, draft), Accepted)
+
+
+HTML = b"Content-Type: text/html\r\n\r\n<p>%s</p>"
+FILE = b'Content-Type: application/pdf; name="a.pdf"\r\n\r\n%PDF\r\n'
+WORDS = b"Content-Type: text/plain\r\n\r\n%s"
+
+
+def put_together(kind: bytes, boundary: bytes, *parts: bytes) -> bytes:
+    head = b'Content-Type: multipart/%s; boundary="%s"\r\n\r\n' % (kind, boundary)
+    return head + b"".join(b"--%s\r\n%s\r\n" % (boundary, part) for part in parts) + b"--%s--\r\n" % boundary
+
+
+def read_as(room: PortalRoom, ruiz: Somebody, pat: Somebody, content: bytes) -> OpenedMessage:
+    opened = room.portal.reading.open_message(pat.actor, room.letter(ruiz, pat))
+    return replace(opened, content=content, parsed=parse(content))
+
+
+def test_a_letter_that_goes_on_behind_a_file_is_shown_to_its_end(
+    room: PortalRoom, ruiz: Somebody, pat: Somebody
+) -> None:
+    parts = put_together(b"mixed", b"a", HTML % b"Take one a day.", FILE, HTML % b"Stop if it itches.")
+    html = read_as(room, ruiz, pat, parts).html or ""
+    assert html.index("Take one a day.") < html.index("Stop if it itches.")
+    assert safe_view(html, title="t").document.count("<p>") == 2
+
+
+def test_a_foot_line_in_plain_text_does_not_hide_a_letter_in_html(
+    room: PortalRoom, ruiz: Somebody, pat: Somebody
+) -> None:
+    parts = put_together(b"mixed", b"a", HTML % b"Take one a day.", WORDS % b"Scanned for viruses.")
+    assert read_as(room, ruiz, pat, parts).text == "Take one a day.\n\nScanned for viruses."
+
+
+def test_what_is_said_in_two_forms_is_shown_once(room: PortalRoom, ruiz: Somebody, pat: Somebody) -> None:
+    designed = put_together(b"related", b"b", HTML % b"Take one a day.", FILE)
+    parts = put_together(b"alternative", b"a", WORDS % b"Take one a day.", designed)
+    assert read_as(room, ruiz, pat, parts).text == "Take one a day."
