@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from appliance import backup_wiring
+from appliance import backup_wiring, key_health
 from appliance.backup_settings import BackupTargetSettings
 from appliance.backups import KEYS_KEPT, Backups, TargetAge
 from appliance.health_finding import Finding, State
@@ -51,11 +51,16 @@ def reports(appliance: Appliance) -> Iterator[BackupReport]:
     targets = appliance.settings.backup.target
     if not targets:
         caution = "nothing is backed up by itself: a fire takes the mail"
-        yield BackupReport("backups", "no target", cautions=(caution,), fix=f"name two [[backup.target]]; {SEE}")
+        yield BackupReport(
+            "backups",
+            "no target",
+            cautions=(caution,),
+            fix=f"name two [[backup.target]] in {appliance.data.settings}, or strongroom_backup_targets; {SEE}",
+        )
         return
     if appliance.data.unlock_key.exists() and _is_only_way_in(appliance):
         caution = "the only key that opens them lies in the data directory: after a fire nothing does"
-        fix = "make another way in that is kept elsewhere: strongroom key shares make"
+        fix = key_health.ANOTHER
         yield BackupReport("backups", f"{len(targets)} targets", cautions=(caution,), fix=fix)
     for told in targets:
         try:
@@ -76,7 +81,7 @@ def _of_target(appliance: Appliance, told: BackupTargetSettings, age: TargetAge)
         if _is_of_the_future(at, now) or _is_old(at, now, most)
     )
     told_ages = ", ".join(f"{what} {_age_in_words(at, now)}" for what, at, _ in looks)
-    fix = f"see log/worker.log, and run: strongroom backup create --to {told.name}" if failings else ""
+    fix = f"run: sudo strongroom backup create --to {told.name}, which says what is in the way" if failings else ""
     cautions = _who_removes_keys(appliance, told)
     return BackupReport(f"backup {told.name}", told_ages, failings, cautions, fix or (SEE if cautions else ""))
 

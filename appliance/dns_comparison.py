@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from appliance import dkim_signature, mta_sts_policy
@@ -18,6 +18,11 @@ from appliance.health_finding import Finding, State
 _STRICTNESS: Final = ("none", "quarantine", "reject")
 _WORST_FIRST: Final = (State.FAIL, State.WARN, State.OK, State.OFF)
 ADDRESS_KINDS: Final = ("A", "AAAA")
+
+REACH_IT: Final = (
+    "run: sudo systemctl status unbound, and let port 53 out; a single name that is not answered is mended in its zone"
+)
+"""What to do where a question was not answered."""
 
 Question = tuple[str, str]
 """A whole name without its last dot, and the kind of record."""
@@ -65,7 +70,7 @@ def findings(names: PublishedNames, found: Standings) -> list[Finding]:
     """One line for each purpose. Nothing at all was answered: one line for that."""
     if found and all(standing.problem for standing in found.values()):
         problem = next(iter(found.values())).problem
-        fix = "see that this machine reaches its resolver; in a closed network set dns.is_public = false"
+        fix = f"{REACH_IT}; in a closed network say is_public = false below [dns] in strongroom.toml"
         return [Finding("dns", State.WARN, f"no record could be looked at: {problem}", fix, is_unknown=True)]
     published = records(names)
     return [
@@ -86,7 +91,7 @@ def _finding(purpose: Purpose, points: Sequence[_Point]) -> Finding:
 
 def _unasked(told: str) -> _Point:
     """A question that was not answered says nothing about the record."""
-    return _Point(State.WARN, told, is_unknown=True)
+    return _Point(State.WARN, told, (REACH_IT,), is_unknown=True)
 
 
 def _address_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Standings) -> Iterator[_Point]:
@@ -95,15 +100,16 @@ def _address_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: S
         there = _addresses(host, found)
         missing = [record for record in mine if record.value not in there]
         foreign = [each for each in there if mine and each not in {record.value for record in mine}]
+        fix = f"take {', '.join(foreign)} away from {host}, or name it at addresses below [dns] in strongroom.toml"
         if problem := _problem(found, *((host, kind) for kind in ADDRESS_KINDS)):
             yield _unasked(f"{host}: {problem}")
         elif not there:
             line = f"publish: {host}. IN A and the address that strangers reach this machine by"
             yield _Point(State.FAIL, f"{host} has no address", _lines(mine) or (line,))
         elif missing:
-            yield _Point(State.FAIL, _differs(host, "address", there, mine), _lines(missing))
+            should = (*_lines(missing), *([fix] if foreign else []))
+            yield _Point(State.FAIL, _differs(host, "address", there, mine), should)
         elif foreign:
-            fix = f"take away what is not this machine's, or add it to dns.addresses: {', '.join(foreign)}"
             yield _Point(State.WARN, f"{host} has addresses beside ours: {', '.join(foreign)}", (fix,))
         else:
             yield _Point(State.OK, f"{host} is {', '.join(there)}")
@@ -117,7 +123,7 @@ def _mx_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Standi
     if standing.problem:
         yield _unasked(f"{record.name} MX: {standing.problem}")
     elif not ours:
-        yield _Point(State.FAIL, _differs(record.name, "MX", standing.values, [record]), _lines(wanted))
+        yield _Point(State.FAIL, _differs(record.name, "MX", standing.values, [record]), _lines(wanted, there))
     elif others := [host for _, host in there if host != names.mx_host]:
         fix = f"unless {', '.join(others)} hands mail on to this machine, leave only: {record.zone_line}"
         yield _Point(State.WARN, f"{record.name} MX names others beside us: {', '.join(others)}", (fix,))
@@ -131,12 +137,11 @@ def _spf_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Stand
         state = State.FAIL if record.name == names.domain else State.WARN
         if problem:
             yield _unasked(problem)
-        elif len(there) != 1:
-            yield _Point(state, _differs(record.name, "SPF", there, [record]), _lines([record]))
-        elif there[0] == record.value or _lets_us_send(names, there[0].lower().split()):
+        elif len(there) == 1 and (there[0] == record.value or _lets_us_send(names, there[0].lower().split())):
             yield _Point(State.OK, f"{record.name}: {there[0]}")
         else:
-            yield _Point(state, _differs(record.name, "SPF", there, [record]), _lines([record]))
+            mended = replace(record, value=_with_us(record.value, there))
+            yield _Point(state, _differs(record.name, "SPF", there, [mended]), _lines([mended], there))
 
 
 def _lets_us_send(names: PublishedNames, terms: Sequence[str]) -> bool:
@@ -144,6 +149,14 @@ def _lets_us_send(names: PublishedNames, terms: Sequence[str]) -> bool:
     ours = {"mx", "a", f"a:{names.mx_host}", f"mx:{names.domain}"}
     ours |= {f"ip{ipaddress.ip_address(each).version}:{each}" for each in names.addresses}
     return bool(ours & {term.removeprefix("+") for term in terms}) and not {"all", "+all"} & set(terms)
+
+
+def _with_us(ours: str, there: Sequence[str]) -> str:
+    """The record that stands there with what names us put in front; ours alone where it lets everybody send."""
+    terms = there[0].split() if len(there) == 1 else []
+    if {"all", "+all"} & {term.lower() for term in terms[1:]}:
+        return ours
+    return " ".join([*ours.split()[:2], *terms[1:]]) if terms[1:] else ours
 
 
 def _dkim_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: Standings) -> Iterator[_Point]:
@@ -154,10 +167,11 @@ def _dkim_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
         if standing.problem:
             yield _unasked(f"{record.name}: {standing.problem}")
         elif should not in [dkim_signature.published_key(text) for text in standing.values]:
-            yield _Point(bad, _differs(record.name, "TXT", standing.values, [record]), _lines([record]))
+            told = _differs(record.name, "TXT", standing.values, [record])
+            yield _Point(bad, told, _lines([record], standing.values))
         elif len(standing.values) > 1:
             told = f"{record.name} has {len(standing.values)} TXT records, and only one may stand there"
-            yield _Point(bad, told, _lines([record]))
+            yield _Point(bad, told, _lines([record], standing.values))
         else:
             yield _Point(State.OK, f"{record.name} is our key")
 
@@ -169,9 +183,9 @@ def _dmarc_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
     if problem:
         yield _unasked(problem)
     elif policy not in _STRICTNESS:
-        yield _Point(State.FAIL, _differs(record.name, "TXT", there, [record]), _lines(wanted))
+        yield _Point(State.FAIL, _differs(record.name, "TXT", there, [record]), _lines(wanted, there))
     elif _STRICTNESS.index(policy) < _STRICTNESS.index(names.dmarc_policy):
-        yield _Point(State.WARN, _differs(record.name, "TXT", there, [record]), _lines(wanted))
+        yield _Point(State.WARN, _differs(record.name, "TXT", there, [record]), _lines(wanted, there))
     else:
         yield _Point(State.OK, there[0])
 
@@ -182,7 +196,7 @@ def _report_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: S
     if problem:
         yield _unasked(problem)
     elif len(there) != 1 or "rua" not in _tags(there[0]):
-        yield _Point(State.WARN, _differs(record.name, "TXT", there, [record]), _lines(wanted))
+        yield _Point(State.WARN, _differs(record.name, "TXT", there, [record]), _lines(wanted, there))
     else:
         yield _Point(State.OK, there[0])
 
@@ -196,7 +210,7 @@ def _policy_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: St
     elif mta_sts_policy.announced_id([text.encode() for text in standing.values]) != should:
         state = State.FAIL if names.mta_sts_mode == "enforce" else State.WARN
         told = _differs(announcement.name, "TXT", standing.values, [announcement])
-        yield _Point(state, told, _lines([announcement]))
+        yield _Point(state, told, _lines([announcement], _texts(announcement, found, "v=stsv1")[0]))
     else:
         yield _Point(State.OK, f"the policy in force is announced ({names.mta_sts_mode})")
     yield _host_point(names, names.policy_host, wanted, found)
@@ -212,7 +226,7 @@ def _host_point(names: PublishedNames, host: str, wanted: Sequence[DnsRecord], f
         return _Point(State.WARN, f"{host} leads nowhere", _lines(mine))
     if not set(there) & set(pages):
         told = f"{host} leads to {', '.join(there)}, and {names.portal_host} to {', '.join(pages) or 'nothing'}"
-        return _Point(State.WARN, told, _lines(mine))
+        return _Point(State.WARN, told, _lines(mine, there))
     return _Point(State.OK, f"{host} leads here")
 
 
@@ -229,9 +243,9 @@ def _tlsa_points(_names: PublishedNames, wanted: Sequence[DnsRecord], found: Sta
         why = "though the zone is signed" if standing.is_proved else "and would count in a signed zone only"
         yield _Point(state, f"{name} has no TLSA, {why}", _lines(wanted) if standing.is_proved else ())
     elif should[0] not in there:
-        yield _Point(State.FAIL, _differs(name, "TLSA", there, wanted), _lines(wanted))
+        yield _Point(State.FAIL, _differs(name, "TLSA", there, wanted), _lines(wanted, there))
     elif sorted(there) != sorted(should):
-        yield _Point(State.WARN, _differs(name, "TLSA", there, wanted), _lines(wanted))
+        yield _Point(State.WARN, _differs(name, "TLSA", there, wanted), _lines(wanted, there))
     else:
         yield _Point(State.OK, "the key in use is published" + ("" if len(should) == 1 else ", and the next one"))
 
@@ -246,7 +260,7 @@ def _program_points(names: PublishedNames, wanted: Sequence[DnsRecord], found: S
             yield _unasked(f"{record.name}: {standing.problem}")
         elif record.value not in standing.values:
             told = _differs(record.name, record.kind, standing.values, [record])
-            yield _Point(State.WARN, told, _lines([record]))
+            yield _Point(State.WARN, told, _lines([record], standing.values))
         else:
             yield _Point(State.OK, "mail programs find us")
 
@@ -325,5 +339,10 @@ def _short(value: str, most: int = 120) -> str:
     return value if len(value) <= most else value[: most - 1] + "…"
 
 
-def _lines(wanted: Sequence[DnsRecord]) -> tuple[str, ...]:
-    return tuple(f"publish: {record.zone_line}" for record in wanted)
+def _lines(wanted: Sequence[DnsRecord], there: Sequence[object] = ()) -> tuple[str, ...]:
+    """What to do in the zone. ``there``: what stands there and must not stay beside it.
+
+    An alias that leads nowhere is not seen, and nothing may stand beside an alias (RFC 2181 section 10.1).
+    """
+    publish, instead = "publish", "publish, in the place of what stands there"
+    return tuple(f"{instead if there or record.kind == 'CNAME' else publish}: {record.zone_line}" for record in wanted)

@@ -26,7 +26,7 @@ def reports(appliance: Appliance) -> Iterator[BackupReport]:
     most = timedelta(days=appliance.settings.backup.drill_alarm_days)
     schedule = DrillSchedule(appliance)
     for told in appliance.settings.backup.target:
-        name, fix = f"drill {told.name}", f"run: strongroom backup drill --from {told.name}; {SEE}"
+        name, fix = f"drill {told.name}", f"run: sudo strongroom backup drill --from {told.name}; {SEE}"
         try:
             last = schedule.newest(told)
         except StrongroomError as error:

@@ -12,6 +12,6 @@ def finished(data: DataDirectory) -> Seen:
         return (
             State.FAIL,
             "not finished: no mail is taken from outside until recovery shares were read back from paper",
-            "run, at a terminal: strongroom setup",
+            "run, at a terminal of this machine: sudo strongroom setup",
         )
     return State.OK, "finished: mail is taken from outside", ""

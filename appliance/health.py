@@ -44,22 +44,33 @@ def of_directory(data: DataDirectory, settings: Settings, *, now: datetime) -> I
     yield from of_machine(data, settings, now=now)
 
 
-def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """Those of them that cost next to nothing, however much mail there is."""
+def without_settings(data: DataDirectory, *, now: datetime) -> Iterator[Finding]:
+    """The checks that need no key and no settings."""
+    yield guarded("file modes", lambda: machine_health.modes(data))
+    yield from _of_bare_machine(data, now=now)
+    yield guarded("serve", lambda: machine_health.served(data))
+
+
+def _of_bare_machine(data: DataDirectory, *, now: datetime) -> Iterator[Finding]:
     yield guarded("first run", lambda: first_run_health.finished(data))
     yield guarded("upgrade", lambda: machine_health.set_aside_copies(data))
     yield guarded("swap", machine_health.swap, is_alarm=True)
     yield guarded("disk space", lambda: machine_health.space(data))
-    yield guarded("spool", lambda: machine_health.spool(data, settings), is_alarm=True)
     yield guarded("time server", machine_health.time_server)
     yield guarded("restart", machine_health.restart)
     yield guarded("security updates", lambda: machine_health.security_updates(now=now))
+
+
+def of_machine(data: DataDirectory, settings: Settings, *, now: datetime) -> Iterator[Finding]:
+    """Those of them that cost next to nothing, however much mail there is."""
+    yield from _of_bare_machine(data, now=now)
+    yield guarded("spool", lambda: machine_health.spool(data, settings), is_alarm=True)
     yield from unbroken(lambda: scanner_health.findings(settings.scanning))
     yield guarded("serve", lambda: machine_health.served(data))
     if process_file.holder(data):
         yield guarded("worker", lambda: machine_health.worker(data, settings, now=now))
     for name in settings.ports if process_file.holder(data) else ():
-        yield guarded(f"port {name}", partial(port_health.answers, settings, name))
+        yield guarded(f"port {name}", partial(port_health.answers, data, settings, name))
         yield guarded(
             f"certificate at {name}", partial(port_health.certificate, data, settings, name, now=now), is_alarm=True
         )

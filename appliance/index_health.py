@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from appliance import archive_wiring
+from appliance import archive_wiring, mending_words
 from appliance.health_finding import Seen, State
 from appliance.wiring import Appliance
 from archive import archive_records, engine_trial, index_care
@@ -42,17 +42,19 @@ def of_index(appliance: Appliance) -> IndexReport:
     if problem:
         return IndexReport(
             f"it must be rebuilt: {problem}",
-            "serve does that by itself within a minute; or run: strongroom archive rebuild",
+            "serve does that by itself within a minute; or run: sudo strongroom archive rebuild",
         )
     with appliance.database.read() as connection:
         counts = archive_records.counts(connection)
         oldest = archive_records.oldest_unindexed_at(connection)
     told = f"{counts.indexed} of {counts.archived} messages can be found"
+    if oldest is not None:
+        told += f", the others wait for {max(0, int((appliance.clock.now() - oldest).total_seconds()))} s at most"
     if counts.not_indexed:
         told += f"; {counts.not_indexed} could not be taken in: see strongroom archive unread"
     if oldest is not None and appliance.clock.now() - oldest > LATE_INDEX:
         return IndexReport(
-            f"{told}; one waits since {oldest:%Y-%m-%d %H:%MZ}", "is serve running? look into log/worker.log"
+            f"{told}; one waits since {oldest:%Y-%m-%d %H:%MZ}", mending_words.worker_log(appliance.data)
         )
     return proposal(appliance, indexed=counts.indexed) or IndexReport(told)
 
@@ -69,5 +71,5 @@ def proposal(appliance: Appliance, *, indexed: int, most: int = MOST_WITH_WHOOSH
     return IndexReport(
         f"searches of {indexed} messages take up to {tried.living_p95_ms:.0f} ms here;"
         f" with the engine sqlite about {tried.sqlite_p95_ms:.0f} ms, by a sample of them",
-        "run: strongroom archive engine set sqlite (searching goes on meanwhile)",
+        "run: sudo strongroom archive engine set sqlite (searching goes on meanwhile)",
     )

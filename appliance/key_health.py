@@ -15,7 +15,8 @@ from mailstore.unlock_slot import UnlockSlot
 TRIED_FOR: Final = timedelta(days=400)
 """A way in counts as tried for a year, and a month in which somebody gets around to it."""
 
-_ANOTHER: Final = "make another that is kept elsewhere: strongroom key shares make"
+TRY: Final = "sudo strongroom --passphrase-file FILE key slot test (or --key-file, --shares, --token-file)"
+ANOTHER: Final = "make another that is kept elsewhere: sudo strongroom key shares make --need 2 --of 3 --into DIRECTORY"
 
 
 def unlock(data: DataDirectory) -> Seen:
@@ -24,7 +25,10 @@ def unlock(data: DataDirectory) -> Seen:
         return (
             State.WARN,
             "the data directory opens by itself: whoever takes the disk can read the mail",
-            "add another way in (strongroom key slot add), then remove this one: docs/operations/sealed-start.md",
+            (
+                "run: sudo strongroom key slot add --new-passphrase-file FILE; then, with it: sudo strongroom"
+                f" --passphrase-file FILE key slot test; and: key slot remove {_of_key_file(data)}"
+            ),
         )
     if any(slot.kind == Credential.kind for slot in ways_in.listed(data.keys)):
         return State.OK, "a credential of this machine opens it: whoever takes all of it and starts it is in", ""
@@ -35,10 +39,10 @@ def slots(data: DataDirectory, *, now: datetime) -> Seen:
     """The ways in: more than one, and each tried by whoever has its secret."""
     found = ways_in.listed(data.keys)
     if len(found) == 1:
-        return State.WARN, f"there is one way in, {_named(found[0])}: without it nobody reads the mail again", _ANOTHER
+        return State.WARN, f"there is one way in, {_named(found[0])}: without it nobody reads the mail again", ANOTHER
     if untried := [slot for slot in found if not _is_tried(data, slot, now)]:
         told = f"{len(found)} ways in, of which {', '.join(map(_named, untried))} was not tried for a year, or never"
-        return State.WARN, told, "let whoever has the secret try it: strongroom key slot test"
+        return State.WARN, told, f"whoever has the secret of one tries it: {TRY}"
     return State.OK, f"{len(found)} ways in, each tried within a year or at every start", ""
 
 
@@ -60,6 +64,10 @@ def _is_tried(data: DataDirectory, slot: UnlockSlot, now: datetime) -> bool:
     if slot.kind == Credential.kind or (slot.kind == KeyFile.kind and data.unlock_key.exists()):
         return True
     return slot.tested_at is not None and now - slot.tested_at <= TRIED_FOR
+
+
+def _of_key_file(data: DataDirectory) -> str:
+    return next((slot.id for slot in ways_in.listed(data.keys) if slot.kind == KeyFile.kind), "ID")
 
 
 def _named(slot: UnlockSlot) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from appliance import process_file, set_aside, swap_space
+from appliance import mending_words, process_file, set_aside, swap_space
 from appliance.data_directory import DataDirectory
 from appliance.health_finding import Seen, State
 from appliance.settings import Settings
@@ -25,6 +25,14 @@ LATE_UPDATES: Final = timedelta(days=8)
 
 RESTART_WANTED: Final = Path("/run/reboot-required")
 UPDATED: Final = Path("/var/lib/apt/periodic/unattended-upgrades-stamp")
+UPDATES_WANTED: Final = Path("/etc/apt/apt.conf.d/52strongroom")
+"""What the playbook sets: from then on they are to be looked for."""
+
+UPDATE: Final = (
+    "run: sudo apt-get update && sudo unattended-upgrade --verbose, which says what is in the way; and so that"
+    " it goes on by itself: sudo systemctl enable --now apt-daily.timer apt-daily-upgrade.timer"
+)
+MAKE_ROOM: Final = "docs/operations/what-to-do-when.md"
 
 
 def modes(data: DataDirectory) -> Seen:
@@ -32,7 +40,7 @@ def modes(data: DataDirectory) -> Seen:
     open_to_others = [path for path in [data.path, *data.path.rglob("*")] if _is_open_to_others(path)]
     if open_to_others:
         first = open_to_others[0]
-        return State.FAIL, f"{first} is open to other users", f"run: chmod -R go-rwx {data.path}"
+        return State.FAIL, f"{first} is open to other users", f"run: sudo chmod -R go-rwx {data.path}"
     return State.OK, "every file is for its owner alone", ""
 
 
@@ -61,10 +69,11 @@ def space(data: DataDirectory) -> Seen:
     found = os.statvfs(data.path)
     free = found.f_bavail * found.f_frsize // MEBIBYTE
     told = f"{free} MiB are free"
+    fix = f"make the disk of {data.path} larger, or free {LOW_FREE_MEBIBYTES - free} MiB on it"
     if free < LEAST_FREE_MEBIBYTES:
-        return State.FAIL, told, "make room now: mail is refused for the time being when the disk is full"
+        return State.FAIL, f"{told}: when the disk is full, mail is put off", f"{fix}; see {MAKE_ROOM}"
     if free < LOW_FREE_MEBIBYTES:
-        return State.WARN, told, "make room or add a disk"
+        return State.WARN, told, f"{fix}; see {MAKE_ROOM}"
     return State.OK, told, ""
 
 
@@ -72,7 +81,10 @@ def spool(data: DataDirectory, settings: Settings) -> Seen:
     """How far the spool is from its cap."""
     gauge = SpoolGauge(data.spool, cap_bytes=settings.spool.cap_bytes)
     told = f"{gauge.used_bytes() // MEBIBYTE} of {gauge.cap_bytes // MEBIBYTE} MiB"
-    fix = "see what stands at object store below; or raise spool.cap_bytes if the disk has room"
+    fix = (
+        "do what the line object store says; or, if the disk has room, raise cap_bytes below [spool] in"
+        f" {data.settings}, and run: {mending_words.restart(data)}"
+    )
     if not gauge.has_room():
         return State.FAIL, f"{told}: no mail is taken until the object store has taken some", fix
     if gauge.is_pressed():
@@ -84,7 +96,8 @@ def served(data: DataDirectory) -> Seen:
     """Whether the appliance runs."""
     process = process_file.holder(data)
     if process is None:
-        return State.WARN, "no serve runs here: no mail is taken or sent", "run: strongroom serve"
+        state = State.FAIL if mending_words.has_units(data) else State.WARN
+        return state, "no serve runs here: no mail is taken or sent", f"run: {mending_words.start(data)}"
     return State.OK, f"process {process} serves", ""
 
 
@@ -95,7 +108,7 @@ def worker(data: DataDirectory, settings: Settings, *, now: datetime) -> Seen:
     minutes = max(0, int((now - last).total_seconds() // 60))
     if minutes > MISSED_LOOKS * settings.alerts.look_minutes:
         told = f"it has not looked around for {minutes} minutes: nothing is filed, delivered or told of"
-        return State.FAIL, told, "is it sealed? else look into log/worker.log, and restart strongroom"
+        return State.FAIL, told, mending_words.worker_log(data)
     return State.OK, f"it looked around {minutes} minutes ago", ""
 
 
@@ -106,25 +119,33 @@ def time_server(mark: Path = time_witnesses.SYNCHRONISED) -> Seen:
     """
     if time_witnesses.kernel_witness() or mark.exists():
         return State.OK, "a time server keeps the clock of this machine", ""
-    fix = "run: systemctl enable --now systemd-timesyncd, and let UDP port 123 out"
+    fix = (
+        "run: sudo apt-get install -y systemd-timesyncd && sudo systemctl enable --now systemd-timesyncd;"
+        " let UDP port 123 out to its servers; wait a minute"
+    )
     return State.WARN, "no time server is seen to keep the clock: one that runs away stops disposals", fix
 
 
 def restart(mark: Path = RESTART_WANTED) -> Seen:
     """Whether an update waits for the machine to start anew."""
     if mark.exists():
-        return State.WARN, "an update takes effect only when the machine starts anew", "restart it when it is quiet"
+        return (
+            State.WARN,
+            "an update takes effect only when the machine starts anew",
+            "run when it is quiet: sudo systemctl reboot (a practice that starts sealed is unsealed after it)",
+        )
     return State.OK, "no update waits for a restart", ""
 
 
-def security_updates(stamp: Path = UPDATED, *, now: datetime) -> Seen:
+def security_updates(stamp: Path = UPDATED, wanted: Path = UPDATES_WANTED, *, now: datetime) -> Seen:
     """When Debian's security updates were looked for last by themselves."""
-    if not stamp.exists():
-        return State.OFF, "unattended-upgrades has not run on this machine", ""
-    days = max(0, (now - datetime.fromtimestamp(stamp.stat().st_mtime, UTC)).days)
-    told = f"looked for {days} days ago"
+    mark = stamp if stamp.exists() else wanted
+    if not mark.exists():
+        return State.OFF, "this machine is not set to look for them by itself", ""
+    days = max(0, (now - datetime.fromtimestamp(mark.stat().st_mtime, UTC)).days)
+    told = f"looked for {days} days ago" if mark == stamp else f"not looked for yet, though set to {days} days ago"
     if timedelta(days=days) > LATE_UPDATES:
-        return State.WARN, told, "run: systemctl status apt-daily-upgrade.timer"
+        return State.WARN, told, UPDATE
     return State.OK, told, ""
 
 

@@ -5,6 +5,7 @@ From this machine: whether a firewall further out lets strangers in is not seen 
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,25 +13,24 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from appliance import tls_health
+from appliance import mending_words, tls_health
 from appliance.data_directory import DataDirectory
 from appliance.health_finding import Seen, State
 from appliance.settings import Settings
-from mailstore.errors import StorageUnavailableError
 
 PORT_SECONDS: Final = 2.0
 _LONGEST_REPLY: Final = 16_384
 _STARTTLS: Final = frozenset({"smtp", "submission"})
 
 
-def answers(settings: Settings, name: str) -> Seen:
+def answers(data: DataDirectory, settings: Settings, name: str) -> Seen:
     """Whether something takes connections there."""
     address, port = _place(settings, name)
     try:
         socket.create_connection((address, port), PORT_SECONDS).close()
     except OSError as error:
         why = error.strerror or "no answer in time"
-        return State.FAIL, f"{port} on {address} does not answer: {why}", "look into log/supervisor.log"
+        return State.FAIL, f"{port} on {address} does not answer: {why}", _reviving(data)
     return State.OK, f"{port} on {address} answers", ""
 
 
@@ -41,17 +41,22 @@ def certificate(data: DataDirectory, settings: Settings, name: str, *, now: date
         with spoken_to(data, settings, name, host) as secured:
             shown = secured.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as error:
-        fix = f"put a certificate for {host} with its whole chain (fullchain.pem) into tls/server.pem"
+        fix = f"get one for {host} and {tls_health.put(data.tls)}"
         return State.FAIL, f"it cannot be proved: {error.verify_message}", fix
     except (OSError, ValueError) as error:
         told = f"no TLS there: {getattr(error, 'strerror', None) or type(error).__name__}"
-        return State.FAIL, told, "look into log/smtp.log and log/mail.log"
+        return State.FAIL, told, _reviving(data)
     if not tls_health.is_the_one_in(data.tls, shown):
-        return State.WARN, "it is not the one in tls/", "wait a minute; if it stays, restart strongroom"
+        return State.WARN, "it is not the one in tls/", f"wait a minute; if it stays: {mending_words.restart(data)}"
     if tls_health.is_of_own_authority(data.tls):
-        return tls_health.own_authority(settings)
+        return tls_health.own_authority(settings, data.tls)
     days = (tls_health.end_of(shown) - now).days
     return State.OK, f"the chain is whole, for {host}, {days} days left", ""
+
+
+def _reviving(data: DataDirectory) -> str:
+    """The parts that take connections, and what each writes down of itself."""
+    return f"run: {mending_words.restart(data)}; if it stays, see smtp.log, mail.log and *supervisor.log in {data.log}"
 
 
 def _place(settings: Settings, name: str) -> tuple[str, int]:
@@ -78,7 +83,7 @@ def _start_tls(plain: socket.socket) -> None:
     for said, wanted in ((b"", b"220"), (b"EHLO localhost\r\n", b"250"), (b"STARTTLS\r\n", b"220")):
         plain.sendall(said)
         if not _reply(plain).startswith(wanted):
-            raise StorageUnavailableError("it does not speak TLS", fix="look into log/smtp.log")
+            raise OSError(errno.EPROTO, "it does not speak it")
 
 
 def _reply(plain: socket.socket) -> bytes:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from appliance import archive_wiring, check_wiring, store_wiring
+from appliance import archive_wiring, check_wiring, mending_words, store_wiring
 from appliance.health_finding import Finding, Seen, State
 from appliance.wiring import Appliance
 from mailstore import audit_trail, consistency_check, consistency_problem, scrub
@@ -17,6 +17,7 @@ from mailstore.trusted_time import Frozen
 
 LATE_CHECKPOINT = timedelta(minutes=30)
 MOST_OF_ONE_CHECK = 20
+SET_CLOCK = "run: sudo systemctl enable --now systemd-timesyncd, and wait until the time is right"
 CLOCK_SLACK = timedelta(minutes=2)
 _ROW_OF_TABLE = re.compile(r"the row (\w+)\(")
 _STATES = {Weight.FAIL: State.FAIL, Weight.WARN: State.WARN}
@@ -33,7 +34,11 @@ def clock(appliance: Appliance) -> Seen:
         return State.FAIL, f"{told}; no disposal and no release until it is confirmed", ClockInDoubtError.FIX
     if newest and newest[0].at - now > CLOCK_SLACK:
         behind = newest[0].at - now
-        return State.FAIL, f"the clock is behind the audit trail by {behind}", "set the clock; use a time server"
+        return (
+            State.FAIL,
+            f"the clock is behind the audit trail by {behind}",
+            f"{SET_CLOCK}; entries of the time ahead stay as they are",
+        )
     kept = "kept by a time server" if found.reading.witnesses else "no time server is seen to keep it"
     return State.OK, f"{now:%Y-%m-%d %H:%M:%SZ}, not behind anything recorded; {kept}", ""
 
@@ -65,9 +70,9 @@ def last_scrub(appliance: Appliance) -> Seen:
     last = f"last full round finished on {found.finished_at:%Y-%m-%d}" if found.finished_at else "no full round yet"
     told = f"{last}, next by {by:%Y-%m-%d}"
     if bad := found.bad + found.finished_bad:
-        return State.FAIL, f"{told}; {bad} sealed objects were found damaged", "run: strongroom check --repair"
+        return State.FAIL, f"{told}; {bad} sealed objects were found damaged", "run: sudo strongroom check --repair"
     if appliance.clock.now() > by:
-        return State.FAIL, f"{told}, which is past", "let serve run; look into log/worker.log"
+        return State.FAIL, f"{told}, which is past", mending_words.worker_log(appliance.data)
     return State.OK, told, ""
 
 
@@ -81,7 +86,7 @@ def checkpoints(appliance: Appliance) -> Seen:
         return (
             State.WARN,
             f"{told}; {count} entries wait for one since {since:%Y-%m-%d %H:%MZ}",
-            "is serve running? look into log/worker.log",
+            mending_words.worker_log(appliance.data),
         )
     return State.OK, told, ""
 
@@ -102,12 +107,15 @@ def age_of_rows(appliance: Appliance) -> Seen:
     return (
         State.FAIL,
         "the row database was put back to an older state than the keystore saw: mail that came since has no rows",
-        "restore the newest backup of the rows; until then no key and no object without a row is cleared away",
+        (
+            "restore the newest backup of the rows (docs/operations/restore.md); if there is none: sudo strongroom"
+            " database accept --as EMAIL. Until then no key and no object without a row is cleared away"
+        ),
     )
 
 
 def _fix(finding: consistency_problem.Finding) -> str:
-    return finding.meaning.person or "run: strongroom check --repair"
+    return finding.meaning.person or "run: sudo strongroom check --repair"
 
 
 def _tables_of(found: Sequence[consistency_problem.Finding]) -> str:

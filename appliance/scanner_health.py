@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Final
 
+from appliance import mending_words
 from appliance.clamd_client import ClamdClient
 from appliance.health_finding import Finding, Seen, State, guarded
 from appliance.mail_scanning import FAULTS
@@ -14,6 +15,8 @@ from appliance.rspamd_client import RspamdClient
 from appliance.scanning_settings import ScanningSettings
 
 PATIENCE_SECONDS: Final = 5.0
+UNITS: Final = {"rspamd": "rspamd", "clamd": "clamav-daemon"}
+"""What Debian calls their units."""
 
 
 def findings(settings: ScanningSettings) -> Iterator[Finding]:
@@ -31,7 +34,10 @@ def _seen(name: str, address: str, ask: Callable[[], Coroutine[Any, Any, bool]],
         return State.OFF, "mail is not shown to it", ""
     if asyncio.run(_answers(ask)):
         return State.OK, f"{address} answers", ""
-    fix = f"start it, or take {name} out of [scanning] in strongroom.toml and start again"
+    fix = (
+        f"run: sudo systemctl start {UNITS[name]}; or take {name} out of [scanning] in strongroom.toml, and run:"
+        f" {mending_words.RESTART_UNITS}"
+    )
     if when_down == "defer":
         return State.FAIL, f"{address} does not answer: mail is put off until it does", fix
     return State.WARN, f"{address} does not answer: mail is taken without it", fix

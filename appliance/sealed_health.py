@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from appliance import account_wiring, drain_progress, unseal_report
+from appliance import account_wiring, drain_progress, mending_words, unseal_report
 from appliance.health_finding import Finding, State
 from appliance.wiring import Appliance
 from mailstore import audit_trail, mailboxes, sealed_spool
@@ -33,7 +33,10 @@ def _waiting(appliance: Appliance) -> Finding:
     drained = drain_progress.read(appliance.data.drain_progress)
     far = f"{drained.done:,} of {drained.of:,} messages are taken in" if drained else "it has not begun"
     return Finding(
-        name, State.WARN, f"mail that came while sealed still waits: {far}", "wait; if it stays, see the log"
+        name,
+        State.WARN,
+        f"mail that came while sealed still waits: {far}",
+        f"wait; if the number stays: {mending_words.worker_log(appliance.data)}",
     )
 
 
@@ -58,4 +61,9 @@ def _door(appliance: Appliance) -> Finding:
         is_nobody_here = not mailboxes.address_indexes(connection)
     if is_current or is_nobody_here:
         return Finding("door list", State.OK, "a sealed machine would know for whom to take mail")
-    return Finding("door list", State.WARN, "a sealed machine would not know everybody here", "it is mended by serve")
+    return Finding(
+        "door list",
+        State.WARN,
+        "a sealed machine would not know everybody here",
+        f"wait a minute; if it stays: {mending_words.worker_log(appliance.data)}",
+    )

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from mailstore.errors import RefusedError
 
-FIX = "see docs/operations/upgrade.md; when this release works: sudo strongroom-set-aside drop"
+FIX = (
+    "see docs/operations/upgrade.md; when this release works: sudo strongroom-set-aside drop files (or postgresql,"
+    " where the playbook made the databases)"
+)
 _ENDINGS = (".before-upgrade", ".before-upgrade.unfinished")
 
 

@@ -12,16 +12,13 @@ from cryptography import x509
 from appliance import tls_certificates
 from appliance.health_finding import Seen, State
 from appliance.settings import Settings
-from appliance.tls_certificates import CA_FILE, CERTIFICATE_FILE
+from appliance.tls_certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from appliance.wiring import Appliance
 
 NOTICE: Final = timedelta(days=21)
 """ACME renews 30 days before the end (certbot's default); when that did not happen, somebody has to look."""
 
 OWN_NOTICE: Final = timedelta(days=30)
-RENEW: Final = "run: certbot renew; or put a new server.pem and server.key into tls/"
-REPLACE: Final = "put a new server.pem and server.key into tls/; serve takes them within a minute"
-PUBLIC: Final = "set certificates_email and run the playbook; or put the files of a public authority into tls/"
 _LOOPBACK: Final = ("127.", "::1")
 
 
@@ -32,12 +29,16 @@ def certificate(appliance: Appliance) -> Seen:
     is_own = is_of_own_authority(appliance.data.tls)
     days = (end - now).days
     told = f"valid until {end:%Y-%m-%d}, {days} days"
-    fix = REPLACE if is_own else RENEW
+    fix = put(appliance.data.tls) if is_own else f"run: sudo certbot renew; or {put(appliance.data.tls)}"
     if end <= now:
         return State.FAIL, f"expired on {end:%Y-%m-%d}", fix
     said = _names_in(appliance.data.tls)
     if missing := [name for name in names_of(settings) if not {name, _starred(name)} & said]:
-        return State.FAIL, f"{told}; it is not for {' nor for '.join(missing)}", PUBLIC
+        return (
+            State.FAIL,
+            f"{told}; it is not for {' nor for '.join(missing)}",
+            from_public_authority(appliance.data.tls),
+        )
     if days < (OWN_NOTICE if is_own else NOTICE).days:
         return State.WARN, told, fix
     return State.OK, f"{told}, for {' and '.join(names_of(settings))}", ""
@@ -63,12 +64,25 @@ def verifying(directory: Path) -> ssl.SSLContext:
     return context
 
 
-def own_authority(settings: Settings) -> Seen:
+def put(directory: Path) -> str:
+    """How a certificate that somebody got elsewhere comes into its place."""
+    return (
+        f"copy the certificate with its whole chain (fullchain.pem) to {directory / CERTIFICATE_FILE} and its key to"
+        f" {directory / KEY_FILE}, for the system user alone; they are taken within a minute"
+    )
+
+
+def from_public_authority(directory: Path) -> str:
+    """How a practice comes by a certificate that others can prove."""
+    return f"set certificates_email in group_vars/all.yml and run the playbook; or {put(directory)}"
+
+
+def own_authority(settings: Settings, directory: Path) -> Seen:
     """What to say of a certificate that nobody outside can prove."""
     told = "the practice's own authority signed it"
     if settings.portal.listen.startswith(_LOOPBACK):
         return State.OK, f"{told}, which is enough on this machine", ""
-    return State.WARN, f"{told}: browsers and other servers cannot prove it", PUBLIC
+    return State.WARN, f"{told}: browsers and other servers cannot prove it", from_public_authority(directory)
 
 
 def end_of(certificate: bytes) -> datetime:

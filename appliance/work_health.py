@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from appliance import mending_words
 from appliance.health_finding import Seen, State
 from appliance.outbox_worker import FAULT
 from appliance.wiring import Appliance
@@ -17,7 +18,7 @@ NOT_TAKEN = "not_taken_yet"
 
 def queue(appliance: Appliance) -> Seen:
     """Whether what follows mail is done in time."""
-    now = appliance.clock.now()
+    now, data = appliance.clock.now(), appliance.data
     with appliance.database.read() as connection:
         waiting = outbox.waiting(connection)
         due = outbox.next_due(connection, tuple(Kind))
@@ -27,11 +28,11 @@ def queue(appliance: Appliance) -> Seen:
     faults = sorted({f"{kind} ({why})" for kind, why in postponed if why.startswith(FAULT)})
     if faults:
         told_faults = f"{told}, put off by a fault of ours: {', '.join(faults)}"
-        return State.WARN, told_faults, "look into log/worker.log; the work is tried again by itself"
+        return State.WARN, told_faults, f"see {data.log / 'worker.log'}; the work is tried again by itself"
     if due is not None and now - due > LATE_WORK:
         return (
             State.WARN,
             f"{told}, the oldest since {due:%Y-%m-%d %H:%MZ}",
-            "is serve running? look into log/worker.log",
+            mending_words.worker_log(data),
         )
     return State.OK, told, ""

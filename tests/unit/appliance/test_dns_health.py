@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ WRONG: dict[str, Wrong] = {
         Purpose.SPF,
         State.FAIL,
         "other.example",
-        "v=spf1 mx -all",
+        "v=spf1 mx include:other.example -all",
     ),
     "spf for all": ((DOMAIN, "TXT"), ('"v=spf1 mx +all"',), Purpose.SPF, State.FAIL, "+all", "v=spf1 mx -all"),
     "no dkim": ((RSA_NAME, "TXT"), (), Purpose.DKIM, State.FAIL, RSA_NAME, DKIM[0].text[:60]),
@@ -155,6 +156,39 @@ def test_wrong_record_is_named_with_its_fix(outside: OutsideDns, wrong: Wrong) -
     assert finding.state is state
     assert told in finding.message
     assert fix in finding.fix
+    done_as_told(outside, finding)
+    assert findings(outside)[purpose].state is State.OK, "what mends it was done to the letter"
+
+
+TOLD = re.compile(
+    r"(publish, in the place of what stands there|publish|leave only|ask for): (\S+)\. (?:\d+ )?IN (\w+) "
+    r"(.+?)(?: \([^)]*\))?(?=; (?:publish|unless|ask for)|$)"
+)
+AWAY = re.compile(r"take (\S+) away from (\S+), or")
+
+
+def done_as_told(outside: OutsideDns, finding: Finding) -> None:
+    """Change the zone by the words of the fix, and by nothing else."""
+    told = TOLD.findall(finding.fix)
+    away = AWAY.findall(finding.fix)
+    assert told or away, finding.fix
+    for _verb, name, kind, value in [each for each in told if each[0] not in {"publish", "ask for"}]:
+        outside.records[name, kind] = [
+            each for each in outside.records.get((name, kind), []) if kind == "TXT" and each[:7] != value[:7]
+        ]
+    for _verb, name, kind, value in told:
+        outside.records.setdefault((name, kind), []).append(value)
+    for address, host in away:
+        outside.records[host, "A"].remove(address)
+
+
+def test_newsletter_goes_on_being_sent_in_our_name_when_we_are_named_beside_it(outside: OutsideDns) -> None:
+    outside.has(DOMAIN, "TXT", '"v=spf1 include:newsletter.example ~all"', '"other=1"')
+    finding = findings(outside)[Purpose.SPF]
+    assert "v=spf1 mx include:newsletter.example ~all" in finding.fix
+    done_as_told(outside, finding)
+    assert '"other=1"' in outside.records[DOMAIN, "TXT"]
+    assert findings(outside)[Purpose.SPF].state is State.OK
 
 
 def test_longer_spf_that_names_us_is_well(outside: OutsideDns) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from appliance import archive_wiring, check_wiring, cli, drill_health, health, process_file, record_health
+from appliance import archive_wiring, check_wiring, cli, drill_health, health, key_health, process_file, record_health
 from appliance.backup_settings import BackupTargetSettings
+from appliance.commands import doctor
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import settings_of
 from appliance.health_finding import Finding, State
@@ -76,6 +78,81 @@ def test_wrong_key_is_a_finding_and_the_rest_is_still_looked_at(
     assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 1
     found = {item["check"]: item["state"] for item in json.loads(capsys.readouterr().out)["items"]}
     assert (found["open"], found["file modes"]) == ("fail", "ok")
+
+
+def test_doctor_says_every_line_whole_with_its_fix_below_it(
+    data: DataDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", "--quick", "--json", "--data", str(data.path)]) == 0
+    items: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["items"]
+    assert cli.main(["doctor", "--quick", "--data", str(data.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(items) + sum(1 for item in items if item["fix"])
+    place = next(number for number, line in enumerate(lines) if line.startswith("warn  unlock slots "))
+    assert lines[place].endswith("without it nobody reads the mail again")
+    assert lines[place + 1].split("-> ")[1] == key_health.ANOTHER
+
+
+def test_lines_are_green_or_red_where_somebody_looks() -> None:
+    told = doctor.in_lines([Finding("a", State.OK, "m"), Finding("b", State.FAIL, "m\x1b[2J", "f")], is_coloured=True)
+    well, bad, _fix = told.splitlines()
+    assert well.startswith("\x1b[32mok  \x1b[0m  a")
+    assert bad.startswith("\x1b[31mfail\x1b[0m  b")
+    assert "\x1b[2J" not in told, "what was found steers no terminal"
+
+
+def test_settings_that_are_not_understood_are_a_red_line_and_the_machine_is_still_looked_at(
+    data: DataDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.settings.write_text(data.settings.read_text("utf-8") + "[nonsense]\n", "utf-8")
+    assert cli.main(["doctor", "--json", "--data", str(data.path)]) == 1
+    found = {item["check"]: item for item in json.loads(capsys.readouterr().out)["items"]}
+    assert found["settings"]["state"] == "fail"
+    assert "strongroom.toml" in found["settings"]["fix"]
+    assert found["disk space"]["state"] in {"ok", "warn"}
+
+
+def test_doing_what_a_line_says_turns_it_green(data: DataDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands as the fix has them, past ``sudo``: every word in it exists, and it mends."""
+    (file := data.path.parent / "FILE").write_text("four quiet herons wade\n", "utf-8")
+    file.chmod(0o600)
+    (pages := data.path.parent / "DIRECTORY").mkdir(mode=0o700)
+
+    def line(check: str, *secret: str) -> dict[str, Any]:
+        cli.main([*secret, "doctor", "--quick", "--json", "--data", str(data.path)])
+        items = json.loads(capsys.readouterr().out)["items"]
+        return next(item for item in items if item["check"] == check)
+
+    def done(words: str, *secret: str) -> str:
+        told = words.replace("FILE", str(file)).replace("DIRECTORY", str(pages)).split()
+        assert cli.main([*secret, *told, "--data", str(data.path)]) == 0, words
+        return capsys.readouterr().out
+
+    by_words = ("--passphrase-file", str(file))
+    data.keystore.chmod(0o644)
+    chmod = line("file modes")["fix"].removeprefix("run: sudo ").split()
+    assert subprocess.run(chmod, check=True).returncode == 0
+    assert line("file modes")["state"] == "ok"
+    add, test, remove = (
+        each.removeprefix("then, with it: ")
+        .removeprefix("and: ")
+        .removeprefix("run: ")
+        .removeprefix("sudo strongroom ")
+        for each in line("unlock")["fix"].split("; ")
+    )
+    done(add)
+    done(test)
+    done(remove, *by_words)
+    assert line("unlock", *by_words)["state"] == "ok"
+    shares = line("unlock slots", *by_words)["fix"].partition("sudo strongroom ")[2]
+    done(shares, *by_words)
+    words = data.path.parent / "words"
+    words.write_text("\n".join(page.read_text("utf-8") for page in sorted(pages.glob("*.txt"))), "utf-8")
+    words.chmod(0o600)
+    tried = line("unlock slots", *by_words)["fix"]
+    assert key_health.TRY in tried
+    done("key slot test", "--shares", str(words))
+    assert line("unlock slots", *by_words)["state"] == "ok"
 
 
 def test_edited_row_fails_and_is_named(data: DataDirectory, appliance: Appliance) -> None:

@@ -112,11 +112,11 @@ def test_server_that_starts_no_tls_or_never_ends_is_not_well(tmp_path: Path, rep
         assert seen(data, port, "smtp")[0] is State.FAIL
 
 
-def test_port_where_nobody_listens_is_told() -> None:
+def test_port_where_nobody_listens_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
     settings = replace(Settings(), portal=PortalSettings(listen="127.0.0.1", port=port))
-    state, told, fix = port_health.answers(settings, "portal")
+    state, told, fix = port_health.answers(DataDirectory(tmp_path), settings, "portal")
     assert (state, str(port) in told, bool(fix)) == (State.FAIL, True, True)
 
 
