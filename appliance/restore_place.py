@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from appliance.data_directory import DataDirectory
 from mailstore import durable_file
 from mailstore.errors import RefusedError, StorageUnavailableError
@@ -13,7 +15,7 @@ def claim(into: DataDirectory) -> None:
     try:
         durable_file.make_directory(into.path)
         found = sorted(entry.name for entry in into.path.iterdir())
-        is_begun = into.restore_plan.name in found
+        is_begun = into.restore_plan.name in found or (found == [into.restoring.name] and _is_empty(into.restoring))
         if into.settings.exists() and not is_begun:
             raise RefusedError(f"{into.path} is a data directory already", fix="name an empty or new directory")
         if found and not is_begun:
@@ -24,6 +26,11 @@ def claim(into: DataDirectory) -> None:
         raise StorageUnavailableError(
             f"{into.path} cannot be made: {error.strerror}", fix="check the path and its owner"
         ) from error
+
+
+def _is_empty(directory: Path) -> bool:
+    """So an earlier restore leaves it that was cut off before it had written its plan."""
+    return next(directory.iterdir(), None) is None
 
 
 def put(staged: DataDirectory, into: DataDirectory) -> None:
