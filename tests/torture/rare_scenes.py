@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from alembic import command as alembic
+from sqlalchemy import MetaData
 
 from appliance import archive_wiring, front_door_wiring, migration, store_wiring, wiring
 from appliance.front_door_wiring import RANDOMNESS
@@ -15,7 +14,6 @@ from appliance.roles import opening
 from archive import decision_time
 from mailstore import audit_trail, dictionary_records, key_custody, message_records
 from mailstore.audit_entry import AuditFact
-from mailstore.database import Database, sqlite_url
 from mailstore.wall_clock import SystemClock
 from tests.torture import founding
 from tests.torture.scenes import PAUL, RUTH, House, actor, command, take_in, work
@@ -64,18 +62,16 @@ def start(house: House) -> None:
 
 
 def grow_old(house: House) -> None:
-    """The practice had its rows from the first release, and took letters in with it."""
+    """The practice had its rows from the first release, on either engine, and took letters in with it."""
     with house.opened() as appliance:
-        now = appliance.clock.now()
-        for path in house.data.path.glob(f"{house.data.rows.name}*"):
-            path.unlink()
-        with closing_database(Database(sqlite_url(house.data.rows), appliance.ring.row_key)) as database:
-            with database.write() as connection:
-                alembic.upgrade(migration.configuration(connection), migration.known_steps()[-1])
-                audit_trail.append(connection, [AuditFact("appliance.made", "system", "appliance")], now=now)
-            old = replace(appliance, database=database)
-            founding.furnish(old)
-            take_in(house, old)
+        now, found = appliance.clock.now(), MetaData()
+        with appliance.database.write() as connection:
+            found.reflect(connection)
+            found.drop_all(connection)
+            alembic.upgrade(migration.configuration(connection), migration.known_steps()[-1])
+            audit_trail.append(connection, [AuditFact("appliance.made", "system", "appliance")], now=now)
+        founding.furnish(appliance)
+        take_in(house, appliance)
 
 
 def lose_newest_rows(house: House) -> None:
@@ -100,12 +96,3 @@ def accept_rows(house: House) -> None:
     with house.opened() as appliance:
         mark = store_wiring.high_water_mark(appliance)
         house.say("rows", accepted=mark.accept(actor(appliance, RUTH).account, now=appliance.clock.now()))
-
-
-@contextmanager
-def closing_database(database: Database) -> Iterator[Database]:
-    """Closed at the end."""
-    try:
-        yield database
-    finally:
-        database.dispose()

@@ -181,7 +181,7 @@ ELSEWHERE = {
     "postgresql": (
         *("accept", "promote", "archive", "deliver", "release_spool", "sweep"),
         *("hold", "release", "dispose", "dispose_held", "dispose_of_files", "reschedule", "rebuild"),
-        *("scrub", "confirm_clock", "train", "rotate", "back_up"),
+        *("scrub", "confirm_clock", "train", "rotate", "back_up", "migrate", "check_index"),
     ),
     "s3": ("start", "promote", "archive", "hold", "dispose", "release_spool", "release_after_loss", "sweep"),
 }
