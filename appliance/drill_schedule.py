@@ -15,7 +15,7 @@ from appliance import backup_wiring, drill_wiring
 from appliance.backup_settings import BackupTargetSettings
 from appliance.long_work import LongWork
 from appliance.wiring import Appliance
-from archive import verify_drill_report
+from archive import key_succession, verify_drill_report
 from archive.disposal_certificate import public_key_pem
 from mailstore import backup_claim
 from mailstore.errors import NotFoundError, StorageUnavailableError, StrongroomError
@@ -90,13 +90,20 @@ class DrillSchedule:
             raise StorageUnavailableError("the drill was cut short; the next one begins anew")
 
     def _reports(self) -> Iterator[tuple[str, PastDrill]]:
-        key = public_key_pem(self._appliance.signer.certificate_public)
-        for path in self._appliance.data.certificates.glob(_PATTERN):
+        """Those that the practice signed, with the key of now or with one that it took the place of."""
+        folder = self._appliance.data.certificates
+        own = public_key_pem(self._appliance.signer.certificate_public)
+        line = key_succession.keys(folder, own)
+        let_go_at = key_succession.let_go_at(folder) if len(line) > 1 else {}
+        for path in folder.glob(_PATTERN):
             data = path.read_bytes()
+            key = key_succession.signer_of(data, line, otherwise=own)
             if verify_drill_report.problems_of(data, key):
                 continue
             told = json.loads(data)
+            at = datetime.fromisoformat(told["ended_at"])
+            if key != own and at > let_go_at[key]:
+                continue  # whoever kept a key that was let go makes no drill of today with it
             messages = told["messages"]
             words = f"{messages['opened']} of {messages['sampled']} messages opened"
-            at = datetime.fromisoformat(told["ended_at"])
             yield told["target"], PastDrill(at, bool(told["passed"]), words)

@@ -50,6 +50,14 @@ def keys(directory: Path, public_key: bytes) -> tuple[bytes, ...]:
     return tuple(public_key if key == own else verify_succession.pem_of(key) for key in line)
 
 
+def let_go_at(directory: Path) -> dict[bytes, datetime]:
+    """When each key of the file, in PEM, was let go. Nothing that says it was signed later is believed of it."""
+    return {
+        verify_succession.pem_of(bytes.fromhex(step["from"])): datetime.fromisoformat(step["at"])
+        for step in _steps(directory)
+    }
+
+
 def signer_of(certificate: bytes, candidates: tuple[bytes, ...], *, otherwise: bytes) -> bytes:
     """The key, of these, that a certificate names as its own."""
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from appliance import drill_health
 from appliance.backup_settings import BackupTargetSettings
 from appliance.drill_schedule import DrillSchedule
 from appliance.wiring import Appliance
+from archive import key_succession
+from mailstore.document_signing import SeedSigner
 from mailstore.wall_clock import SetClock, SystemClock
 from tests.lived_practice import KEPT, taken_in
 from tests.restore_room import RestoreRoom
@@ -66,6 +69,24 @@ def test_drill_is_made_when_due_and_its_age_and_failure_are_alarms(room: Restore
     assert len(reports_in(room)) == 2
     [failed] = drill_health.reports(appliance)
     assert failed.failings == ("the newest drill failed: 0 of 0 messages opened",)
+
+
+def test_drill_that_was_signed_before_the_key_was_renewed_counts_and_one_dated_after_it_does_not(
+    room: RestoreRoom, appliance: Appliance
+) -> None:
+    folder, signer = room.practice.data.certificates, appliance.signer
+    assert isinstance(signer, SeedSigner)
+    [before] = drill_health.reports(appliance)
+    newest = max(reports_in(room), key=lambda path: json.loads(path.read_bytes())["ended_at"])
+    ended_at = datetime.fromisoformat(json.loads(newest.read_bytes())["ended_at"])
+    renewed = replace(appliance, signer=replace(signer, certificate_seed=bytes(range(32))))
+    [unknown] = drill_health.reports(renewed)
+    assert unknown.told == "not made yet"
+    for let_go_at, counts in ((ended_at, True), (ended_at - timedelta(seconds=1), False)):
+        key_succession.add(folder, old_seed=signer.certificate_seed, new_seed=bytes(range(32)), at=let_go_at)
+        [after] = drill_health.reports(renewed)
+        assert (after.told == before.told) is counts
+    (folder / key_succession.FILE).unlink()
 
 
 def test_report_that_somebody_touched_up_counts_for_nothing(room: RestoreRoom, appliance: Appliance) -> None:
