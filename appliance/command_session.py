@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from appliance import account_wiring
 from appliance.data_directory import DataDirectory
 from appliance.front_door_wiring import RANDOMNESS
@@ -28,6 +30,7 @@ from mailstore.audit_entry import AuditFact
 from mailstore.errors import RefusedError, StorageUnavailableError
 from mailstore.key_hierarchy import blind_index
 from mailstore.message import AccountId
+from mailstore.sealed_rows import rows_of
 from portal.account_records import Account, AccountState, canonical_login
 
 TOKEN_BYTES = 32
@@ -89,6 +92,11 @@ def end_all(appliance: Appliance, account: AccountId) -> None:
     """End every sign-in of a person on this machine, whichever system user it belongs to."""
     with appliance.database.write() as connection:
         appliance.database.rows.delete(connection, command_sessions, command_sessions.c.account == account)
+
+
+def end_everybodys(connection: Connection) -> int:
+    """End every sign-in of everybody; answers how many there were."""
+    return rows_of(connection).delete(connection, command_sessions, command_sessions.c.token_digest.is_not(None))
 
 
 def signed_in(appliance: Appliance, email: str) -> Actor:

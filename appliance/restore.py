@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from appliance import (
     archive_wiring,
     birth_record,
+    command_session,
     config,
     database_wiring,
     front_door_wiring,
@@ -65,6 +66,7 @@ from mailstore.restore_plan import RestorePlan
 from mailstore.restore_source import ELSEWHERE, RestoreSource
 from mailstore.slot_secret import SlotSecret
 from mailstore.wall_clock import Clock
+from portal import sessions
 
 STEPS = 8
 RESTORED = "appliance.restored"
@@ -333,6 +335,8 @@ class Restore:
             "waiting": waiting,
         }
         with appliance.database.write() as connection:
+            # rows of a while ago bring back who was signed in then, those whose account was closed meanwhile too
+            detail["sessions"] = sessions.end_everybodys(connection) + command_session.end_everybodys(connection)
             audit_trail.append(connection, [AuditFact(RESTORED, "system", "appliance", detail)], now=self.clock.now())
         self._book(appliance).keep()
         plan.note("may arrive twice", str(waiting))

@@ -23,6 +23,7 @@ from mailstore.database import Database
 from mailstore.instants import microseconds
 from mailstore.message import AccountId
 from mailstore.sealed_format import NONCE_BYTES, open_field, seal_field
+from mailstore.sealed_rows import rows_of
 from portal import passkey_challenge
 from portal.account_records import AccountState, Randomness
 from portal.errors import StepMissingError
@@ -259,6 +260,11 @@ class Sessions:
         context = ("session pending", digest.hex(), 1)
         opened: dict[str, Any] = json.loads(open_field(sealed, key=self._account_key, context=context))
         return opened
+
+
+def end_everybodys(connection: Connection) -> int:
+    """Nobody is signed in any more, or halfway; answers how many sessions ended."""
+    return rows_of(connection).delete(connection, sessions, sessions.c.id_digest.is_not(None))
 
 
 def _text(raw: bytes) -> str:

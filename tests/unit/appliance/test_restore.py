@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Table
 
-from appliance import archive_wiring
+from appliance import archive_wiring, portal_wiring
 from appliance.data_directory import DataDirectory
+from appliance.restore import RESTORED
 from appliance.restore_choice import NoDataError, NoKeysError, Wish
+from appliance.tables import command_sessions
+from appliance.wiring import Appliance
+from mailstore import audit_trail
 from mailstore.backup_target_directory import DirectoryTarget
 from mailstore.errors import DestroyedError, NotFoundError, RefusedError, WrongKeyError
 from mailstore.failpoint import rehearse
@@ -20,6 +25,8 @@ from mailstore.high_water import HighWaterMark
 from mailstore.message import MessageId
 from mailstore.restore_source import RestoreSource
 from mailstore.slot_key_file import KeyFile
+from portal.sign_in_rules import Proof
+from portal.tables import sessions
 from tests.lived_practice import DOOMED, HELD, KEPT, RUTH, actor, archived, disposed, taken_in
 from tests.restore_room import RestoreRoom
 
@@ -51,6 +58,10 @@ def burnt(tmp_path_factory: pytest.TempPathFactory) -> Burnt:
         archived(appliance, [*doomed, kept, held])
         spooled = taken_in(appliance, KEPT)
         content = appliance.retrieval.content(kept)
+        entrance, ruth = portal_wiring.desk(appliance).sessions, actor(appliance, RUTH).account
+        with appliance.database.write() as connection:
+            anonymous = entrance.anonymous()
+            entrance.step_up(connection, anonymous, Proof.PASSWORD, account=ruth, now=appliance.clock.now())
     room.back_up()
     practice.doomed = doomed
     with practice.opened() as appliance:
@@ -70,6 +81,25 @@ def test_everything_is_back_and_opens(burnt: Burnt) -> None:
         assert again.retrieval.content(burnt.spooled)
         assert (again.data.certificates / burnt.room.practice.certificate.name).exists()
         assert not list(again.data.path.glob(".restor*"))
+
+
+def test_nobody_is_signed_in_after_a_restore(burnt: Burnt) -> None:
+    """Sessions of the day of the backup may be of people who left since, or were ended because a cookie was stolen."""
+    with burnt.room.practice.opened() as appliance:
+        tables = (sessions, command_sessions)
+        living = [counted(appliance, table) for table in tables]
+    assert all(living)
+    burnt.room.restore("signed-out")
+    with burnt.room.opened("signed-out") as again:
+        assert [counted(again, table) for table in tables] == [0, 0]
+        with again.database.read() as connection:
+            [told] = [each for each in audit_trail.tail(connection, 5) if each.event == RESTORED]
+    assert told.detail["sessions"] == sum(living)
+
+
+def counted(appliance: Appliance, table: Table) -> int:
+    with appliance.database.read() as connection:
+        return len(appliance.database.rows.select(connection, table))
 
 
 def test_message_disposed_of_after_the_backup_of_the_data_is_dead_in_every_combination(burnt: Burnt) -> None:
