@@ -252,6 +252,7 @@ ANSWERS: Mapping[str, Fields] = {
         **_TOTAL,
     },
     "user close": {"email": "the address", "state": "closed", **_ACCOUNT},
+    "user role": {"email": "the address", "former": "the role of before", "role": "the role of now", **_ACCOUNT},
     "user reset": _STAFF_SECRETS,
     "patient close": {"email": "the address", "state": "closed", **_ACCOUNT},
     "patient add": {

@@ -202,6 +202,12 @@ ENTRIES: tuple[Entry, ...] = (
         (_EMAIL,),
     ),
     Entry(
+        ("user", "role"),
+        "give somebody who works here another role; their sign-ins end",
+        "user:role",
+        (_EMAIL, _option("--role", "what they are to the practice from now on", required=True, choices=STAFF_ROLES)),
+    ),
+    Entry(
         ("user", "reset"),
         "give somebody a new password, authenticator and app password; every old way in ends",
         "user:reset",

@@ -243,6 +243,10 @@ class AccountRecords:
         """Close an account or open it again."""
         self._rows.update(connection, accounts, accounts.c.id == account, {"state": state})
 
+    def set_role(self, connection: Connection, account: AccountId, role: Role) -> None:
+        """Make somebody something else to the practice."""
+        self._rows.update(connection, accounts, accounts.c.id == account, {"role": role})
+
     # app passwords and passkeys
 
     def add_app_password(self, connection: Connection, account: AccountId, password: str, now: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 _WORDS = {
     "account.closed": "Closed an account",
     "account.factors_reset": "Ended every way into an account, for new ones",
+    "account.role_changed": "Gave somebody who works here another role",
     "appliance.restored": "Restored the appliance from backups",
     "appliance.sealed": "Sealed the appliance",
     "appliance.unseal_refused": "Tried secrets that do not unseal the appliance",

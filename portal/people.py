@@ -121,6 +121,23 @@ class People:
             self._announce(connection)
         return NewStaff(found, app_password, secrets.totp_secret or "")
 
+    def change_role(self, actor: Actor, account: AccountId, role: Role) -> Account:
+        """Make somebody who works here something else to the practice. They sign in again, to act in the new role.
+
+        Raises NotFoundError, and RefusedError for the last administrator.
+        """
+        _require(access_rules.may_add_staff(actor) and role in access_rules.STAFF and actor.account != account)
+        self._staff_member(account)
+        with self._desk.database.write() as connection:
+            found = self._desk.records.by_id(connection, account)
+            if found.role is role:
+                return found
+            self._require_another_administrator(connection, found)
+            self._desk.records.set_role(connection, account, role)
+            self._desk.sessions.end_all(connection, account)
+            self._note(connection, actor, "account.role_changed", account, role=role.value, former=found.role.value)
+            return self._desk.records.by_id(connection, account)
+
     def add_patient(self, actor: Actor, email: str, name: str) -> NewPatient:
         """A patient with an enrolment code. Raises AccountExistsError, RefusedError."""
         _require(access_rules.may_enrol_patients(actor))

@@ -47,6 +47,17 @@ def close(call: Call) -> Outcome:
     return Outcome(fields, facts(fields))
 
 
+def role(call: Call) -> Outcome:
+    """Give somebody another role. They are signed in nowhere any more: what they opened, they opened in the old one."""
+    with command_access.opened(call) as appliance:
+        people = portal_wiring.people(appliance)
+        found = _staff_member(people, call.arguments.email)
+        changed = people.change_role(SYSTEM, found.id, Role(call.arguments.role))
+        command_session.end_all(appliance, found.id)
+    fields = {"email": changed.person.email, "former": found.role.value, "role": changed.role.value, "id": changed.id}
+    return Outcome(fields, facts(fields))
+
+
 def reset(call: Call) -> Outcome:
     """New secrets for somebody, who is signed in nowhere any more. A closed account opens again."""
     password = given_file.password_in(call.arguments.password_file)

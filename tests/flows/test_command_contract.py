@@ -105,7 +105,13 @@ def accounts_are_reset_closed_and_opened_again(practice: RunningPractice) -> Non
     assert practice.told("patient", "close", "pat@home.example")["state"] == "closed"
     assert practice.refused("patient", "close", ANN)["code"] == "not_found"
     assert practice.refused("user", "close", "pat@home.example")["code"] == "not_found"
+    told = practice.told("user", "role", RUTH, "--role", "approver")
+    assert (told["former"], told["role"]) == ("records", "approver")
+    assert practice.refused("archive", "search", "x", "--as", RUTH)["code"] == "not_signed_in"
+    practice.told("user", "role", RUTH, "--role", "records")
+    practice.sign_in(RUTH)
     assert practice.refused("user", "close", ADA)["message"] == "this is the last administrator"
+    assert practice.refused("user", "role", ADA, "--role", "records")["message"] == "this is the last administrator"
 
 
 def mailbox_is_refused(practice: RunningPractice, email: str) -> bool:

@@ -137,6 +137,28 @@ def test_the_last_administrator_is_not_closed_even_from_the_console(room: Portal
         room.portal.people.close(SYSTEM, other.account.id)
 
 
+def test_another_role_is_given_by_the_administrator_to_staff_and_ends_their_sessions(room: PortalRoom) -> None:
+    ada, ruiz, patient = room.staff("ada@clinic.example", Role.ADMIN, "Ada"), room.staff(), room.patient()
+    people, session = room.portal.people, signed_in(room, ruiz)
+    assert people.change_role(ada.actor, ruiz.account.id, Role.RECORDS).role is Role.RECORDS
+    assert room.portal.desk.sessions.find(session.id, room.clock.now()) is None
+    again = room.portal.desk.sessions.find(signed_in(room, ruiz).id, room.clock.now())
+    assert again is not None
+    assert again.role is Role.RECORDS
+    for actor_, who, role in (
+        (ruiz.actor, ada, Role.RECORDS),
+        (ada.actor, ada, Role.RECORDS),
+        (ada.actor, ruiz, Role.PATIENT),
+        (SYSTEM, ruiz, Role.SYSTEM),
+    ):
+        with pytest.raises(ForbiddenError):
+            people.change_role(actor_, who.account.id, role)
+    with pytest.raises(NotFoundError):
+        people.change_role(SYSTEM, patient.account.id, Role.RECORDS)
+    with pytest.raises(RefusedError, match="last administrator"):
+        people.change_role(SYSTEM, ada.account.id, Role.RECORDS)
+
+
 def test_a_reset_is_the_administrators_and_for_staff(room: PortalRoom) -> None:
     ruiz, patient = room.staff(), room.patient()
     with pytest.raises(ForbiddenError):
