@@ -130,8 +130,12 @@ def _pool(url: URL, path: Path, patience_seconds: float) -> Engine:
 def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
     del record
     connection.isolation_level = None
-    for pragma in PRAGMAS:
-        connection.execute(pragma).close()
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(pragma).close()
+    except UnicodeDecodeError as error:
+        # the driver's own, of a message that quotes the damaged text of a table
+        raise TamperedError("the row database is damaged (SCHEMA)", fix="Restore it from a backup.") from error
 
 
 def _begin(connection: Connection) -> None:

@@ -216,6 +216,9 @@ def _answering() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _as_ours(error) from error
+    except UnicodeDecodeError as error:
+        # the driver's own, of a message that quotes the damaged text of a table
+        raise TamperedError("keystore.sqlite3 is damaged: its tables are not text") from error
 
 
 def _as_ours(error: sqlite3.Error) -> StorageUnavailableError | TamperedError:

@@ -40,6 +40,7 @@ from mailstore.restore_source import RestoreSource
 from mailstore.sealed_columns import content_context, recipe_context
 from mailstore.sealed_format import open_sealed
 from mailstore.slot_key_file import KeyFile
+from mailstore.slot_secret import RememberedSecret, SlotSecret
 from mailstore.slot_shares import SharesFile
 from mailstore.wall_clock import SystemClock
 from tests.lived_practice import CANARIES, DOOMED, KEPT, archived, disposed, taken_in
@@ -53,11 +54,13 @@ WORDS = (*CANARIES, "quokka", "clinic.example", "lakeside", "ann@")
 
 
 class Loot:
-    """The target before and after a disposal, and what the thief knows besides: all that k shares come to."""
+    """The target before and after a disposal, and as many recovery shares as are needed, as they were printed."""
 
     def __init__(self, folder: Path) -> None:
         self.room = RestoreRoom(folder)
         practice = self.room.practice
+        practice.told("key", "shares", "make", "--need", "2", "--of", "3", "--into", str(folder / "pages"))
+        self.shares = RememberedSecret(SharesFile(folder / "pages"))
         with practice.opened() as appliance:
             practice.doomed = [taken_in(appliance, DOOMED) for _ in range(3)]
             practice.kept = taken_in(appliance, KEPT)
@@ -90,7 +93,9 @@ def loot(tmp_path_factory: pytest.TempPathFactory) -> Loot:
     return Loot(tmp_path_factory.mktemp("loot"))
 
 
-def every_key(target: Path, source: RestoreSource, ring_secret: KeyFile, scratch: Path) -> dict[MessageId, MessageKey]:
+def every_key(
+    target: Path, source: RestoreSource, ring_secret: SlotSecret, scratch: Path
+) -> dict[MessageId, MessageKey]:
     """By hand, past every ledger and mark: every key in any file below ``keys/`` that anything of the thief's opens."""
     newest = source.generation(KEYS, None)
     assert newest is not None
@@ -136,8 +141,8 @@ def sealed_bytes(source: RestoreSource, digest: bytes) -> bytes:
 def test_every_backup_and_all_shares_open_nothing_of_what_was_disposed_of_after_the_date(
     loot: Loot, tmp_path: Path
 ) -> None:
-    source = loot.room.source()
-    keys = every_key(loot.room.target, source, loot.room.secret, tmp_path)
+    source = RestoreSource.opened(DirectoryTarget(loot.room.target), loot.shares)
+    keys = every_key(loot.room.target, source, loot.shares, tmp_path)
     assert loot.room.practice.kept in keys
     assert not keys.keys() & set(loot.room.practice.doomed)
     for message, digest in loot.objects.items():
@@ -149,8 +154,8 @@ def test_every_backup_and_all_shares_open_nothing_of_what_was_disposed_of_after_
 
 
 def test_before_the_date_the_older_keys_are_still_there_and_the_certificate_says_so(loot: Loot, tmp_path: Path) -> None:
-    source = RestoreSource.opened(DirectoryTarget(loot.before_the_date), loot.room.secret)
-    keys = every_key(loot.before_the_date, source, loot.room.secret, tmp_path)
+    source = RestoreSource.opened(DirectoryTarget(loot.before_the_date), loot.shares)
+    keys = every_key(loot.before_the_date, source, loot.shares, tmp_path)
     assert set(loot.room.practice.doomed) <= keys.keys()
     certificate = loot.room.practice.certificate.read_text("utf-8")
     assert f"{KEYS_KEPT.days} days" in certificate or "gone_after" in certificate
@@ -165,7 +170,7 @@ def test_a_restore_brings_nothing_back_from_any_pair_of_generations_before_or_af
             (loot.room.target, 1, 2),
         ]
     ):
-        source = RestoreSource.opened(DirectoryTarget(target), loot.room.secret)
+        source = RestoreSource.opened(DirectoryTarget(target), loot.shares)
         name = f"pair-{number}"
         loot.room.restore_from(source, name, Wish(data, keys))
         with loot.room.opened(name) as again:
@@ -211,8 +216,8 @@ def changed(path: Path, stride: int) -> Iterator[int]:
 def test_any_changed_byte_of_any_file_that_a_restore_reads_is_refused_and_named(loot: Loot, tmp_path: Path) -> None:
     copy = shutil.copytree(loot.room.target, tmp_path / "copy")
     target = DirectoryTarget(copy)
-    read_all(RestoreSource.opened(target, loot.room.secret))
-    source = RestoreSource.opened(target, loot.room.secret)
+    read_all(RestoreSource.opened(target, loot.shares))
+    source = RestoreSource.opened(target, loot.shares)
     choice = restore_choice.choose(source, source, Wish())
     chain = source.catalogue.chain(choice.keys)
     digests = [(each.listing.kind, digest) for each in (choice.data, *chain) for digest, _ in each.listing.pieces]
@@ -221,11 +226,11 @@ def test_any_changed_byte_of_any_file_that_a_restore_reads_is_refused_and_named(
     pieces = [copy / f"{kind.value}/pieces/{digest[:2]}/{digest}" for kind, digest in digests]
     for path in [*listings, *pieces]:
         for _ in changed(path, 7 if path in listings else max(1, path.stat().st_size // 12)):
-            is_refused = is_refused_by_name(target, loot.room.secret)
+            is_refused = is_refused_by_name(target, loot.shares)
             assert is_refused or path.name == "target.json", path  # the time in it counts for nothing
 
 
-def is_refused_by_name(target: DirectoryTarget, secret: KeyFile) -> bool:
+def is_refused_by_name(target: DirectoryTarget, secret: SlotSecret) -> bool:
     try:
         read_all(RestoreSource.opened(target, secret))
     except REFUSALS as error:

@@ -64,7 +64,7 @@ def test_every_byte_of_what_the_token_wrapped_counts(token: Path, key: str) -> N
     secret = token_file(token, key)
     noted = dict(secret.noted(os.urandom))
     expected, wrapped = secret.slot_key(noted), str(noted["wrapped"])
-    for place in range(0, len(wrapped) - 2, 37):
+    for place in range(len(wrapped)):
         noted["wrapped"] = wrapped[:place] + ("A" if wrapped[place] != "A" else "B") + wrapped[place + 1 :]
         with pytest.raises(StrongroomError):
             assert secret.slot_key(noted) != expected
