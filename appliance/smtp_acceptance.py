@@ -48,15 +48,20 @@ class MailCommand:
     allows_utf8: bool = field(default=False)
 
 
-def parse_mail(argument: bytes, *, is_extended: bool, message_bytes: int) -> MailCommand | Reply:
-    """``FROM:<path> [parameters]`` (section 4.1.1.2; SIZE RFC 1870, BODY RFC 6152, SMTPUTF8 RFC 6531)."""
+def parse_mail(
+    argument: bytes, *, is_extended: bool, message_bytes: int, is_submission: bool = False
+) -> MailCommand | Reply:
+    """``FROM:<path> [parameters]`` (section 4.1.1.2; SIZE RFC 1870, BODY RFC 6152, SMTPUTF8 RFC 6531).
+
+    Where people sign in, other servers of theirs may name an author by AUTH (RFC 4954 section 5): nobody goes by it.
+    """
     parts = _path_and_parameters(_MAIL, argument)
     if isinstance(parts, Reply):
         return parts
     path, parameters = parts
     if parameters and not is_extended:
         return smtp_replies.NO_SUCH_PARAMETER
-    known = {b"SIZE", b"BODY", b"SMTPUTF8"}
+    known = {b"SIZE", b"BODY", b"SMTPUTF8"} | ({b"AUTH"} if is_submission else set())
     if any(name not in known for name in parameters):
         return smtp_replies.NO_SUCH_PARAMETER
     problem = _size_problem(parameters, message_bytes)

@@ -83,29 +83,42 @@ def decoded(encoded: bytes) -> bytes | None:
 
 
 class FailureCount:
-    """Failed sign-ins of each peer in the last quarter of an hour. A peer is its network."""
+    """Failed sign-ins of each peer in the last quarter of an hour. A peer is its network.
+
+    Whoever signed in from a network before is heard there all the while: a practice is one network, and neither
+    somebody in its waiting room nor a telephone with an old password may shut out the mail programs of everybody else.
+    """
 
     def __init__(self) -> None:
         self._failures: dict[str, list[float]] = {}
+        self._known: dict[str, set[str]] = {}
 
-    def is_blocked(self, peer: str) -> bool:
-        """True when this peer guessed too often of late."""
-        return len(self._recent(network_of(peer))) >= FAILURES_PER_PEER
+    def is_blocked(self, peer: str, login: str | None = None) -> bool:
+        """True when this peer guessed too often of late, and so this login is not heard; without one: when none is."""
+        network = network_of(peer)
+        if len(self._recent(network)) < FAILURES_PER_PEER:
+            return False
+        known = self._known.get(network, set())
+        return not known if login is None else login.casefold() not in known
 
     def begin(self, peer: str) -> None:
         """An attempt begins, and counts as failed until it succeeds: attempts side by side are counted too."""
         network = network_of(peer)
         recent = [*self._recent(network), time.monotonic()]
         self._failures.pop(network, None)
-        self._failures[network] = recent[-FAILURES_PER_PEER:]
+        self._failures[network] = recent[-2 * FAILURES_PER_PEER :]  # a good attempt that ends pushes none of them out
         if len(self._failures) > PEERS_REMEMBERED:
             self._failures.pop(next(iter(self._failures)))
 
-    def succeeded(self, peer: str) -> None:
+    def succeeded(self, peer: str, login: str) -> None:
         """The newest attempt was good after all; older failures stay."""
-        recent = self._failures.get(network_of(peer))
+        network = network_of(peer)
+        recent = self._failures.get(network)
         if recent:
             recent.pop()
+        if network not in self._known and len(self._known) >= PEERS_REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        self._known.setdefault(network, set()).add(login.casefold())
 
     def _recent(self, network: str) -> list[float]:
         horizon = time.monotonic() - FAILURE_WINDOW_SECONDS

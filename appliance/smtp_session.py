@@ -202,6 +202,8 @@ class SmtpSession:
         loop = asyncio.get_running_loop()
         begun_at = loop.time()
         peer = self._link.peer_address
+        if self._door.failures.is_blocked(peer, credentials.login):
+            return smtp_replies.TOO_MANY_FAILURES
         self._door.failures.begin(peer)
         try:
             self._submitter = await loop.run_in_executor(self._door.password_threads, self._find_submitter, credentials)
@@ -209,7 +211,7 @@ class SmtpSession:
             logger.exception("authentication unavailable")
             return smtp_replies.AUTHENTICATION_DOWN
         if self._submitter is not None:
-            self._door.failures.succeeded(peer)
+            self._door.failures.succeeded(peer, credentials.login)
             return smtp_replies.AUTHENTICATED
         logger.info("submission sign-in failed")
         await asyncio.sleep(begun_at + FAILURE_SECONDS - loop.time())
@@ -227,7 +229,12 @@ class SmtpSession:
         if not self._helo or self._transaction is not None:
             return smtp_replies.BAD_SEQUENCE
         limit = self._door.limits.acceptance.message_bytes
-        command = smtp_acceptance.parse_mail(argument, is_extended=self._is_extended, message_bytes=limit)
+        command = smtp_acceptance.parse_mail(
+            argument,
+            is_extended=self._is_extended,
+            is_submission=self._door.kind is DoorKind.SUBMISSION,
+            message_bytes=limit,
+        )
         if isinstance(command, Reply):
             return command
         if not self._may_send_as(command.sender):

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.smtp_acceptance import MAX_LINE_OCTETS, AcceptanceLimits
 from appliance.smtp_authentication import FAILURES_PER_PEER
-from tests.smtp_room import ALICE, MAIL, PASSWORD, FrontDoorRoom, RawClient, with_limits
+from tests.smtp_room import ALICE, BOB, MAIL, PASSWORD, FrontDoorRoom, RawClient, with_limits
 
 
 def sent_until_cut_off(peer: RawClient, chunk: bytes, at_most: int) -> int:
@@ -206,16 +206,25 @@ def test_guessing_is_slow_and_ends_the_connection(tmp_path: Path) -> None:
 
 def test_guessing_from_one_place_is_stopped_for_all_its_connections(tmp_path: Path) -> None:
     with FrontDoorRoom(tmp_path / "vault") as room:
-        guessers = [threading.Thread(target=_guess, args=(room,)) for _ in range(FAILURES_PER_PEER)]
-        for guesser in guessers:
-            guesser.start()
-        for guesser in guessers:
-            guesser.join(20)
+        _guess_until_stopped(room)
         assert len(room.passwords.asked) == FAILURES_PER_PEER
         with room.client("submissions") as client:
             client.ehlo()
             assert client.docmd("AUTH", _plain(ALICE, PASSWORD))[0] == 421
         assert len(room.passwords.asked) == FAILURES_PER_PEER
+
+
+def test_guessing_from_the_waiting_room_does_not_shut_out_who_signed_in_from_there_before(tmp_path: Path) -> None:
+    with FrontDoorRoom(tmp_path / "vault") as room:
+        with room.signed_in() as client:
+            client.noop()
+        _guess_until_stopped(room)
+        with room.signed_in() as client:
+            assert client.docmd("MAIL", f"FROM:<{ALICE}>")[0] == 250
+        with room.client("submissions") as client:
+            client.ehlo()
+            assert client.docmd("AUTH", _plain(BOB, PASSWORD))[0] == 421
+        assert BOB not in room.passwords.asked
 
 
 def test_success_does_not_wipe_out_earlier_failures(tmp_path: Path) -> None:
@@ -226,6 +235,14 @@ def test_success_does_not_wipe_out_earlier_failures(tmp_path: Path) -> None:
                 client.noop()
         failures = room.service._doors["submission"].failures  # the count itself, not its timing, is the promise
         assert len(failures._recent("127.0.0.1")) == 3
+
+
+def _guess_until_stopped(room: FrontDoorRoom) -> None:
+    guessers = [threading.Thread(target=_guess, args=(room,)) for _ in range(FAILURES_PER_PEER)]
+    for guesser in guessers:
+        guesser.start()
+    for guesser in guessers:
+        guesser.join(20)
 
 
 def _guess(room: FrontDoorRoom) -> None:

@@ -288,6 +288,15 @@ def test_both_mechanisms_sign_in(room: FrontDoorRoom, mechanism: str) -> None:
         assert client.auth(mechanism, method)[0] == 235
 
 
+def test_submission_takes_the_parameter_that_relays_of_our_own_add(room: FrontDoorRoom) -> None:
+    """RFC 4954 section 5: whoever offers AUTH takes it in MAIL. Other servers are told that we do not know it."""
+    with room.signed_in() as client:
+        assert client.docmd("MAIL", f"FROM:<{ALICE}> AUTH=<> SIZE=100")[0] == 250
+    with room.client() as client:
+        client.ehlo()
+        assert client.docmd("MAIL", "FROM:<a@elsewhere.example> AUTH=<>")[0] == 555
+
+
 def test_submission_takes_nothing_before_tls_and_sign_in(room: FrontDoorRoom) -> None:
     with room.client("submission") as client:
         client.ehlo()

@@ -67,10 +67,11 @@ def test_attempts_count_while_they_run_and_success_takes_back_only_its_own() -> 
         count.begin("192.0.2.1")
     assert count.is_blocked("192.0.2.1")
     assert not count.is_blocked("192.0.2.2")
-    count.succeeded("192.0.2.1")
-    assert not count.is_blocked("192.0.2.1")
+    count.succeeded("192.0.2.1", "Anna@clinic.example")
+    assert not count.is_blocked("192.0.2.1", "bob@clinic.example")
     count.begin("192.0.2.1")
-    assert count.is_blocked("192.0.2.1")
+    assert count.is_blocked("192.0.2.1", "bob@clinic.example")
+    assert not count.is_blocked("192.0.2.1", "anna@clinic.example")
 
 
 def test_ipv6_peer_is_its_network() -> None:
@@ -93,4 +94,5 @@ def test_memory_of_peers_is_bounded() -> None:
     count = FailureCount()
     for number in range(PEERS_REMEMBERED + 50):
         count.begin(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(count._failures) == PEERS_REMEMBERED
+        count.succeeded(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", "anna@clinic.example")
+    assert len(count._failures) == len(count._known) == PEERS_REMEMBERED
