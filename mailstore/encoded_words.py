@@ -19,6 +19,9 @@ MAX_LABEL = 40
 
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]{0,4096}+)\?=")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+_PADDING = re.compile(rb"=+")
+MOST_PIECES = 10_000
+"""Pieces with padding of their own that one base64 text is read in."""
 _QUOTED_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _TEXT_CHARSETS = re.compile(
     r"(us-ascii|ascii|utf-?8|utf-?7|utf-?16(-?[lb]e)?|utf-?32(-?[lb]e)?|iso-?8859-?\d{1,2}|latin-?\d{1,2}|"
@@ -126,10 +129,21 @@ def _word_bytes(encoding: str, payload: str) -> bytes:
 
 
 def from_base64(raw: bytes) -> bytes:
-    """The bytes behind base64; where it is damaged, those that can be read (RFC 2045 section 6.8)."""
+    """The bytes behind base64; where it is damaged, those that can be read (RFC 2045 section 6.8).
+
+    Padding ends nothing when more comes behind it: some programs encode a file in pieces, and readers differ about
+    what follows. Nothing that any of them shows may stay unread here.
+    """
+    padding = raw.find(b"=")
+    if padding >= 0 and raw[padding:].strip(b"= \t\r\n"):
+        return b"".join(map(_piece_of_base64, _PADDING.split(raw, MOST_PIECES)))
     try:
         return binascii.a2b_base64(raw)
     except binascii.Error:
-        pure = raw.translate(None, _NOT_BASE64)
-        whole = pure[:-1] if len(pure) % 4 == 1 else pure
-        return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+        return _piece_of_base64(raw)
+
+
+def _piece_of_base64(raw: bytes) -> bytes:
+    pure = raw.translate(None, _NOT_BASE64)
+    whole = pure[:-1] if len(pure) % 4 == 1 else pure
+    return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))

@@ -129,7 +129,7 @@ class Parametrised:
 def parametrised(raw: str) -> Parametrised:
     """A Content-Type or Content-Disposition taken apart, RFC 2231 continuations and charsets included. Bounded."""
     text = raw[:MAX_PARAMETER_TEXT]
-    value, _, _ = text.partition(";")
+    value = text.partition(";")[0].partition("(")[0]  # RFC 2045 section 5.1: comments may stand there
     plain: dict[str, str] = {}
     segments: dict[str, dict[int, tuple[str, bool]]] = {}
     for count, match in enumerate(_PARAMETER.finditer(text)):

@@ -43,6 +43,10 @@ _UNSAFE_IN_NAMES = re.compile(
 _ENCODED_PART = re.compile(
     rb"^content-transfer-encoding[ \t]*+:[ \t]*+(?![78]bit|binary)", re.MULTILINE | re.IGNORECASE
 )
+_TRANSFER_ENCODING = re.compile(r'[\s"]*([a-z0-9\-]{1,40})')
+_FOREIGN_ENCODING = re.compile(r"x-|uu|mac-binhex|yenc")
+"""Encodings of a time before MIME, or of one program, which some readers undo (RFC 2045 section 6.3)."""
+_BOUNDARY = re.compile(r"(?i);\s*boundary\s*=")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]{1,80}/[a-z0-9!#$&^_.+\-]{1,120}\Z")
 
 
@@ -174,11 +178,13 @@ class _Reading:
             self._note("a part names its type twice; the first counts", is_loss=is_loss)
         kind = parametrised(block.raw("content-type"))
         media_type = kind.value if _MEDIA_TYPE.match(kind.value) else part.default_type
-        if not media_type.startswith("multipart/") or not self._descend(part, begin, media_type, kind):
+        if not media_type.startswith("multipart/") or not self._descend(part, block, begin, media_type, kind):
             self._leaf(part, block, kind, media_type, begin)
 
-    def _descend(self, part: _Part, begin: int, media_type: str, kind: Parametrised) -> bool:
+    def _descend(self, part: _Part, block: HeaderBlock, begin: int, media_type: str, kind: Parametrised) -> bool:
         """Queue the parts of a multipart; False when it is none after all and should be read as one piece."""
+        if len(_BOUNDARY.findall(block.raw("content-type"))) > 1:
+            self._note("a multipart names two boundaries; the first counts")
         boundary = kind.parameters.get("boundary", "").rstrip(" ").encode("utf-8", "replace")
         if not boundary or len(boundary) > 1_000:  # noqa: PLR2004 - RFC 2046 section 5.1.1 allows 70; real mail strays
             self._note("a multipart has no usable boundary", is_loss=self._hides_parts(begin, part.end))
@@ -214,9 +220,19 @@ class _Reading:
                 content_id=block.raw("content-id").strip("<> ")[:MAX_FILE_NAME],
                 is_inline=disposition.value == "inline",
                 encoded=memoryview(self._content)[begin : part.end],
-                transfer_encoding=block.raw("content-transfer-encoding").strip().lower()[:40],
+                transfer_encoding=self._transfer_encoding(block),
             ),
         )
+
+    def _transfer_encoding(self, block: HeaderBlock) -> str:
+        """The encoding of a part: its first word, whatever stands behind it (RFC 2045 section 6.1)."""
+        values = [unfolded(value).lower() for value in block.values("content-transfer-encoding")]
+        told = [found[1] for value in values if (found := _TRANSFER_ENCODING.match(value))]
+        if len(set(told)) > 1:
+            self._note("a part names its encoding twice; the first counts")
+        if any(map(_FOREIGN_ENCODING.match, told)):
+            self._note("a part is in an encoding that is not read")
+        return told[0] if told else ""
 
     def _body(self, part: _Part, kind: str, block: HeaderBlock, content_type: Parametrised, begin: int) -> None:
         end = part.end
@@ -225,8 +241,7 @@ class _Reading:
             self._note("a text is longer than is shown; the rest is in the original message")
             end = begin + room
         self._left_for_bodies -= end - begin
-        encoding = block.raw("content-transfer-encoding").strip().lower()[:40]
-        octets = _decoded(memoryview(self._content)[begin:end], encoding)
+        octets = _decoded(memoryview(self._content)[begin:end], self._transfer_encoding(block))
         text = text_of(octets, content_type.parameters.get("charset", "")[:80])
         text = text.replace("\r\n", "\n").replace("\0", "\ufffd")
         self.bodies.append(Body(kind, text, is_one_of_several=part.is_one_of_several))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 from datetime import UTC, datetime
@@ -222,3 +223,29 @@ def test_shipped_real_mail_reads_as_the_standard_library_does() -> None:
         bodies = [body for body in parsed.bodies if body.text.strip()]
         attachments = [each for each in parsed.attachments if each.encoded.tobytes().strip()]
         assert len(leaves) == len(bodies) + len(attachments), path
+
+
+@pytest.mark.parametrize("named", ["base64 (as ever)", '"base64"', "base64;", "BASE64 , 8bit"])
+def test_an_encoding_is_known_whatever_stands_behind_its_name(named: str) -> None:
+    """Readers go by the first word (RFC 2045 section 5.1 allows comments), so words could hide from the archive."""
+    head = f"Content-Type: text/html (x); charset=utf-8\r\nContent-Transfer-Encoding: {named}\r\n\r\n".encode()
+    parsed = parse(head + base64.b64encode(b"<p>the fee</p>"))
+    assert [(body.kind, body.text) for body in parsed.bodies] == [("html", "<p>the fee</p>")]
+
+
+def test_nothing_behind_padding_stays_unread() -> None:
+    pieces = [b"a letter", b"x", b", and what follows"]
+    head = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert parse(head + b"\r\n".join(map(base64.b64encode, pieces))).bodies[0].text == "a letterx, and what follows"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Transfer-Encoding: x-uuencode\r\n",
+        b"Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n",
+        b"Content-Type: multipart/mixed; boundary=a; boundary=b\r\n",
+    ],
+)
+def test_what_another_reader_may_see_and_we_do_not_is_a_loss(head: bytes) -> None:
+    assert parse(head + b"\r\n--a\r\n\r\nx\r\n--a--\r\n--b\r\n\r\nthe fee\r\n--b--\r\n").losses
