@@ -40,3 +40,18 @@ def test_the_figures_are_those_that_were_measured() -> None:
         assert figure in MEASURED, figure
     for figure in (*(f"{part:,}" for part in PARTS), "11,474", "89,000", "395 MB", "16 ms", "14.6 MB"):
         assert figure in PAGE, figure
+
+
+MEBIBYTE = 1.048576
+
+
+def test_memory_of_what_stands_beside_it_is_as_it_was_measured() -> None:
+    """On the page of sizes in MB, on that of what was measured in MiB."""
+    for part, measured, told in (
+        ("PostgreSQL", 74, 78), ("rspamd", 94, 99), ("rspamd", 171, 180), ("ClamAV", 834, 875), ("unbound", 21, 22),
+    ):  # fmt: skip
+        assert round(measured * MEBIBYTE) in {told, told - 1}
+        (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| {part}")]
+        assert f"{told} MB" in line
+        (line,) = [line for line in MEASURED.splitlines() if line.startswith(f"| {part} ") and "MiB" in line]
+        assert f"{measured} MiB" in line
