@@ -108,7 +108,8 @@ document.addEventListener("keydown", (event) => {
     items[items.indexOf(event.target) + step]?.focus();
     event.preventDefault();
   } else if (event.key.length === 1 && event.target.closest("[data-preview]")) {
-    document.querySelector(`.beside a[rel=${step > 0 ? "next" : "prev"}]`)?.click();
+    const beside = document.querySelector(`.beside a[rel=${step > 0 ? "next" : "prev"}]`);
+    if (beside) { htmx.process(beside); beside.click(); } // the heading has the focus before htmx saw the links
   }
 });
 

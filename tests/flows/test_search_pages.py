@@ -116,6 +116,20 @@ def test_results_are_walked_through_and_opened_by_keyboard(life: RecordsLife, br
         assert page.get_by_label("Search the archive").input_value() == "jknewsletter"
 
 
+def test_the_next_result_opens_in_place_however_soon_its_key_is_pressed(
+    life: RecordsLife, browser: Browser, origin: str
+) -> None:
+    with at_work(life, browser, origin) as page:
+        page.goto("/archive?q=newsletter")
+        page.evaluate("window.isTheSamePage = true; htmx.config.defaultSettleDelay = 1500")
+        page.get_by_role("link", name="Newsletter 2 of the gym").press("Enter")
+        expect(page.get_by_role("heading", name="Newsletter 2 of the gym")).to_be_focused()
+        for key, name in (("j", "Newsletter 1 of the gym"), ("k", "Newsletter 2 of the gym")):
+            page.keyboard.press(key)
+            expect(page.get_by_role("heading", name=name)).to_be_focused()
+        assert page.evaluate("window.isTheSamePage") is True
+
+
 def test_list_of_results_is_taken_away_as_a_file(
     life: RecordsLife, browser: Browser, origin: str, *, tmp_path: Path
 ) -> None:
