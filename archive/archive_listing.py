@@ -53,4 +53,4 @@ class ArchiveListing:
 
 
 def _listed(stored: StoredMessage, summary: MessageSummary) -> ListedMessage:
-    return ListedMessage(stored.id, summary.subject, summary.from_ or summary.sender, stored.received_at)
+    return ListedMessage(stored.id, summary.subject, summary.shown_sender, stored.received_at)

@@ -211,7 +211,7 @@ class ArchiveSearch:
         return SearchItem(
             id=stored.id,
             subject=summary.subject,
-            from_=summary.from_ or summary.sender,
+            from_=summary.shown_sender,
             received_at=stored.received_at,
             highlights=self._highlights(query, stored) if may_open else (),
         )

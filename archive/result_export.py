@@ -82,7 +82,7 @@ class ResultExports:
 
 
 def _line(stored: StoredMessage, summary: MessageSummary, category: str, unread_parts: int) -> bytes:
-    told = (summary.from_ or summary.sender, summary.to, summary.cc, summary.subject)
+    told = (summary.shown_sender, summary.to, summary.cc, summary.subject)
     return spreadsheet.line(
         (
             stored.id,

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from mailstore.addresses import Address
+from mailstore.addresses import Address, header_addresses
 
 MessageId = NewType("MessageId", str)
 """Our own name for a message: 26 characters of base32, random, says nothing. Not the Message-ID header field."""
@@ -116,6 +116,12 @@ class MessageSummary:
     sender: str = field(default="", repr=False)
     recipients: tuple[str, ...] = field(default=(), repr=False)
     trace_fields: str = field(default="", repr=False)
+
+    @property
+    def shown_sender(self) -> str:
+        """Who a list says it is from: what From says, or the envelope's sender when From names nobody."""
+        names_somebody = any(each.display_name or each.address for each in header_addresses(self.from_))
+        return self.from_ if names_somebody else self.sender
 
 
 @dataclass(frozen=True)

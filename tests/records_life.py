@@ -73,12 +73,15 @@ class RecordsLife:
 
 def accept(room: PortalRoom, subject: str, body: str, *, kind: str = "text/plain") -> MessageId:
     """A message from outside, stored and not yet archived."""
-    head = "MIME-Version: 1.0\r\nContent-Type: " + kind + "\r\n"
+    head = f"From: Sam Sender <sam@elsewhere.example>\r\nMIME-Version: 1.0\r\nContent-Type: {kind}\r\n"
     start = "--b\r\nContent-Type: text/plain\r\n\r\n" if kind.startswith("multipart/") else ""
-    text = (
-        f"From: Sam Sender <sam@elsewhere.example>\r\nTo: <{RUIZ}>\r\nSubject: {subject}\r\n{head}\r\n{start}{body}\r\n"
-    )
-    envelope = Envelope(parse_mailbox("sam@elsewhere.example"), (parse_mailbox(RUIZ),))
+    return accept_from(room, head, subject, "sam@elsewhere.example", f"{start}{body}")
+
+
+def accept_from(room: PortalRoom, head: str, subject: str, sender: str | None, body: str = "") -> MessageId:
+    """As ``accept``, with header fields of its own; ``sender`` is the envelope's, None as of a bounce."""
+    text = f"{head}To: <{RUIZ}>\r\nSubject: {subject}\r\n\r\n{body}\r\n"
+    envelope = Envelope(parse_mailbox(sender) if sender else None, (parse_mailbox(RUIZ),))
     received = ReceivedMessage(envelope, text.encode(), room.clock.now(), Origin.SMTP)
     plan = RecipientPlan(envelope.recipients[0], Route.MAILBOX, (), RecipientState.DELIVERED)
     facts = (AuditFact("message.accepted", "system"),)

@@ -146,7 +146,7 @@ def _item(message: ListedMessage) -> dict[str, Any]:
     return {
         "id": message.stored.id,
         "received_at": message.stored.received_at,
-        "from": summary.from_ or summary.sender,
+        "from": summary.shown_sender,
         "to": summary.to,
         "subject": summary.subject,
         "size_bytes": message.stored.size_bytes,
@@ -160,7 +160,7 @@ def _fields(opened: OpenedMessage) -> dict[str, Any]:
     return {
         "id": stored.id,
         "received_at": stored.received_at,
-        "from": summary.from_ or summary.sender,
+        "from": summary.shown_sender,
         "to": summary.to,
         "cc": summary.cc,
         "subject": summary.subject,

@@ -11,7 +11,7 @@ from archive.archive_search import Shown
 from archive.saved_search import AskedSearch
 from archive.schedule_records import ScheduleState
 from tests.portal_room import Somebody, Visitor, hidden
-from tests.records_life import SCHEDULE, RecordsLife, records_life
+from tests.records_life import SCHEDULE, RecordsLife, accept_from, records_life
 
 
 @pytest.fixture
@@ -276,3 +276,23 @@ def test_category_that_is_kept_forever_is_not_said_to_begin_with_the_receipt(lif
         page = visitor.get(f"/schedule/{version}").text
     assert ">forever</td>" in page
     assert ">30 days after receipt</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("head", "sender", "shown"),
+    [
+        ("", "shop@elsewhere.example", "shop@elsewhere.example"),
+        ("From: undisclosed:;\r\n", "shop@elsewhere.example", "shop@elsewhere.example"),
+        ("", None, "(nobody named)"),
+    ],
+)
+def test_message_that_names_no_sender_shows_where_it_came_from(
+    life: RecordsLife, head: str, sender: str | None, shown: str
+) -> None:
+    message = accept_from(life.room, head, "Unsigned", sender)
+    life.room.archive.take(message)
+    with at_work(life, life.officer) as visitor:
+        found = visitor.get("/archive?q=unsigned").text
+        record = visitor.get(f"/archive/{message}").text
+    assert f'<span class="who">{shown}</span>' in found
+    assert f"<dt>From</dt><dd>{shown}</dd>" in record

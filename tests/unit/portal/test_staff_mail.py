@@ -392,4 +392,4 @@ def test_message_that_names_no_sender_shows_where_it_came_from(
     assert '<span class="who">shop@example.net</span>' in visitor.get("/inbox").text
     page = visitor.get(f"/messages/{message}").text
     assert "<dt>From</dt><dd>shop@example.net</dd>" in page
-    assert "(no sender)" not in page
+    assert "(nobody named)" not in page
