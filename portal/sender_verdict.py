@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mailstore.actor import Role
 from mailstore.addresses import HeaderAddress
 from mailstore.message import Origin
+from portal.lookalikes import domain_taken_for, name_taken_for
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ NAMELESS = Verdict("warn", "No readable sender", "The message does not say clear
 OUR_ADDRESS = Verdict(
     "bad", "Pretends to be from this practice", "It carries an address of ours but came from outside. Do not trust it."
 )
+LIKE_OURS = Verdict(
+    "bad", "Imitates an address of this practice", "The address looks like one of ours and is not. Do not trust it."
+)
+ENDS_LIKE_OURS = Verdict(
+    "warn", "From outside", "The address ends like ours, but it did not come from here. Nothing proves that it is real."
+)
 OUR_NAME = Verdict(
     "bad", "Has the name of a colleague", "The name is that of somebody who works here; the address is not."
 )
@@ -70,7 +77,9 @@ def _of_outsider(facts: SenderFacts) -> Verdict:
     domains = {_domain(named.address.canonical), _domain(facts.envelope_sender.lower())}
     if domains & {domain.lower() for domain in facts.local_domains}:
         return OUR_ADDRESS
-    if _plain(named.display_name) in {_plain(name) for name in facts.staff_names}:
+    if resembling := _resembling(_domain(named.address.canonical), facts.local_domains):
+        return resembling
+    if named.display_name and name_taken_for(named.display_name) in map(name_taken_for, facts.staff_names):
         return OUR_NAME
     if "@" in named.display_name and named.address.canonical not in named.display_name.lower():
         return TWO_ADDRESSES
@@ -81,6 +90,10 @@ def _domain(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-def _plain(name: str) -> str:
-    """A name without case, spaces and signs, as a hurried reader takes it in."""
-    return "".join(sign for sign in name.casefold() if sign.isalnum())
+def _resembling(domain: str, local_domains: Collection[str]) -> Verdict | None:
+    """What to say of a domain that reads like one of ours, begins as one, or ends in one."""
+    read = domain_taken_for(domain)
+    ours = {domain_taken_for(local) for local in local_domains}
+    if any(read == own or read.startswith(f"{own}.") for own in ours):
+        return LIKE_OURS
+    return ENDS_LIKE_OURS if any(read.endswith(f".{own}") for own in ours) else None

@@ -47,11 +47,36 @@ def test_our_own_reports_are_ours() -> None:
         ("Dr Elena Ruiz <e@evil.example>", "x@evil.example", "Has the name of a colleague"),
         ('"sam@clinic.example" <x@evil.example>', "x@evil.example", "Shows two addresses"),
         ("undisclosed", "x@evil.example", "No readable sender"),
+        ("Sam <sam@cl\u0456nic.example>", "x@evil.example", "Imitates an address of this practice"),
+        ("Sam <sam@xn--clnic-o2e.example>", "x@evil.example", "Imitates an address of this practice"),
+        ("Sam <sam@c1inic.example>", "x@evil.example", "Imitates an address of this practice"),
+        ("Sam <sam@clinic.example.evil.example>", "x@evil.example", "Imitates an address of this practice"),
+        ("S\u0430m \u041ek\u0430for <s@evil.example>", "x@evil.example", "Has the name of a colleague"),
+        ('"Ok\u0430for, Sam" <s@evil.example>', "x@evil.example", "Has the name of a colleague"),
+        ("\uff33\uff41\uff4d Oka\u200bfor <s@evil.example>", "x@evil.example", "Has the name of a colleague"),
     ],
 )
 def test_imitations_are_marked(from_field: str, envelope: str, heading: str) -> None:
     named = header_addresses(from_field)[0]
     assert verdict(replace(FACTS, named=named, envelope_sender=envelope)).heading == heading
+
+
+@pytest.mark.parametrize(
+    "from_field",
+    [
+        "Sam Okonkwo <s@hospital.example>",
+        "Clinic <info@clinics.example>",
+        "A <a@other-clinic.example>",
+        "<a@b.example>",
+    ],
+)
+def test_who_merely_resembles_us_is_not_accused(from_field: str) -> None:
+    assert verdict(replace(FACTS, named=header_addresses(from_field)[0])).heading == "From outside"
+
+
+def test_an_address_below_ours_is_said_to_come_from_outside() -> None:
+    below = header_addresses("Sam <sam@mail.clinic.example>")[0]
+    assert verdict(replace(FACTS, named=below)).kind == "warn"
 
 
 def test_no_sender_at_all_is_said() -> None:
