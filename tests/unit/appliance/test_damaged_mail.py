@@ -24,8 +24,6 @@ from tests import lived_practice
 from tests.lived_practice import ANN, KEPT
 from tests.restore_room import RestoreRoom
 
-pytestmark = pytest.mark.sqlite_files(reason="it backs up a data directory of files")
-
 
 @pytest.fixture
 def appliance(tmp_path: Path) -> Iterator[Appliance]:

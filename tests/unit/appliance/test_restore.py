@@ -30,8 +30,6 @@ from portal.tables import sessions
 from tests.lived_practice import DOOMED, HELD, KEPT, RUTH, actor, archived, disposed, taken_in
 from tests.restore_room import RestoreRoom
 
-pytestmark = pytest.mark.sqlite_files(reason="it backs up and restores a data directory of files")
-
 OLDER = Wish(data=1)
 
 

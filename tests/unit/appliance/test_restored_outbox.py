@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from appliance import restored_outbox
 from appliance.delivery_progress import Work
 from appliance.wiring import Appliance
@@ -17,8 +15,6 @@ from mailstore.outbox import Kind
 from portal.front_door import Accepted
 from tests.lived_practice import ANN, actor
 from tests.restore_room import RestoreRoom
-
-pytestmark = pytest.mark.sqlite_files(reason="it backs up and restores a data directory of files")
 
 OUTSIDE = "lab@lab.example"
 LETTER = f"From: {ANN}\r\nTo: {OUTSIDE}\r\nSubject: x\r\n\r\nhello\r\n".encode()
