@@ -72,7 +72,10 @@ def no_room(trial: Trial) -> None:
     """The data directory, or one directory in it, lies on a disk of its own that fills up in the middle of the act."""
     data = trial.place / "data"
     one_in_it = trial.chance.choice(sorted(path for path in data.iterdir() if path.is_dir()))
-    with small_disk(trial.chance.choice((data, one_in_it))) as disk:
+    where = trial.chance.choice((data, one_in_it))
+    if trial.scenario.act.scene == "start":
+        where = one_in_it  # on another disk the whole directory is a copy, which rightly refuses to start on one store
+    with small_disk(where) as disk:
         ballast = disk / "ballast"
         _fill(ballast, but=1 << trial.chance.choice(MAGNITUDES))
         played = trial.play(trial.scenario.act)
