@@ -94,7 +94,7 @@ class DrillSchedule:
         folder = self._appliance.data.certificates
         own = public_key_pem(self._appliance.signer.certificate_public)
         line = key_succession.keys(folder, own)
-        let_go_at = key_succession.let_go_at(folder) if len(line) > 1 else {}
+        let_go_at = key_succession.let_go_at(folder, line) if len(line) > 1 else {}
         for path in folder.glob(_PATTERN):
             data = path.read_bytes()
             key = key_succession.signer_of(data, line, otherwise=own)

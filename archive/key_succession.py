@@ -50,11 +50,16 @@ def keys(directory: Path, public_key: bytes) -> tuple[bytes, ...]:
     return tuple(public_key if key == own else verify_succession.pem_of(key) for key in line)
 
 
-def let_go_at(directory: Path) -> dict[bytes, datetime]:
-    """When each key of the file, in PEM, was let go. Nothing that says it was signed later is believed of it."""
+def let_go_at(directory: Path, line: tuple[bytes, ...]) -> dict[bytes, datetime]:
+    """When each key of a line (``keys``) was let go. Nothing that says it was signed later is believed of it.
+
+    Steps out of the line count for nothing: whoever kept an old key can sign those, and date them as he likes.
+    """
+    pem = verify_succession.pem_of
     return {
-        verify_succession.pem_of(bytes.fromhex(step["from"])): datetime.fromisoformat(step["at"])
-        for step in _steps(directory)
+        pem(old): datetime.fromisoformat(at)
+        for (old, new), at in verify_succession.proved(_steps(directory))
+        if pem(old) in line and pem(new) in line
     }
 
 

@@ -73,7 +73,7 @@ def signed_bytes(step: dict[str, Any]) -> bytes:
 
 def line_of(succession: bytes, key: bytes) -> list[bytes]:
     """Every key that is the practice's if ``key`` is, the oldest first. Raises as ``steps_of``."""
-    steps = list(_proved(steps_of(succession)))
+    steps = [keys for keys, _ in proved(steps_of(succession))]
     line = [key]
     for old, new in steps:
         if old == line[-1] and new not in line:
@@ -90,12 +90,13 @@ def pem_of(key: bytes) -> bytes:
     return b"-----BEGIN PUBLIC KEY-----\n" + text + b"\n-----END PUBLIC KEY-----\n"
 
 
-def _proved(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[bytes, bytes]]:
+def proved(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[tuple[bytes, bytes], str]]:
+    """The keys of each step that both of them signed, and when it was."""
     for step in steps:
         keys = bytes.fromhex(step["from"]), bytes.fromhex(step["to"])
         signatures = bytes.fromhex(step["signature_from"]), bytes.fromhex(step["signature_to"])
         if all(_certificate.is_signed(key, signed_bytes(step), by) for key, by in zip(keys, signatures)):  # noqa: B905  # Python 3.8 has no strict=
-            yield keys
+            yield keys, step["at"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,17 @@ def test_nobody_gets_into_the_line_by_signing_on_one_side_alone(folder: Path) ->
     for stolen in ({"signature_to": step["signature_from"]}, {"to": public(THIRD)}, {"from": public(EVIL)}):
         write(folder, {**document, "steps": [*document["steps"], {**step, **stolen}]})
         assert pem(EVIL) not in key_succession.keys(folder, pem(THIRD))
+
+
+def test_whoever_kept_an_old_key_cannot_make_it_count_for_longer(folder: Path) -> None:
+    line, later = key_succession.keys(folder, pem(THIRD)), NOW + timedelta(days=400)
+    assert key_succession.let_go_at(folder, line) == {pem(FIRST): NOW, pem(SECOND): NOW}
+    document, forged = json.loads((folder / key_succession.FILE).read_bytes()), folder / "forged"
+    key_succession.add(forged, old_seed=FIRST, new_seed=EVIL, at=later)
+    [step] = json.loads((forged / key_succession.FILE).read_bytes())["steps"]
+    for each in (step, {**step, "to": public(SECOND)}):
+        write(folder, {**document, "steps": [*document["steps"], each]})
+        assert key_succession.let_go_at(folder, line) == {pem(FIRST): NOW, pem(SECOND): NOW}
 
 
 def test_every_flipped_byte_of_the_file_leads_to_no_other_key(folder: Path) -> None:
