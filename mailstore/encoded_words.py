@@ -31,6 +31,9 @@ _TEXT_CHARSETS = re.compile(
 _ALIASES = {"ks_c_5601-1987": "cp949", "viscii": "cp1258", "gb2312": "gb18030", "iso-8859-1": "cp1252"}
 """Labels in use for a larger character set than the one they name (as in the WHATWG Encoding Standard)."""
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+"""Half of a pair of UTF-16. It is no character: no page, no index and no file can hold it."""
+
 
 @lru_cache(maxsize=256)
 def known_charset(label: str) -> str | None:
@@ -46,8 +49,16 @@ def known_charset(label: str) -> str | None:
 
 
 def text_of(data: bytes, charset: str) -> str:
-    """Text in the claimed charset, else UTF-8, else Windows-1252; what fits nowhere becomes U+FFFD."""
+    """Text in the claimed charset, else UTF-8, else Windows-1252; what fits nowhere becomes U+FFFD.
+
+    UTF-7 alone can write half a character (RFC 2152 encodes UTF-16); that becomes U+FFFD too.
+    """
     name = known_charset(charset)
+    text = _read(data, name)
+    return _HALF_CHARACTER.sub("\ufffd", text) if name == "utf-7" else text
+
+
+def _read(data: bytes, name: str | None) -> str:
     for candidate in (name, "utf-8"):
         if candidate is None:
             continue

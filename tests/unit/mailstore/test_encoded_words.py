@@ -39,6 +39,13 @@ def test_every_bytes_under_every_label_give_text(data: bytes, label: str) -> Non
     assert isinstance(text_of(data, label), str)
 
 
+@pytest.mark.parametrize("data", [b"a+2AA-b", b"a+2AA-b\xff", b"a+3AA-b"])
+def test_half_a_character_is_shown_as_one_that_could_not_be_read(data: bytes) -> None:
+    """Half of a pair is what UTF-7 can write and nothing else can hold (RFC 2152 encodes UTF-16)."""
+    assert text_of(data, "utf-7").startswith("a\ufffdb")
+    assert text_of(b"+2D3cAA-", "utf-7") == "\U0001f400"
+
+
 @pytest.mark.parametrize(
     "label", ["utf-8", "UTF8", '"iso-8859-15"', "windows-1252", "gb2312", "shift_jis", "koi8-r", "us-ascii"]
 )
