@@ -16,7 +16,7 @@ from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.errors import NotFoundError
 from mailstore.message import MessageId, MessageSummary, StoredMessage, StoredRecipient
-from mailstore.message_parts import Attachment, parse
+from mailstore.message_parts import LIMITS, Attachment, parse
 from mailstore.retrieval import Retrieval
 from mailstore.wall_clock import Clock
 
@@ -54,6 +54,8 @@ class ArchiveReading:
 
     def open_attachment(self, actor: Actor, message: MessageId, position: int) -> Attachment:
         """Open one attachment. Raises ``NotFoundError`` also when the message has no such attachment."""
+        if not 0 <= position < LIMITS.parts:
+            raise NotFoundError("there is no such attachment")
         opened = self._open(actor, message, ATTACHMENT_OPENED, position=position)
         for attachment in parse(opened.content).attachments:
             if attachment.position == position:

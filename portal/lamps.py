@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mailstore.actor import Actor
 from mailstore.addresses import Address, BadAddressError, display, strict_header_addresses
@@ -13,6 +14,8 @@ from portal.front_door import PreviewedRoute, RoutePreview
 from portal.people import People
 
 RECIPIENTS_SHOWN = 100
+LONGEST_FIELD = 32_000
+"""Characters of a field that are looked at: more than a hundred of the longest addresses take."""
 NO_ADDRESS = Words("bad", "Not an address yet. Write name@example.com, with commas between several")
 
 
@@ -60,7 +63,11 @@ class Lamps:
 
 
 def _pieces(text: str) -> tuple[Address | str, ...]:
-    """What was typed, entry by entry: addresses, and what is none (yet)."""
+    """What was typed, entry by entry: addresses, and what is none (yet). The first of more than fit at once."""
+    return tuple(islice(_read(text[:LONGEST_FIELD]), RECIPIENTS_SHOWN + 1))
+
+
+def _read(text: str) -> tuple[Address | str, ...]:
     plain = " ".join(text.replace(";", ",").split()).strip(", ")
     if not plain:
         return ()

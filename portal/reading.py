@@ -24,7 +24,7 @@ from mailstore.message import (
     StoredMessage,
     StoredRecipient,
 )
-from mailstore.message_parts import Attachment, ParsedMessage, parse
+from mailstore.message_parts import LIMITS, Attachment, ParsedMessage, parse
 from mailstore.retrieval import Retrieval
 from portal import html_view
 from portal.conversations import Conversations
@@ -34,8 +34,6 @@ from portal.sign_in import Desk
 OPENED = "message.opened"
 BODY_SHOWN = "message.body_shown"
 ATTACHMENT_OPENED = "message.attachment_opened"
-MOST_ATTACHMENTS = 1_000
-"""As many parts as a message is taken apart into (``message_parts.Limits``)."""
 READING_EVENTS = frozenset({OPENED, BODY_SHOWN, ATTACHMENT_OPENED, "archive.message_opened"})
 
 
@@ -113,7 +111,7 @@ class Reading:
 
     def open_attachment(self, actor: Actor, message: MessageId, position: int) -> Attachment:
         """Open one attachment. Raises NotFoundError."""
-        if not 0 <= position < MOST_ATTACHMENTS:
+        if not 0 <= position < LIMITS.parts:
             raise NotFoundError("no such attachment")
         self._record(actor, (message,), ATTACHMENT_OPENED, position=position)
         attachments = self._opened(message).parsed.attachments

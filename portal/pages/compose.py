@@ -13,13 +13,13 @@ from litestar import Response
 from mailstore.addresses import parse_mailbox
 from mailstore.errors import NotFoundError
 from mailstore.header_block import headers_of
-from mailstore.message import MessageId
+from mailstore.message import AccountId, MessageId
 from mailstore.message_composition import ComposedAttachment
 from mailstore.message_parts import Attachment
 from portal import answering, html_view
 from portal.answering import Original
 from portal.drafts import KeptDraft
-from portal.forms import Form
+from portal.forms import Form, Upload
 from portal.front_door import Accepted, Refused
 from portal.lamps import Lamp
 from portal.pages.write import attached, draft_id
@@ -45,14 +45,14 @@ class Sheet:
     lamps: Mapping[str, tuple[Lamp, ...]] | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
     look_first: bool = False
-    lost_files: tuple[str, ...] = field(default=(), repr=False)
+    lost_files: tuple[Upload, ...] = field(default=(), repr=False)
     kept_files: tuple[int, ...] | None = None
 
 
 @shows("/compose", audience=STAFF)
 def compose_page(visit: Visit) -> Response[Any]:
-    """A new message, an answer, a message to forward, or what was left unsent."""
-    for name, begin in (("draft", _kept), ("reply", _answer), ("forward", _forward)):
+    """A new message, one to a patient, an answer, a message to forward, or what was left unsent."""
+    for name, begin in (("draft", _kept), ("reply", _answer), ("forward", _forward), ("patient", _to_patient)):
         if visit.query(name):
             return _page(visit, begin(visit, _message(visit.query(name))))
     kept = visit.portal.writing.drafts.latest(visit.actor, None)
@@ -157,8 +157,7 @@ def _typed(visit: Visit) -> Sheet:
     form = visit.form
     fields = {name: form.get(name) for name in SHEET_FIELDS}
     asked = visit.portal.lamps.under(visit.actor, {name: fields[name] for name in RECIPIENT_FIELDS})
-    files = tuple(each.file_name for each in form.files)
-    return Sheet(draft_id(form), fields, lamps=asked, lost_files=files, kept_files=_ticked(form))
+    return Sheet(draft_id(form), fields, lamps=asked, lost_files=form.files, kept_files=_ticked(form))
 
 
 def _again(visit: Visit, sheet: Sheet, problems: tuple[Problem, ...], *, look_first: bool = False) -> Response[Any]:
@@ -191,6 +190,11 @@ def _forward(visit: Visit, message: MessageId) -> Sheet:
     opened = visit.portal.reading.open_message(visit.actor, message)
     fields = {**answering.forward(_original(visit, opened)), "forwards": message}
     return Sheet(visit.portal.writing.drafts.new_id(), fields)
+
+
+def _to_patient(visit: Visit, patient: str) -> Sheet:
+    email = visit.portal.people.patient(visit.actor, AccountId(patient)).person.email
+    return Sheet(visit.portal.writing.drafts.new_id(), {"to": email})
 
 
 def _original(visit: Visit, opened: OpenedMessage) -> Original:

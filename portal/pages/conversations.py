@@ -64,6 +64,7 @@ def conversation(
         text=text if text is not None else (kept.fields.get("text", "") if kept else ""),
         draft=draft or (kept.id if kept else portal.writing.drafts.new_id()),
         restored=kept is not None and text is None,
+        lost_files=visit.form.files,
         problems=problems,
         sent=sent,
     )

@@ -53,6 +53,8 @@ def enrol_page(visit: Visit) -> Response[Any]:
 def enrol_recipient_page(visit: Visit) -> Response[Any]:
     """The form, for a recipient whose message waits. The address stays out of the address bar."""
     position = int(visit.path("position"))
+    if not 0 <= position < 10**_MOST_DIGITS:
+        raise NotFoundError("nobody waits here")
     email = visit.portal.tracking.waiting_person(visit.actor, message_id(visit), position)
     return _enrol_page(visit, name="", email=email)
 

@@ -73,8 +73,8 @@ for (const form of document.querySelectorAll("form[data-keep-draft]")) {
   const keep = async () => {
     const body = new URLSearchParams();
     for (const [name, value] of new FormData(form)) if (typeof value === "string") body.append(name, value);
-    const answer = await fetch(form.dataset.keepDraft, { method: "POST", body });
-    if (told) told.textContent = answer.ok ? "Draft kept." : "The draft could not be kept just now.";
+    const kept = await fetch(form.dataset.keepDraft, { method: "POST", body }).then((answer) => answer.ok && !answer.redirected, () => false);
+    if (told) told.textContent = kept ? "Draft kept." : "The draft could not be kept just now.";
   };
   form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(keep, 1200); });
   form.addEventListener("submit", () => clearTimeout(timer));

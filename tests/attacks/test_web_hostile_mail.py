@@ -9,6 +9,7 @@ from time import process_time
 
 import pytest
 
+from mailstore.actor import Role
 from mailstore.message_composition import ComposedAttachment
 from portal.html_view import plain_words, safe_view
 from portal.pages.conversations import disposition
@@ -286,3 +287,14 @@ def test_an_attachment_that_is_not_there_is_not_found(
     with room.visitor() as visitor:
         room.sign_in(visitor, pat)
         assert visitor.get(f"/messages/{letter}/attachments/{position}").status_code in {400, 404}
+
+
+def test_a_number_that_no_row_can_hold_is_not_found(room: PortalRoom, ruiz: Somebody, pat: Somebody) -> None:
+    letter = room.letter(ruiz, pat)
+    room.archive.take(letter)
+    officer = room.staff("records@clinic.example", Role.RECORDS)
+    enrolment, attachment = (f"{path}/{letter}" for path in ("/patients/new", "/archive"))
+    for somebody, path in ((ruiz, enrolment), (officer, f"{attachment}/attachments")):
+        with room.visitor() as visitor:
+            room.sign_in(visitor, somebody)
+            assert visitor.get(f"{path}/{'9' * 30}").status_code == 404

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.portal_room import PortalRoom, Somebody, hidden, portal_room
+from tests.portal_room import NURSE, PortalRoom, Somebody, hidden, portal_room
 
 CANARY = b"CANARY-OF-THE-UPLOAD-"
 
@@ -77,6 +77,20 @@ def test_files_over_the_limit_are_refused_and_what_was_typed_is_kept(room: Porta
         assert answer.status_code == 422
         assert "See photo" in answer.text
         assert "larger than 4 MB" in answer.text
+        assert "Choose your files again" in answer.text
+        assert "photo.jpg" in answer.text
+
+
+def test_an_answer_that_comes_back_says_that_its_files_must_be_chosen_again(room: PortalRoom, pat: Somebody) -> None:
+    """Else its writer sends it again and believes that the photograph went along."""
+    letter = room.letter(room.staff(NURSE), pat)
+    with room.visitor() as visitor:
+        room.sign_in(visitor, pat, f"/m/{letter}")
+        assert "Choose your files again" not in visitor.page.text
+        fields = {"draft": hidden(visitor.page.text, "draft"), "text": ""}
+        answer = visitor.post(f"{visitor.at}/answer", fields, [("files", ("photo.jpg", b"x", "image/jpeg"))])
+        assert answer.status_code == 422
+        assert "Choose your files again" in answer.text
 
 
 def test_a_body_far_over_the_limit_is_not_read(room: PortalRoom, pat: Somebody) -> None:

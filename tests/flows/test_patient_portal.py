@@ -23,7 +23,7 @@ from tests.browser_room import (
     sign_in,
     window,
 )
-from tests.portal_room import HTML_TEXT, OTHER_PATIENT_EMAIL, PortalRoom, Somebody, portal_room
+from tests.portal_room import HTML_TEXT, NURSE, OTHER_PATIENT_EMAIL, PortalRoom, Somebody, portal_room
 
 pytestmark = pytest.mark.browser
 
@@ -179,12 +179,16 @@ def test_a_page_without_letters_says_so(room: PortalRoom, ruiz: Somebody, browse
 
 
 def test_text_at_twice_its_size_still_fits(room: PortalRoom, ruiz: Somebody, browser: Browser, origin: str) -> None:
-    pat = room.patient()
-    letter = room.letter(ruiz, pat, attachments=(LONG_NAME,))
+    del ruiz
+    pat, doctor = room.patient(), room.staff(NURSE, name="Dr. Wolfeschlegelsteinhausenbergerdorff")
+    letter = room.letter(doctor, pat, attachments=(LONG_NAME,))
     with window(browser, origin, width=PHONE) as page:
         page.goto("/enrol")
         assert not scrolls_sideways_in_large_text(page)
         sign_in(page, room, pat)
+        page.goto(f"/m/{letter}")
+        expect(page.get_by_role("heading", name=doctor.account.person.name)).to_be_visible()
+        assert not scrolls_sideways_in_large_text(page)
         for path in ("/conversations", f"/conversations/{letter}", "/write", "/account"):
             page.goto(path)
             assert not scrolls_sideways_in_large_text(page), path
@@ -245,6 +249,10 @@ def test_a_draft_is_kept_as_one_types_and_comes_back_after_signing_out(
         page.goto("/write")
         expect(page.get_by_label("Message", exact=True)).to_have_value("Half a sentence")
         expect(page.get_by_text("Your unsent draft is back.")).to_be_visible()
+        with room.database.write() as connection:
+            room.portal.desk.sessions.end_all(connection, pat.account.id)
+        page.get_by_label("Message", exact=True).fill("Half a sentence more")
+        expect(page.get_by_text("The draft could not be kept just now.")).to_be_visible()
 
 
 def test_hostile_html_stays_in_its_frame_and_fetches_nothing(

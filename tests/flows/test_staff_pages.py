@@ -246,10 +246,13 @@ def test_no_page_of_patients_has_a_barrier_or_scrolls_sideways(
 ) -> None:
     assert letter
     (pat,) = room.portal.people.patients(ruiz.actor)
+    long_named = room.invited(f"maximiliana.{'long' * 12}@{'of-a-hospital-group.' * 5}example", "W" + "o" * 40 + " Doe")
     with served(room) as origin, window(browser, origin) as page:
         sign_in(page, room, ruiz)
         walk = Inspection(page)
         walk.go("/patients", also_by_axe_on_a_phone=True)
+        expect(page.get_by_role("columnheader", name="Enrolled")).to_be_in_viewport(ratio=1)
+        walk.go(f"/patients/{long_named.account.id}/code")
         walk.go("/patients?find=nobody")
         walk.go("/patients/new", "Enrol and show the code")
         page.get_by_label("Full name").fill("Olga Smith")

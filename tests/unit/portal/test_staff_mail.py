@@ -26,7 +26,8 @@ from mailstore.message import (
 )
 from mailstore.message_composition import ComposedAttachment
 from mailstore.message_parts import summary_of
-from portal.account_records import AccountState, verify_app_password
+from portal.account_records import AccountState
+from portal.app_passwords import verify_app_password
 from portal.delivery_words import Access
 from portal.errors import ForbiddenError
 from portal.front_door import Accepted
@@ -117,6 +118,15 @@ def test_another_recipient_added_after_looking_is_shown_before_it_goes(
     visitor.post("/compose", sheet(visitor, to=f"{NURSE}, {PATIENT_EMAIL}"))
     assert visitor.page.status_code == 422
     assert count_sent(room, ruiz) == 0
+
+
+@pytest.mark.parametrize("typed", ["a," * 20_000, "a@b.example, " * 20_000])
+def test_a_field_full_of_recipients_is_looked_at_as_far_as_anybody_may_write(visitor: Visitor, typed: str) -> None:
+    """A megabyte of them took minutes of work and a page of sixty megabytes."""
+    visitor.get("/compose")
+    answer = visitor.post("/compose", sheet(visitor, to=typed, subject="x", text="y"))
+    assert answer.status_code == 422
+    assert answer.text.count('<li><span class="lamp') <= 101
 
 
 def test_the_same_form_twice_sends_once(room: PortalRoom, ruiz: Somebody, nurse: Somebody, visitor: Visitor) -> None:
@@ -268,6 +278,16 @@ def test_a_new_code_needs_the_check_and_a_fresh_second_factor(
     assert "Your access to secure messages" in done.text
     assert room.portal.people.by_email(PATIENT_EMAIL).state is AccountState.INVITED
     assert visitor.get("/inbox").status_code == 200
+
+
+def test_a_message_begun_at_a_patient_is_addressed_to_them(room: PortalRoom, ruiz: Somebody, visitor: Visitor) -> None:
+    pat = room.patient()
+    page = visitor.get(f"/patients/{pat.account.id}").text
+    path = re.search(r'href="(/compose[^"]*)"', page)
+    assert path is not None
+    assert PATIENT_EMAIL not in path[1], "an address is no matter for the address bar"
+    assert f'value="{PATIENT_EMAIL}"' in visitor.get(path[1]).text
+    assert visitor.get(f"/compose?patient={ruiz.account.id}").status_code == 404
 
 
 def test_staff_are_no_patients_to_be_reset(room: PortalRoom, nurse: Somebody, visitor: Visitor) -> None:
