@@ -30,11 +30,6 @@ class Certificates:
         self._directory = directory
         self._public_key = public_key
 
-    @property
-    def public_key(self) -> bytes:
-        """The key to check certificates with, as PEM. It is no secret."""
-        return self._public_key
-
     def of(self, actor: Actor, disposal: str) -> IssuedCertificate:
         """The certificate of a disposal. Raises ``NotFoundError`` when none was issued."""
         require_role(actor, KEEPERS)
@@ -43,6 +38,13 @@ class Certificates:
         if found is None:
             raise NotFoundError("no certificate was issued for this disposal")
         return IssuedCertificate(found.id, found.document)
+
+    def key_of(self, actor: Actor, disposal: str) -> bytes:
+        """The key to check the certificate of a disposal with, as PEM: the one that signed it, though renewed since.
+
+        It is no secret. That an older key was ours says ``succession.json``.
+        """
+        return self._signer_of(self.of(actor, disposal).document)
 
     def picture(self, actor: Actor, disposal: str) -> bytes:
         """The certificate for people, as PDF."""
@@ -64,8 +66,10 @@ class Certificates:
     def problems(self, actor: Actor, disposal: str) -> tuple[str, ...]:
         """What the stand-alone verifier says against the certificate; nothing when it is valid."""
         document = self.of(actor, disposal).document
-        key = key_succession.signer_of(document, self._keys(), otherwise=self._public_key)
-        return tuple(verify_certificate.problems_of(document, key))
+        return tuple(verify_certificate.problems_of(document, self._signer_of(document)))
+
+    def _signer_of(self, document: bytes) -> bytes:
+        return key_succession.signer_of(document, self._keys(), otherwise=self._public_key)
 
     def _keys(self) -> tuple[bytes, ...]:
         """Ours, and those before it."""

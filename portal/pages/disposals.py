@@ -152,7 +152,7 @@ def certificate(visit: Visit) -> Response[bytes]:
     if kind == "pdf":
         content = certificates.picture(visit.actor, disposal)
     if kind == "pem":
-        name, content = "disposal.pem", certificates.public_key
+        name, content = "disposal.pem", certificates.key_of(visit.actor, disposal)
     headers = {**security_headers.for_download(), "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, media_type=CERTIFICATE_KINDS[kind], headers=headers)
 

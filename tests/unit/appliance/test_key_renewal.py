@@ -10,6 +10,7 @@ import pytest
 from appliance import archive_wiring
 from archive import key_succession
 from archive.certification import PUBLIC_KEY_FILE
+from archive.disposal_certificate import public_key_pem
 from archive.index_secret import IndexSecrets
 from mailstore import key_custody
 from mailstore.slot_key_file import KeyFile
@@ -37,8 +38,12 @@ def test_certificate_and_index_keys_are_renewed_and_nothing_of_before_is_lost(tm
         [disposal] = [each.id for each in desk.disposals.all(actor(appliance, RUTH))]
         assert desk.certificates.problems(actor(appliance, RUTH), disposal) == ()
         assert desk.certificates.problems_in(practice.data.certificates) == (1, [])
-        assert desk.certificates.public_key != old_pem
-        assert key_succession.keys(practice.data.certificates, old_pem) == (old_pem, desk.certificates.public_key)
+        assert desk.certificates.key_of(actor(appliance, RUTH), disposal) == old_pem, (
+            "it is handed out to check it with"
+        )
+        new_pem = public_key_pem(appliance.signer.certificate_public)
+        assert key_succession.keys(practice.data.certificates, old_pem) == (old_pem, new_pem)
+        assert new_pem != old_pem
     assert practice.told("certificate", "verify", str(practice.certificate))["valid"]
     assert IndexSecrets(practice.data.index_secrets, before.index_key).known() == []
     assert practice.told("check")["problems"] == []
@@ -46,6 +51,6 @@ def test_certificate_and_index_keys_are_renewed_and_nothing_of_before_is_lost(tm
     stranger.mkdir()
     for file in (practice.certificate, practice.data.certificates / key_succession.FILE):
         shutil.copy(file, stranger)
-    (stranger / "new.pem").write_bytes(desk.certificates.public_key)
+    (stranger / "new.pem").write_bytes(new_pem)
     answer = practice.ask("certificate", "verify", str(stranger / practice.certificate.name))
     assert answer.json["valid"]

@@ -25,7 +25,7 @@ def test_issued_certificate_is_handed_out_as_it_was_signed(room: RecordsRoom) ->
     assert certificates.of(APPROVER, disposal).document == path.read_bytes()
     assert certificates.picture(APPROVER, disposal) == path.with_suffix(".pdf").read_bytes()
     assert certificates.problems(APPROVER, disposal) == ()
-    assert verify_certificate.problems_of(path.read_bytes(), certificates.public_key) == []
+    assert verify_certificate.problems_of(path.read_bytes(), certificates.key_of(APPROVER, disposal)) == []
     with pytest.raises(NotPermittedError):
         certificates.of(CLINICIAN, disposal)
 
