@@ -1,10 +1,10 @@
-"""Accounts, credentials and enrolment codes: the only module that touches those tables.
+"""Accounts, credentials and enrolment codes: the only module that writes to those tables.
 
 Names and addresses lie sealed under the account key and are found by blind index under the lookup key. Nothing
 here decides who may do what; the services above do.
 
-``verify_app_password`` and ``caretaker`` stand apart on purpose: the process that faces the internet holds the lookup
-key and the row key alone, and opens nothing.
+``caretaker`` stands apart on purpose, and so does ``app_passwords``: the process that faces the internet holds the
+lookup key and the row key alone, and opens nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 from sqlalchemy import Connection, and_
 
-from mailstore import tables as ground
 from mailstore.actor import Role
 from mailstore.addresses import BadAddressError, parse_mailbox
 from mailstore.database import Database
@@ -109,15 +108,6 @@ class EnrolmentCode:
     used_at: datetime | None
 
 
-@dataclass(frozen=True)
-class Submitter:
-    """Who proved an app password, and the blind indexes of the addresses they may send from."""
-
-    account: AccountId
-    role: Role
-    address_indexes: frozenset[bytes] = field(repr=False)
-
-
 def canonical_login(login: str) -> str:
     """The form in which a login is looked up. Text that is no address is looked up as it is, and found by nobody."""
     try:
@@ -137,36 +127,12 @@ def app_password_lookup(lookup_key: bytes, account: AccountId, password: str) ->
     return hmac.digest(lookup_key, text.encode(), "sha256")
 
 
-def verify_app_password(database: Database, lookup_key: bytes, login: str, password: str) -> Submitter | None:
-    """Who this login and app password belong to, or None. Opens nothing: digests and sealed rows only."""
-    with database.read() as connection:
-        account = database.rows.one(connection, accounts, accounts.c.email_index == email_index(lookup_key, login))
-        known = account["id"] if account else identifier_from(bytes(ID_BYTES))
-        lookup = app_password_lookup(lookup_key, AccountId(known), password)
-        found = database.rows.one(connection, credentials, credentials.c.lookup == lookup)
-        if account is None or found is None or found["kind"] != CredentialKind.APP_PASSWORD:
-            return None
-        if found["account"] != account["id"] or account["state"] != AccountState.ACTIVE:
-            return None
-        return Submitter(
-            AccountId(account["id"]), Role(account["role"]), _addresses(connection, database, account["id"])
-        )
-
-
 def caretaker(connection: Connection) -> AccountId | None:
     """Who gets the mail to postmaster: the first administrator, or whoever came first while there is none."""
     working = and_(accounts.c.state == AccountState.ACTIVE, accounts.c.role != Role.PATIENT)
     found = rows_of(connection).select(connection, accounts, working, order_by=accounts.c.created_at)
     found.sort(key=lambda row: row["role"] != Role.ADMIN)
     return AccountId(found[0]["id"]) if found else None
-
-
-def _addresses(connection: Connection, database: Database, account: str) -> frozenset[bytes]:
-    mailbox = database.rows.one(connection, ground.mailboxes, ground.mailboxes.c.account == account)
-    if mailbox is None:
-        return frozenset()
-    theirs = ground.mailbox_addresses.c.mailbox == mailbox["id"]
-    return frozenset(row["address_index"] for row in database.rows.select(connection, ground.mailbox_addresses, theirs))
 
 
 class AccountRecords:
@@ -238,10 +204,6 @@ class AccountRecords:
         """Remember that the one-time code of ``step`` was used. False when it or a later one was used already."""
         fresh = and_(accounts.c.id == account, accounts.c.last_code_step < step)
         return self._rows.update(connection, accounts, fresh, {"last_code_step": step}) == 1
-
-    def set_state(self, connection: Connection, account: AccountId, state: AccountState) -> None:
-        """Close an account or open it again."""
-        self._rows.update(connection, accounts, accounts.c.id == account, {"state": state})
 
     def set_role(self, connection: Connection, account: AccountId, role: Role) -> None:
         """Make somebody something else to the practice."""

@@ -28,7 +28,7 @@ from appliance.smtp_door import Door, DoorKind, DoorLimits
 from appliance.smtp_inbound import SmtpService
 from mailstore.actor import Actor
 from mailstore.database import Database
-from portal.account_records import verify_app_password
+from portal.app_passwords import verify_app_password
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from appliance.wiring import Appliance
 from mailstore.actor import SYSTEM
 from mailstore.errors import RefusedError, TamperedError
 from mailstore.wall_clock import SetClock
-from portal.account_records import AccountState
+from portal.account_records import AccountState, Secrets
 from tests import database_room, running_practice
 from tests.running_practice import PASSWORD, ROOT, RunningPractice
 
@@ -192,7 +192,7 @@ def test_closed_account_signs_in_no_more_and_its_session_is_over(
         records = account_wiring.records(appliance)
         account = records.by_login(connection, ANN)
         assert account is not None
-        records.set_state(connection, account.id, AccountState.CLOSED)
+        records.set_secrets(connection, account.id, Secrets(), AccountState.CLOSED)
     with pytest.raises(NotSignedInError):
         command_session.signed_in(appliance, ANN)
 

@@ -148,14 +148,15 @@ def test_addresses_that_somebody_has_are_well(sickbed: Sickbed) -> None:
 def test_without_an_administrator_at_work_whoever_has_postmasters_mail_is_told(sickbed: Sickbed) -> None:
     with sickbed.started() as (appliance, watch):
         assert [each.canonical for each in watch.mail.readers().here] == [ADA]
-        people = portal_wiring.people(appliance)
+        records, ada = account_wiring.records(appliance), portal_wiring.people(appliance).by_email(ADA).id
         with appliance.database.write() as connection:
-            account_wiring.records(appliance).set_state(connection, people.by_email(ADA).id, AccountState.CLOSED)
+            secrets = records.secrets_of(connection, ada)
+            records.set_secrets(connection, ada, secrets, AccountState.CLOSED)
         try:
             assert [each.canonical for each in watch.mail.readers().here] == ["postmaster@clinic.example"]
         finally:
             with appliance.database.write() as connection:
-                account_wiring.records(appliance).set_state(connection, people.by_email(ADA).id, AccountState.ACTIVE)
+                records.set_secrets(connection, ada, secrets, AccountState.ACTIVE)
 
 
 def test_mail_that_cannot_be_taken_is_in_the_log_and_told_once_it_can(

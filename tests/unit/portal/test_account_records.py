@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from mailstore.actor import SYSTEM, Role
-from mailstore.addresses import parse_mailbox
 from mailstore.errors import TamperedError
-from mailstore.key_hierarchy import address_index
-from portal.account_records import AccountExistsError, verify_app_password
+from portal.account_records import AccountExistsError
+from portal.app_passwords import verify_app_password
 from portal.people import People
 from portal.tables import accounts
 from tests.portal_room import RUIZ, STAFF_PASSWORD, PortalRoom, Somebody, portal_room
@@ -33,11 +32,11 @@ def verified(room: PortalRoom, login: str, password: str) -> object:
     return verify_app_password(room.database, RING.lookup_key, login, password)
 
 
-def test_an_app_password_names_its_account_and_addresses(room: PortalRoom, ruiz: Somebody) -> None:
+def test_an_app_password_names_its_account(room: PortalRoom, ruiz: Somebody) -> None:
     found = verify_app_password(room.database, RING.lookup_key, RUIZ, ruiz.app_password)
     assert found is not None
     assert found.account == ruiz.account.id
-    assert found.address_indexes == {address_index(RING.lookup_key, parse_mailbox(RUIZ))}
+    assert found.role is ruiz.account.role
 
 
 def test_an_app_password_has_at_least_100_random_bits(ruiz: Somebody) -> None:

@@ -11,7 +11,7 @@ from mailstore import mailboxes
 from mailstore.actor import SYSTEM, Actor, Role
 from mailstore.errors import NotFoundError, RefusedError
 from mailstore.message import AccountId
-from portal import account_records
+from portal import app_passwords
 from portal.account_records import AccountState, Secrets
 from portal.errors import ForbiddenError
 from portal.sessions import Session
@@ -109,7 +109,7 @@ def test_closing_a_member_of_staff_ends_every_way_in_and_their_address_at_once(r
         assert mailboxes.by_address(connection, room.portal.people.index_of(ruiz.account)) is None
         assert mailboxes.of_account(connection, ruiz.account.id) is not None, "what lies in it stays"
     assert room.portal.desk.sessions.find(session.id, room.clock.now()) is None
-    assert account_records.verify_app_password(room.database, RING.lookup_key, ruiz.email, ruiz.app_password) is None
+    assert app_passwords.verify_app_password(room.database, RING.lookup_key, ruiz.email, ruiz.app_password) is None
 
 
 def test_a_reset_ends_every_old_way_in_and_opens_a_closed_account_again(room: PortalRoom) -> None:
@@ -117,12 +117,12 @@ def test_a_reset_ends_every_old_way_in_and_opens_a_closed_account_again(room: Po
     session = signed_in(room, ruiz)
     room.portal.people.reset_staff(admin.actor, ruiz.account.id, "five other quiet words here")
     assert room.portal.desk.sessions.find(session.id, room.clock.now()) is None
-    assert account_records.verify_app_password(room.database, RING.lookup_key, ruiz.email, ruiz.app_password) is None
+    assert app_passwords.verify_app_password(room.database, RING.lookup_key, ruiz.email, ruiz.app_password) is None
     room.portal.people.close(admin.actor, ruiz.account.id)
     new = room.portal.people.reset_staff(SYSTEM, ruiz.account.id, STAFF_PASSWORD)
     assert new.totp_secret != ruiz.totp_secret
     assert room.portal.people.by_email(ruiz.email).state is AccountState.ACTIVE
-    assert account_records.verify_app_password(room.database, RING.lookup_key, ruiz.email, new.app_password)
+    assert app_passwords.verify_app_password(room.database, RING.lookup_key, ruiz.email, new.app_password)
     with room.database.read() as connection:
         assert mailboxes.by_address(connection, room.portal.people.index_of(ruiz.account)) is not None
 

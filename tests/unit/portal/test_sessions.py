@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.account_records import AccountState
+from portal.account_records import AccountState, Secrets
 from portal.errors import StepMissingError
 from portal.sessions import Session
 from portal.sign_in_rules import Proof, Step
@@ -101,7 +101,7 @@ def test_a_closed_account_has_no_session(room: PortalRoom) -> None:
     ruiz = room.staff()
     session = signed_in(room, ruiz)
     with room.database.write() as connection:
-        room.portal.desk.records.set_state(connection, ruiz.account.id, AccountState.CLOSED)
+        room.portal.desk.records.set_secrets(connection, ruiz.account.id, Secrets(), AccountState.CLOSED)
     assert found(room, session.id) is None
 
 
