@@ -24,7 +24,7 @@ from tests.browser_room import (
     sign_in,
     window,
 )
-from tests.portal_room import Somebody
+from tests.portal_room import RUIZ, Somebody
 from tests.records_life import RecordsLife, records_life
 
 pytestmark = pytest.mark.browser
@@ -200,7 +200,8 @@ def test_a_schedule_is_tried_out_proposed_and_put_in_force_by_another(
 
 def every_page(life: RecordsLife) -> dict[Somebody, list[str]]:
     desk, officer = life.room.archive.desk, life.officer
-    hold = desk.holds.place(officer.actor, name="Smith", reason="A claim", query="river OR surgery").id
+    people, matter = [RUIZ, f"{'long.' * 8}name@{'hospital.' * 12}example"], "Matter of " + "Wo" * 25
+    hold = desk.holds.place(officer.actor, name=matter, reason="A claim", custodians=people, query="river").id
     desk.holds.request_release(officer.actor, hold, reason="Settled")
     disposal = desk.disposals.propose(officer.actor).id
     version = desk.schedules.propose(officer.actor, desk.schedules.active().text.replace("10 years", "20 days"))
