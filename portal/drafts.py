@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_
+from sqlalchemy import Connection, and_, func, select
 
 from mailstore.actor import Actor
-from mailstore.errors import NotFoundError
+from mailstore.errors import LimitExceededError, NotFoundError, RefusedError
 from mailstore.message import ID_BYTES, MessageId, identifier_from
 from mailstore.sealed_format import NONCE_BYTES, open_field, seal_field
 from portal.sign_in import Desk
@@ -20,6 +20,10 @@ from portal.tables import drafts
 
 SENDING_FOR_AT_MOST = timedelta(minutes=2)
 """After this, a sending that never finished (a crash in between) may be tried again."""
+LONGEST_KEPT = 1_000_000
+"""Characters of all fields of one draft together: twice what a message may have."""
+MOST_OPEN = 200
+"""Unsent drafts of one person. Whoever is signed in could fill the disk with them, and then no mail is taken."""
 
 
 class DraftState(StrEnum):
@@ -85,13 +89,19 @@ class Drafts:
         return found
 
     def keep(self, actor: Actor, draft: str, about: str | None, fields: Mapping[str, str]) -> None:
-        """Keep what was typed so far. What was sent already stays sent."""
+        """Keep what was typed so far. What was sent already stays sent.
+
+        Raises LimitExceededError for what is too long, and RefusedError for one more than ``MOST_OPEN``.
+        """
+        if sum(map(len, fields.values())) > LONGEST_KEPT:
+            raise LimitExceededError("this is too long for a draft", fix="Make it shorter.")
         with self._desk.database.write() as connection:
             row = self._row(connection, actor, draft)
             if row is not None and row["state"] != DraftState.OPEN:
                 return
             changes = {"sealed_text": self._sealed(draft, fields), "changed_at": self._desk.clock.now()}
             if row is None:
+                self._require_room(connection, actor)
                 self._insert(connection, actor, draft, about, state=DraftState.OPEN, changes=changes)
             else:
                 self._desk.database.rows.update(connection, drafts, drafts.c.id == draft, changes)
@@ -126,6 +136,11 @@ class Drafts:
         mine = and_(drafts.c.id == draft, drafts.c.account == actor.account)
         with self._desk.database.write() as connection:
             self._desk.database.rows.update(connection, drafts, mine, {**changes, "changed_at": self._desk.clock.now()})
+
+    def _require_room(self, connection: Connection, actor: Actor) -> None:
+        mine = and_(drafts.c.account == actor.account, drafts.c.state == DraftState.OPEN)
+        if connection.execute(select(func.count()).where(mine)).scalar_one() >= MOST_OPEN:
+            raise RefusedError(f"there are {MOST_OPEN} unsent drafts already", fix="Send or discard one of them.")
 
     def _row(self, connection: Connection, actor: Actor, draft: str) -> Mapping[str, Any] | None:
         row = self._desk.database.rows.one(connection, drafts, drafts.c.id == draft)

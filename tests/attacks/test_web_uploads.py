@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portal import drafts
 from tests.portal_room import NURSE, PortalRoom, Somebody, hidden, portal_room
 
 CANARY = b"CANARY-OF-THE-UPLOAD-"
@@ -99,6 +100,24 @@ def test_a_body_far_over_the_limit_is_not_read(room: PortalRoom, pat: Somebody) 
         visitor.get("/write")
         answer = visitor.post("/write", {"text": "x"}, [("files", ("photo.jpg", bytes(6_000_000), "image/jpeg"))])
         assert answer.status_code == 413
+
+
+def test_drafts_of_one_person_do_not_fill_the_disk(
+    room: PortalRoom, pat: Somebody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafts, "MOST_OPEN", 3)
+    kept = room.portal.writing.drafts
+    first = kept.new_id()
+    with room.visitor() as visitor:
+        room.sign_in(visitor, pat)
+        token = visitor.get("/write") and visitor.token()
+        for draft in (first, kept.new_id(), kept.new_id()):
+            assert visitor.post("/drafts", {"form_token": token, "draft": draft, "text": "a"}).status_code == 200
+        assert visitor.post("/drafts", {"form_token": token, "draft": kept.new_id(), "text": "a"}).status_code == 409
+        assert visitor.post("/drafts", {"form_token": token, "draft": first, "text": "b"}).status_code == 200
+        long = {"form_token": token, "draft": first, "text": "c" * (drafts.LONGEST_KEPT + 1)}
+        assert visitor.post("/drafts", long).status_code == 413
+    assert kept.find(pat.actor, first).fields == {"text": "b"}
 
 
 def test_a_stranger_sends_no_files_at_all(room: PortalRoom) -> None:
