@@ -25,6 +25,8 @@ from mailstore.errors import RefusedError, TamperedError
 NAME_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 2_000
 CUSTODIANS_MAX = 1_000
+FARTHEST_EAST, FARTHEST_WEST = timedelta(hours=14), timedelta(hours=12)
+"""How far clocks on walls stand before and behind UTC (IANA time zones ``Etc/GMT-14`` and ``Etc/GMT+12``)."""
 
 
 class BadHoldError(RefusedError):
@@ -174,6 +176,18 @@ def mailbox_key(address: str) -> str:
 
 
 def _in_time(told: Matter, came: ReceiptTime) -> bool | None:
+    """Whether it came on one of the days: surely by days in UTC, perhaps by the days of a practice anywhere on Earth.
+
+    Whoever names a day means that of the clock on their wall, and a hold that misses an evening misses it for good.
+    """
+    surely = _is_between(told, came)
+    if surely is not False:
+        return surely
+    perhaps = _is_between(told, ReceiptTime(came.earliest - FARTHEST_WEST, came.latest + FARTHEST_EAST))
+    return False if perhaps is False else None
+
+
+def _is_between(told: Matter, came: ReceiptTime) -> bool | None:
     begins = told.since is None or came.is_from(datetime.combine(told.since, time(), UTC))
     ends = told.until is None or came.is_before(_day_after(told.until))
     if begins is False or ends is False:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -89,6 +89,17 @@ def test_days_of_a_hold_are_both_included() -> None:
     assert covers(hold(until=date.max), evidence(document()))
 
 
+def test_days_of_a_hold_are_those_on_any_wall() -> None:
+    """Half past five on the last afternoon of March in Los Angeles is April in UTC; April begins in Auckland before."""
+    first, last = date(2026, 4, 1), date(2026, 3, 31)
+    evening, morning = datetime(2026, 4, 1, 0, 30, tzinfo=UTC), datetime(2026, 3, 31, 11, 30, tzinfo=UTC)
+    for moment, asked in ((evening, hold(until=last)), (morning, hold(since=first))):
+        assert covers(asked, Evidence(moment, document(), is_whole=True)) is None
+    assert covers(hold(until=last), Evidence(evening + timedelta(hours=12), document(), is_whole=True)) is False
+    assert covers(hold(since=first), Evidence(morning - timedelta(hours=2), document(), is_whole=True)) is False
+    assert covers(hold(since=date.min, until=date.max), Evidence(evening, document(), is_whole=True)) is True
+
+
 @pytest.mark.parametrize(
     ("since", "until", "expected"),
     [
@@ -96,8 +107,8 @@ def test_days_of_a_hold_are_both_included() -> None:
         (None, date(2026, 4, 1), None),
         (date(2026, 4, 1), date(2026, 4, 30), None),
         (date(2026, 3, 4), date(2026, 6, 1), True),
-        (date(2026, 6, 2), None, False),
-        (None, date(2026, 3, 3), False),
+        (date(2026, 6, 3), None, False),
+        (None, date(2026, 3, 2), False),
     ],
 )
 def test_message_that_came_between_two_clocks_is_held_where_it_may_fall_within(
