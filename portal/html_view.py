@@ -3,13 +3,15 @@
 Two walls. The sanitiser keeps tags and attributes that only lay out text; what it does not know, falls. The frame
 gets an origin of its own, no script, no network and no form (``security_headers.FRAME_POLICY`` and the ``sandbox``
 attribute), so a mistake of the first wall hits nothing. Remote images are dropped: fetching one would tell the
-sender who reads what, and when.
+sender who reads what, and when. Those that came with the message are shown (RFC 2392).
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -149,9 +151,10 @@ _NEVER_OPEN = frozenset(
 )
 """Tags without an end, and those whose end is commonly left out and which close one another."""
 _INLINE_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]{1,2000000}")
-_REMOTE = re.compile(
-    r"(?i)<img[^<>]{0,2000}?src\s*+=\s*+[\"']?+\s*+(?:https?:|//|cid:)|url\(\s*+[\"']?+\s*+(?:https?:|//)"
-)
+_PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+MOST_PICTURE_CHARACTERS = 8_000_000
+"""Of the pictures of a message in all, each as often as it is shown; the others are among its files."""
+_REMOTE = re.compile(r"(?i)<img[^<>]{0,2000}?src\s*+=\s*+[\"']?+\s*+(?:https?:|//)|url\(\s*+[\"']?+\s*+(?:https?:|//)")
 _ANCHOR = re.compile(r'<a((?: [a-z-]+="[^"]*+")*+)>(.*?)</a>', re.DOTALL)
 _HREF = re.compile(r' href="([^"]*)"')
 _ADDRESS = re.compile(
@@ -180,10 +183,14 @@ class SafeView:
     left_out_remote: bool
 
 
-def safe_view(stranger: str, *, title: str) -> SafeView:
+PictureOf = Callable[[str], tuple[str, bytes] | None]
+"""Media type and bytes of the file that has this Content-ID in the message."""
+
+
+def safe_view(stranger: str, *, title: str, picture_of: PictureOf = lambda _name: None) -> SafeView:
     """The document that the message frame shows. HTML that would cost too much to read is shown as its bare words."""
     given = stranger[:LONGEST_HTML]
-    fragment = _with_hosts(_clean(given)) if _is_affordable(given) else _bare_words(given)
+    fragment = _with_hosts(_clean(given, picture_of)) if _is_affordable(given) else _bare_words(given)
     document = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title><style>{_FRAME_STYLE}</style></head><body>{fragment}</body></html>"
@@ -218,18 +225,19 @@ def _bare_words(stranger: str) -> str:
     return f"<p><em>The design of this message is too large to be shown.</em></p><pre>{html.escape(words)}</pre>"
 
 
-def _clean(stranger: str) -> str:
+def _clean(stranger: str, picture_of: PictureOf) -> str:
+    pictures = _Pictures(picture_of)
     cleaned = nh3.clean(
         _as_ordinary(stranger),
         tags={_ordinary(tag) for tag in _TAGS},
         clean_content_tags=set(_UNSPOKEN),
         attributes={_ordinary(tag): set(names) for tag, names in _ATTRIBUTES.items()},
-        attribute_filter=_kept_attribute,
+        attribute_filter=lambda tag, name, value: _kept_attribute(tag, name, value, pictures),
         filter_style_properties=set(_STYLES),
         generic_attribute_prefixes=set(),
         set_tag_attribute_values={_ordinary("a"): {"target": "_blank", "rel": "noopener noreferrer nofollow"}},
         link_rel=None,
-        url_schemes={"http", "https", "mailto", "tel", "data"},
+        url_schemes={"http", "https", "mailto", "tel", "data", "cid"},
         url_relative="deny",
         strip_comments=True,
     )
@@ -244,8 +252,35 @@ def _as_ordinary(stranger: str) -> str:
     return _FORMATTING_TAG.sub(r"<\1x-\2", stranger)
 
 
-def _kept_attribute(tag: str, name: str, value: str) -> str | None:
-    """What is left of an attribute: images only inline, links never ``data:``, styles without addresses."""
+class _Pictures:
+    """The pictures that came with a message, as far as there is room for them. Each is asked for once."""
+
+    def __init__(self, picture_of: PictureOf) -> None:
+        self._picture_of = picture_of
+        self._known: dict[str, str | None] = {}
+        self._left = MOST_PICTURE_CHARACTERS
+
+    def address(self, name: str) -> str | None:
+        """A picture as an address that holds it (RFC 2397); None for what is none, or too much."""
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        found = self._known[name]
+        if found is None or len(found) > self._left:
+            return None
+        self._left -= len(found)
+        return found
+
+    def _read(self, name: str) -> str | None:
+        media_type, content = self._picture_of(name) or ("", b"")
+        if media_type not in _PICTURE_TYPES or len(content) > self._left:
+            return None
+        return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _kept_attribute(tag: str, name: str, value: str, pictures: _Pictures) -> str | None:
+    """What is left of an attribute: images only of the message, links never ``data:``, styles without addresses."""
+    if name == "src" and tag == "img" and value.strip().lower().startswith("cid:"):
+        return pictures.address(unquote(value.strip()[len("cid:") :]))
     if name == "src":
         return value if tag == "img" and _INLINE_IMAGE.fullmatch(value.strip()) else None
     if name == "href":

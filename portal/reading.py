@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -72,6 +73,15 @@ class OpenedMessage:
         """
         texts = [body.text for body in self.parsed.bodies if body.kind == "html"]
         return "\n".join(texts) if texts else None
+
+    def picture(self, content_id: str) -> tuple[str, bytes] | None:
+        """Media type and bytes of the file that the HTML calls by this Content-ID (RFC 2392)."""
+        found = self._by_content_id.get(content_id)
+        return (found.content_type, found.content) if found else None
+
+    @cached_property
+    def _by_content_id(self) -> dict[str, Attachment]:
+        return {file.content_id: file for file in reversed(self.parsed.attachments) if file.content_id}
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def record_frame(visit: Visit) -> Response[str]:
     opened = OpenedMessage(archived.stored, archived.summary, archived.content, parse(archived.content))
     if opened.html is None:
         raise NotFoundError("this message has no HTML")
-    view = html_view.safe_view(opened.html, title=opened.summary.subject or "Message")
+    view = html_view.safe_view(opened.html, title=opened.summary.subject or "Message", picture_of=opened.picture)
     return Response(view.document, media_type=HTML, headers=security_headers.for_frame())
 
 

@@ -76,7 +76,7 @@ def frame(visit: Visit) -> Response[str]:
     opened = visit.portal.reading.open_body(visit.actor, message_id(visit))
     if opened.html is None:
         raise NotFoundError("this message has no HTML")
-    view = html_view.safe_view(opened.html, title=_title(opened))
+    view = html_view.safe_view(opened.html, title=_title(opened), picture_of=opened.picture)
     return Response(view.document, media_type=HTML, headers=security_headers.for_frame())
 
 

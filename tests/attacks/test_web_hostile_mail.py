@@ -11,7 +11,7 @@ import pytest
 
 from mailstore.actor import Role
 from mailstore.message_composition import ComposedAttachment
-from portal.html_view import plain_words, safe_view
+from portal.html_view import MOST_PICTURE_CHARACTERS, plain_words, safe_view
 from portal.pages.conversations import disposition
 from tests.browser_room import chromium
 from tests.portal_room import PortalRoom, Somebody, portal_room
@@ -181,6 +181,18 @@ def test_a_link_says_where_browsers_go(address: str, told: str) -> None:
 def test_an_address_that_readers_read_differently_is_no_link(address: str) -> None:
     """RFC 3986 sees bank.example, or no host at all; a browser goes to evil.example."""
     assert "href=" not in safe_view(f'<a href="{address}">bank.example</a>', title="t").document
+
+
+def test_one_picture_shown_a_thousand_times_costs_little() -> None:
+    asked = []
+
+    def picture_of(name: str) -> tuple[str, bytes]:
+        asked.append(name)
+        return "image/png", b"x" * 1_000_000
+
+    shown = safe_view('<img src="cid:a">' * 1_000, title="t", picture_of=picture_of).document
+    assert len(shown) < 1.1 * MOST_PICTURE_CHARACTERS
+    assert asked == ["a"]
 
 
 LINK = '<a href="https://evil.example" style="font-size:16px;color:#00f;letter-spacing:0">bank.example</a>'

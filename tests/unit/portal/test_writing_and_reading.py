@@ -270,3 +270,14 @@ def test_what_is_said_in_two_forms_is_shown_once(room: PortalRoom, ruiz: Somebod
     designed = put_together(b"related", b"b", HTML % b"Take one a day.", FILE)
     parts = put_together(b"alternative", b"a", WORDS % b"Take one a day.", designed)
     assert read_as(room, ruiz, pat, parts).text == "Take one a day."
+
+
+@pytest.mark.parametrize(("kind", "shown"), [(b"image/png", 1), (b"image/svg+xml", 0), (b"text/html", 0)])
+def test_a_picture_that_came_with_the_letter_is_shown_in_its_place(
+    room: PortalRoom, ruiz: Somebody, pat: Somebody, kind: bytes, shown: int
+) -> None:
+    head = b"Content-Type: %s\r\nContent-ID: <rash+1@phone>\r\nContent-Transfer-Encoding: base64\r\n\r\n" % kind
+    letter = HTML % b'See <img src="cid:rash%2B1@phone" alt="my arm"> and <img src="cid:other">'
+    opened = read_as(room, ruiz, pat, put_together(b"related", b"a", letter, head + b"aGVsbG8="))
+    document = safe_view(opened.html or "", title="t", picture_of=opened.picture).document
+    assert document.count('src="data:image/png;base64,aGVsbG8="') == document.count("src=") == shown
