@@ -83,5 +83,7 @@ def saved_details(name: str, asked: AskedSearch) -> SavedDetails:
     trimmed = " ".join(name.split())
     if not 0 < len(trimmed) <= NAME_CHARACTERS_MAX:
         raise BadSavedSearchError(f"a saved search needs a name of at most {NAME_CHARACTERS_MAX} characters")
+    if any("\ud800" <= character <= "\udfff" for character in trimmed):
+        raise BadSavedSearchError("the name of a saved search holds what is no text")
     asked.query()
     return SavedDetails(trimmed, asked)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable
 
 MEDIA_TYPE = "text/csv"
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet take a cell for a formula or a command, full-width forms included."""
+_FORMULA_STARTS = ("=", "+", "-", "@", "|", "%")
+"""What makes a spreadsheet take a cell for a formula or a command, in its full-width and small forms too (NFKC)."""
+
+_BLANK = "\ufeff"
 
 
 def cell(text: str) -> str:
     """A value that a spreadsheet shows and never calculates: a leading apostrophe keeps it a text."""
-    return f"'{text}" if text.lstrip(" \u00a0\ufeff").startswith(_FORMULA_STARTS) else text
+    begins = text.lstrip().lstrip(_BLANK).lstrip()
+    is_formula = unicodedata.normalize("NFKC", begins[:1]).startswith(_FORMULA_STARTS)
+    return f"'{text}" if is_formula or text.startswith(("\t", "\r", "\n")) else text
 
 
 def line(values: Iterable[str]) -> bytes:

@@ -97,6 +97,7 @@ def test_what_cannot_be_asked_is_not_saved(room: RecordsRoom) -> None:
     for name, asked, error in (
         ("", KNEE, BadSavedSearchError),
         ("n" * 101, KNEE, BadSavedSearchError),
+        ("half of a pair \udcff", KNEE, BadSavedSearchError),
         ("n", AskedSearch("(knee"), QueryError),
         ("n", AskedSearch(" "), NothingAskedError),
         ("n", AskedSearch("knee", {Facet.YEAR: "20266"}), BadFacetError),

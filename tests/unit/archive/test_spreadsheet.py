@@ -9,7 +9,11 @@ from archive.spreadsheet import cell, line
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|calc", "%0A", "  =1+1", "\u00a0=1", "\uff1d1"]
+    "text",
+    [
+        *["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|calc", "%0A", "  =1+1", "\u00a0=1", "\uff1d1"],
+        *["\u3000=1", "\u2003 +1", " \ufeff =1", "\ufe66 1", "\ufe621", "\ufe631", "\uff201", "\uff05x", "\uff5cx"],
+    ],
 )
 def test_cell_that_a_spreadsheet_would_calculate_becomes_text(text: str) -> None:
     assert cell(text) == f"'{text}"
