@@ -31,6 +31,7 @@ _long_lived: set[str] = {database_room.FURNISHED}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: "torture" not in item.path.parts)  # the longest first, or the others wait for it
     for item in items:
         if _opens_databases(item.getparent(pytest.Module)):
             item.add_marker("database")
