@@ -73,7 +73,7 @@ class Outside:
 
     dns_port: int = 9
     dns_proves: bool = False
-    dns_seconds: float = 0.3
+    dns_seconds: float = 2.0
     mail_port: int = 25
     policy_port: int = 9
     public_certificate_suffices: bool = True
