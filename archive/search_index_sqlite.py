@@ -40,7 +40,10 @@ MOST_PART_MESSAGES = 32_768
 QUERY_SECONDS = 5.0
 LOCK_SECONDS = 120.0
 _CACHE_BYTES = 256 * 1024 * 1024
-"""Memory for pages of all open parts together."""
+"""Memory for pages of all open parts together; views beside the first have a quarter of it each."""
+
+_BESIDE = 2
+"""So three searches of one process run at a time; a fourth waits, which does not count as its own time."""
 
 _LEAST_PART_CACHE = 2 * 1024 * 1024
 _MOST_PART_CACHE = 32 * 1024 * 1024
@@ -66,7 +69,8 @@ class _Listed:
 class SqliteIndex:
     """A ``SearchIndex``. Safe to share between threads; each process has its own.
 
-    ``directory`` holds the parts, ``directory/list`` the sealed list of them, which is ``storage``.
+    ``directory`` holds the parts, ``directory/list`` the sealed list of them, which is ``storage``. ``beside`` is how
+    many more views of it are opened, each with connections of its own, for searches that come while others last.
     """
 
     def __init__(
@@ -76,12 +80,19 @@ class SqliteIndex:
         *,
         most_part_messages: int = MOST_PART_MESSAGES,
         query_seconds: float = QUERY_SECONDS,
+        cache_bytes: int = _CACHE_BYTES,
+        beside: int = _BESIDE,
     ) -> None:
         self._directory = directory
         self._reading = storage
         self._writing = storage.writing_view()
         self._most = most_part_messages
         self._query_seconds = query_seconds
+        self._cache_bytes = cache_bytes
+        self._beside = tuple(
+            SqliteIndex(directory, storage.writing_view(), cache_bytes=cache_bytes // 4, beside=0)
+            for _ in range(beside)
+        )
         self._lock = threading.RLock()
         self._opened: object = None
         self._parts: dict[_Listed, Part] = {}
@@ -115,18 +126,18 @@ class SqliteIndex:
 
         After ``QUERY_SECONDS`` it answers with what it found so far, in the newest parts, and says that it is not all.
         """
-        ends = time.monotonic() + self._query_seconds
         question = question_of(query, among=among)
         if order is Order.RELEVANCE:
             question = scored(question, signals(query))
         with self._current() as parts:
+            ends = time.monotonic() + self._query_seconds
             return _hits(parts, question, limit, is_over=lambda: time.monotonic() >= ends)
 
     def facets(self, query: Query, *, mailboxes: Collection[str], seconds: float) -> FacetCounts:
         """How many of the messages that match have which facet, counted for ``seconds``."""
-        ends = time.monotonic() + seconds
         question = question_of(query)
         with self._current() as parts:
+            ends = time.monotonic() + seconds
             return _facets(parts, question, mailboxes, is_over=lambda: time.monotonic() >= ends)
 
     def document_count(self) -> int:
@@ -151,10 +162,53 @@ class SqliteIndex:
 
     @contextmanager
     def _current(self) -> Iterator[list[Part]]:
-        """The parts as they are now."""
-        with self._lock, self._damage_remembered():
+        """The parts as they are now, over connections that nobody else uses meanwhile."""
+        free = self._free_view()
+        try:
+            with free.parts_now() as parts:
+                for view in (self, *self._beside):
+                    view.let_go_of_older(than=free)
+                yield parts
+        finally:
+            free.give_back()
+
+    def _free_view(self) -> SqliteIndex:
+        """A view that nobody has, taken; this one when it comes free if all are taken."""
+        for view in (self, *self._beside):
+            if view.take(seconds=0.0):
+                return view
+        if not self.take(seconds=LOCK_SECONDS):
+            raise StorageUnavailableError("too many searches wait for the index")
+        return self
+
+    def take(self, *, seconds: float) -> bool:
+        """Have this view to oneself; False when somebody else has it for longer than that."""
+        return self._lock.acquire(timeout=seconds)
+
+    def give_back(self) -> None:
+        """Leave this view to others."""
+        self._lock.release()
+
+    @contextmanager
+    def parts_now(self) -> Iterator[list[Part]]:
+        """The newest parts, over connections of this view, for whoever has taken it."""
+        with self._damage_remembered():
             self._refresh()
             yield list(self._parts.values())
+
+    def let_go_of_older(self, *, than: SqliteIndex) -> None:
+        """At rest, keep no file open that belongs to an older state: it may have been removed since."""
+        if self._opened in {None, than.opened_state} or not self.take(seconds=0.0):
+            return
+        try:
+            self._close_all()
+        finally:
+            self.give_back()
+
+    @property
+    def opened_state(self) -> object:
+        """The published state that the open parts are of; None when that is to be looked at."""
+        return self._opened
 
     def _refresh(self) -> None:
         """Open what a newer list brought. A part may be replaced meanwhile: then the newest is looked at again."""
@@ -180,8 +234,8 @@ class SqliteIndex:
         self._share_memory()
 
     def _share_memory(self) -> None:
-        """However many parts there are, and in whatever order they came, their pages fit into ``_CACHE_BYTES``."""
-        share = min(_MOST_PART_CACHE, max(_LEAST_PART_CACHE, _CACHE_BYTES // max(1, len(self._parts))))
+        """However many parts there are, and in whatever order they came, their pages fit into ``cache_bytes``."""
+        share = min(_MOST_PART_CACHE, max(_LEAST_PART_CACHE, self._cache_bytes // max(1, len(self._parts))))
         for part in self._parts.values():
             part.limit_cache(share)
 

@@ -2,13 +2,15 @@
 
 Most messages share what facets are made of with many others: a number stands for one such kind, another one for the
 mailboxes that take part. What a query found is counted by these numbers, without a look into the part again.
+A part that is settled keeps them as one row, so that they are there with one reading.
 """
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from archive.search_facets import NO, YES, Facet
@@ -20,6 +22,9 @@ MESSAGES = "SELECT json_group_array(number), json_group_array(kind) FROM message
 
 KindRow = tuple[int, *tuple[int | str, ...]]
 """The number of a kind, then its values in the order of ``_FACETS``."""
+
+KeptFacts = tuple[bytes, bytes, str]
+"""The facts of a part as its row has them: kinds and circles by number, then what each of them is, in JSON."""
 
 Tally = tuple[Facet, str, int]
 """A value of a facet, and how many messages have it."""
@@ -41,23 +46,66 @@ _NO_KIND = 0
 class PartFacts:
     """The facets of the messages of one part, by their numbers.
 
-    ``kinds`` says what each kind is, ``kind_of_each`` which of them each of the messages ``numbers`` is of,
-    ``taking_part`` in which messages an address of ours takes part.
+    ``meanings`` says what each kind is, ``kinds`` of which kind the message of each number is; ``circles`` and
+    ``members`` say the same of the addresses that take part together, as far as they are among ``known``.
     """
 
     def __init__(
         self,
-        kinds: Iterable[KindRow],
-        numbers: Sequence[int],
-        kind_of_each: Sequence[int],
-        taking_part: Mapping[str, Iterable[int]],
+        meanings: dict[int, Sequence[int | str]],
+        kinds: array[int],
+        circles: array[int],
+        members: list[tuple[str, ...]],
+        known: frozenset[str],
     ) -> None:
-        self._meanings = {kind: values for kind, *values in kinds}
-        self._kinds = _zeros(max(numbers, default=0) + 1)
+        self._meanings = meanings
+        self._kinds = kinds
+        self._circles = circles
+        self._members = members
+        self._known = known
+
+    @classmethod
+    def read(cls, kinds: Iterable[KindRow], numbers: Sequence[int], kind_of_each: Sequence[int]) -> PartFacts:
+        """From the rows of ``KINDS`` and ``MESSAGES``; of nobody is known yet where they take part."""
+        by_number = _zeros(max(numbers, default=0) + 1)
         for number, kind in zip(numbers, kind_of_each, strict=True):
-            self._kinds[number] = kind
-        self._circles = _zeros(len(self._kinds))
-        self._members = _gathered(self._circles, taking_part)
+            by_number[number] = kind
+        return cls({kind: values for kind, *values in kinds}, by_number, _zeros(len(by_number)), [()], frozenset())
+
+    @classmethod
+    def kept(cls, kinds: bytes, circles: bytes, told: str) -> PartFacts:
+        """From what ``to_keep`` gave."""
+        kinds_told, meanings, addresses, members = json.loads(told)
+        return cls(
+            dict(zip(kinds_told, meanings, strict=True)),
+            array(_FOUR_BYTES, kinds),
+            array(_FOUR_BYTES, circles),
+            [tuple(addresses[place] for place in circle) for circle in members],
+            frozenset(addresses),
+        )
+
+    def to_keep(self) -> KeptFacts:
+        """All of it, as one row."""
+        addresses = sorted(self._known)
+        places = {address: place for place, address in enumerate(addresses)}
+        members = [[places[address] for address in circle] for circle in self._members]
+        told = json.dumps([list(self._meanings), list(self._meanings.values()), addresses, members])
+        return self._kinds.tobytes(), self._circles.tobytes(), told
+
+    def unknown(self, mailboxes: Collection[str]) -> list[str]:
+        """Of which of these it is still to be asked where they take part."""
+        return sorted(set(mailboxes) - self._known)
+
+    def joined(self, taking_part: Mapping[str, Iterable[int]]) -> PartFacts:
+        """With these addresses, of which nothing was known, in the messages of these numbers."""
+        circles = self._circles[:]
+        members = _gathered(circles, self._members, taking_part)
+        return PartFacts(self._meanings, self._kinds, circles, members, self._known | taking_part.keys())
+
+    def of_mailboxes(self, mailboxes: Collection[str]) -> PartFacts:
+        """With these addresses alone."""
+        members = [tuple(address for address in circle if address in mailboxes) for circle in self._members]
+        return PartFacts(self._meanings, self._kinds, self._circles, members, self._known & set(mailboxes))
 
     def counted(self, numbers: Sequence[int]) -> tuple[int, list[Tally]]:
         """How many these are, and how often each value comes among them. All of them are in the part."""
@@ -78,9 +126,10 @@ class PartFacts:
                 values[value] += count
         for (facet, told), values in zip(_FACETS, of_each, strict=True):
             yield from ((facet, told(value), count) for value, count in values.items())
-        of_mailboxes = Counter[str]()
+        of_mailboxes = defaultdict[str, int](int)
         for circle, count in circles.items():
-            of_mailboxes.update(dict.fromkeys(self._members[circle], count))
+            for address in self._members[circle]:
+                of_mailboxes[address] += count
         yield from ((Facet.MAILBOX, address, count) for address, count in of_mailboxes.items())
 
 
@@ -88,9 +137,11 @@ def _zeros(size: int) -> array[int]:
     return array(_FOUR_BYTES, bytes(array(_FOUR_BYTES).itemsize * size))
 
 
-def _gathered(circles: array[int], taking_part: Mapping[str, Iterable[int]]) -> list[tuple[str, ...]]:
+def _gathered(
+    circles: array[int], known: Sequence[tuple[str, ...]], taking_part: Mapping[str, Iterable[int]]
+) -> list[tuple[str, ...]]:
     """Write down for each number which addresses take part together; answers who belongs to each such circle."""
-    members: list[tuple[str, ...]] = [()]
+    members = list(known)
     for address, numbers in taking_part.items():
         wider: dict[int, int] = {}
         for number in numbers:

@@ -21,13 +21,20 @@ from archive.index_document import IndexDocument
 from archive.sqlite_facts import KINDS, MESSAGES, PartFacts, Tally
 from archive.sqlite_question import EVERYTHING, SAME_FOR_ALL, Question, address_question
 from archive.sqlite_schema import (
+    FORGET_FACTS,
     FORGET_KINDS,
+    FREQUENT,
     INSERT_FACTS,
     INSERT_WORDS,
+    KEEP_FACTS,
+    KEPT_FACTS,
     KIND,
     PAGE_BYTES,
+    PARTICIPANTS,
+    PEOPLE,
     SCHEMA,
     SETTINGS,
+    address_of,
     facts_of,
     kind_of,
     words_row,
@@ -56,6 +63,13 @@ _FROM_WORDS = "FROM words CROSS JOIN messages AS m ON m.number = words.rowid WHE
 _FROM_MESSAGES = "FROM messages AS m WHERE 1"
 _COUNTED_WORDS = "SELECT count(*) FROM words WHERE words MATCH ?"
 _WORDS_ALONE = "SELECT json_group_array(rowid) FROM words WHERE words MATCH ?"
+_EXTENT = """SELECT (SELECT count(*) FROM messages),
+    (SELECT min(received_at) FROM messages), (SELECT max(received_at) FROM messages)"""
+"""Asked so, SQLite reads the two ends of an index and counts pages; in one SELECT it reads every row."""
+
+_FREQUENT_ONE_IN = 128
+"""Who takes part in at least one of so many messages of a part is known beforehand; of all others SQLite is asked."""
+
 _NEWEST_FIRST = "m.received_at DESC, m.id DESC LIMIT"
 
 
@@ -120,6 +134,7 @@ class Part:
     def put(self, documents: Sequence[IndexDocument], *, replaced: dict[str, int]) -> None:
         """Take these in with one commit, durably. ``replaced``: the numbers of those that are here already."""
         with _as_ours(self._path), self._connection as connection:
+            connection.execute(FORGET_FACTS)
             self._take_out(replaced.values())
             kinds = {kind: connection.execute(KIND, kind).get for kind in {*map(kind_of, documents)}}
             for document in documents:
@@ -133,15 +148,19 @@ class Part:
         if not found:
             return False
         with _as_ours(self._path), self._connection as connection:
+            connection.execute(FORGET_FACTS)
             self._take_out(found.values())
             connection.execute("PRAGMA user_version = 1")
         return True
 
     def settle(self) -> None:
-        """Join all that was added into one run, without the words and kinds of what was removed."""
+        """Join all that was added into one run, without what was removed, and work out beforehand what facets count."""
         with _as_ours(self._path):
             self._connection.execute(FORGET_KINDS)
             self._connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+            with self._connection as connection:
+                connection.execute(FORGET_FACTS)
+                connection.execute(KEEP_FACTS, self._read_facts().joined(self._frequent()).to_keep())
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def declare_purged(self) -> None:
@@ -175,12 +194,11 @@ class Part:
 
     def _known_extent(self) -> tuple[int, tuple[int, int]]:
         """How many messages, and when the first and last were received. Counted once for each state of the part."""
-        asked = "SELECT count(*), ifnull(min(received_at), 0), ifnull(max(received_at), 0) FROM messages"
         with _as_ours(self._path):
             version = self._version()
             if self._extent is None or self._extent[0] != version:
-                [(count, first, last)] = self._connection.execute(asked)
-                self._extent = version, (int(count), (int(first), int(last)))
+                [(count, first, last)] = self._connection.execute(_EXTENT)
+                self._extent = version, (int(count), (int(first or 0), int(last or 0)))
             return self._extent[1]
 
     def answer(self, question: Question, *, limit: int, is_over: Callable[[], bool]) -> PartAnswer | None:
@@ -217,11 +235,24 @@ class Part:
     def _known_facts(self, mailboxes: frozenset[str]) -> PartFacts:
         state = self._version(), mailboxes
         if self._facts is None or self._facts[0] != state:
-            [(numbers, kinds)] = self._connection.execute(MESSAGES)
-            taking_part = {address: self._numbers(address_question(address)) for address in sorted(mailboxes)}
-            read = self._connection.execute(KINDS)
-            self._facts = state, PartFacts(read, _listed(numbers), _listed(kinds), taking_part)
+            kept = self._connection.execute(KEPT_FACTS).fetchone()
+            facts = PartFacts.kept(*kept) if kept else self._read_facts()
+            facts = facts.joined(self._taking_part(facts.unknown(mailboxes))).of_mailboxes(mailboxes)
+            self._facts = state, facts
         return self._facts[1]
+
+    def _read_facts(self) -> PartFacts:
+        [(numbers, kinds)] = self._connection.execute(MESSAGES)
+        return PartFacts.read(self._connection.execute(KINDS), _listed(numbers), _listed(kinds))
+
+    def _taking_part(self, addresses: Collection[str]) -> dict[str, list[int]]:
+        return {address: self._numbers(address_question(address)) for address in addresses}
+
+    def _frequent(self) -> dict[str, list[int]]:
+        """In which messages those take part who take part in many."""
+        self._connection.execute(PEOPLE)
+        asked = (*PARTICIPANTS, max(1, self.count() // _FREQUENT_ONE_IN))
+        return self._taking_part([address_of(str(token)) for (token,) in self._connection.execute(FREQUENT, asked)])
 
     def _version(self) -> int:
         """Another one after every change, ours or another process's."""

@@ -19,7 +19,7 @@ from archive.query_conditions import CategoryIs, DirectionIs, HasAttachment, Mar
 from archive.words import LONGEST_WORD_CHARACTERS, words_of
 from mailstore.instants import microseconds
 
-FORMAT = 3
+FORMAT = 4
 """Stands in the list of the parts; another one is made anew."""
 
 PAGE_BYTES = 8_192
@@ -44,6 +44,7 @@ SCHEMA = (
     """CREATE TABLE messages (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, received_at INTEGER NOT NULL,
         size_bytes INTEGER NOT NULL, kind INTEGER NOT NULL)""",
+    "CREATE TABLE facts (kinds BLOB NOT NULL, circles BLOB NOT NULL, told TEXT NOT NULL)",
     "CREATE INDEX messages_by_time ON messages (received_at, id)",
     "CREATE INDEX messages_by_kind ON messages (kind)",
     """CREATE VIRTUAL TABLE words USING fts5 (
@@ -66,6 +67,15 @@ KIND = (
 
 FORGET_KINDS = "DELETE FROM kinds WHERE kind NOT IN (SELECT kind FROM messages)"
 """Of what no message is any more, as a sender's domain that only removed messages had."""
+
+KEEP_FACTS = "INSERT INTO facts (kinds, circles, told) VALUES (?, ?, ?)"
+KEPT_FACTS = "SELECT kinds, circles, told FROM facts"
+FORGET_FACTS = "DELETE FROM facts"
+"""What facets count, worked out when a part is settled and true until it changes (``sqlite_facts``)."""
+
+PEOPLE = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.people USING fts5vocab(main, words, row)"
+FREQUENT = "SELECT term FROM temp.people WHERE term >= ? AND term < ? AND doc >= ?"
+"""Tokens between two that at least so many messages have."""
 
 INSERT_FACTS = (
     "INSERT INTO messages (number, id, received_at, size_bytes, kind) VALUES (?, ?, ?, ?, ?) RETURNING number"
@@ -105,6 +115,15 @@ def column_of(name: Field | None) -> str:
 def address_token(name: Field, address: str) -> str:
     """A whole canonical address in this field."""
     return _ADDRESS_MARKS[name] + _letters(address)
+
+
+PARTICIPANTS = _ADDRESS_MARKS[Field.PARTICIPANT], chr(ord(_ADDRESS_MARKS[Field.PARTICIPANT]) + 1)
+"""Between these two lie the tokens of all addresses among the participants."""
+
+
+def address_of(token: str) -> str:
+    """The address that ``address_token`` gave this for."""
+    return bytes.fromhex(token[1:]).decode("utf-8", "surrogatepass")
 
 
 def mark_token(condition: MarkCondition) -> str:

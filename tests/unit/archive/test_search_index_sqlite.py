@@ -11,11 +11,14 @@ from archive.index_document import Field, IndexDocument
 from archive.index_secret import IndexSecrets
 from archive.query_conditions import AllOf, AnyOf, IdIs, Not, Query, ReceivedBefore, ReceivedFrom, Words, matches
 from archive.sealed_index_storage import SealedIndexStorage
+from archive.search_facets import Facet
 from archive.search_index import IndexOutdatedError
-from archive.search_index_sqlite import LIST_FOLDER
+from archive.search_index_sqlite import LIST_FOLDER, SqliteIndex
 from archive.search_query import parse
+from archive.sqlite_facts import MESSAGES
 from archive.sqlite_part import Part
-from archive.sqlite_question import question_of
+from archive.sqlite_question import EVERYTHING, question_of
+from archive.sqlite_schema import KEPT_FACTS
 from archive.words import words_of
 from mailstore.message import MessageId, identifier_from
 from tests import index_files
@@ -205,3 +208,94 @@ def test_what_is_here_already_is_replaced_where_it_lies(tmp_path: Path) -> None:
     assert found(index, "second") == [30, 4, 1]
     assert found(index, "first") == [8, 7, 6, 5, 3, 2, 0]
     assert index.search(parse("first"), limit=9, among=[message_id(2)]).total == 1
+
+
+OURS = ("dr@clinic.example", "pat@mail.example", "nobody@clinic.example")
+
+
+def statements_of_facets(part: Part) -> list[str]:
+    """What SQLite is asked when facets of everything are counted."""
+    asked: list[str] = []
+
+    def noted(_cursor: object, statement: str, _values: object) -> bool:
+        asked.append(statement)
+        return True
+
+    part._connection.set_exec_trace(noted)
+    try:
+        assert part.facets(EVERYTHING, mailboxes=OURS, is_over=lambda: False) is not None
+    finally:
+        part._connection.set_exec_trace(None)
+    return asked
+
+
+def test_what_facets_count_is_there_with_one_reading_once_a_part_is_full(tmp_path: Path) -> None:
+    part = Part.made(tmp_path / "one.part", KEY, cache_bytes=1 << 20)
+    part.put([document(number) for number in range(1, 9)], replaced={})
+    part.settle()
+    again = Part(tmp_path / "one.part", KEY, cache_bytes=1 << 20)
+    assert KEPT_FACTS in (asked := statements_of_facets(again))
+    assert MESSAGES not in asked
+    again.put([document(9)], replaced={})
+    assert MESSAGES in statements_of_facets(again), "what changed is read anew"
+
+
+def test_what_facets_count_is_forgotten_with_the_first_message_that_goes(tmp_path: Path) -> None:
+    index = index_files.sqlite_in(tmp_path / "index", KEY, most_part_messages=4)
+    index.add([document(number, sender=f"one{number}@once{number}.example") for number in range(1, 12)])
+    index.remove([message_id(2)], more_follow=True)
+    told = index.facets(parse("-nothing"), mailboxes=["one2@once2.example", "one3@once3.example"], seconds=60)
+    assert told.total == 10
+    assert told.counts[Facet.MAILBOX] == {"one3@once3.example": 1}
+    with index._current() as parts:
+        assert [len(list(part._connection.execute(KEPT_FACTS))) for part in parts] == [0, 1, 0]
+    index.remove([message_id(2)])
+    with index._current() as parts:
+        kept = [str(row) for part in parts for row in part._connection.execute(KEPT_FACTS)]
+    assert len(kept) == 2
+    assert not [row for row in kept if "once2.example" in row]
+    assert [row for row in kept if "once3.example" in row]
+
+
+def asked_meanwhile(index: SqliteIndex, *, seconds: float) -> tuple[threading.Thread, list[tuple[int, bool]]]:
+    """A search with its facets in another thread, waited for so long, and what it has answered or will."""
+    answers: list[tuple[int, bool]] = []
+
+    def ask() -> None:
+        hits = index.search(parse("recall"), limit=1)
+        counts = index.facets(parse("recall"), mailboxes=(), seconds=0.5)
+        answers.append((hits.total + counts.total, hits.is_complete and counts.is_complete))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join(seconds)
+    return asking, answers
+
+
+def test_search_waits_neither_for_another_search_nor_for_a_writer(tmp_path: Path) -> None:
+    index = index_files.sqlite_in(tmp_path / "index", KEY)
+    index.add([body(number, "recall") for number in range(10)])
+    with index._lock, index._current(), index._beside[0]._lock:
+        _, answers = asked_meanwhile(index, seconds=30)
+        assert answers == [(20, True)]
+
+
+def test_waiting_for_other_searches_does_not_count_as_searching(tmp_path: Path) -> None:
+    index = index_files.sqlite_in(tmp_path / "index", KEY, query_seconds=0.5)
+    index.add([body(number, "recall") for number in range(10)])
+    with index._current(), index._beside[0]._lock, index._beside[1]._lock:
+        asking, answers = asked_meanwhile(index, seconds=0.7)
+        assert answers == []
+    asking.join(30)
+    assert answers == [(20, True)]
+
+
+def test_no_view_at_rest_keeps_a_file_open_that_was_written_anew(tmp_path: Path) -> None:
+    writer, reader = (index_files.sqlite_in(tmp_path / "index", KEY) for _ in range(2))
+    writer.add([body(number, "recall") for number in range(10)])
+    with reader._lock, reader._beside[0]._lock:
+        assert asked_meanwhile(reader, seconds=30)[1] == [(20, True)]
+    assert reader._beside[1]._parts
+    writer.remove([body(3).id])
+    assert reader.search(parse("recall"), limit=1).total == 9
+    assert not reader._beside[1]._parts
