@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, Final
 
 import psycopg
@@ -134,13 +134,11 @@ class PostgresqlEngine:
         Freed rows become reusable space; their bytes stay until they are overwritten, and stay in the write-ahead log
         until the server removes that. What must never be read again is therefore sealed under keys that die.
         """
-        connection = self.pool.raw_connection()
         try:
-            _vacuum(connection.cursor())
+            with closing(self.pool.raw_connection()) as connection:
+                _vacuum(connection.cursor())
         except psycopg.Error as error:
             raise (self.translated(error) or error) from error
-        finally:
-            connection.close()
         return True
 
     def problems(self, connection: Connection) -> list[str]:

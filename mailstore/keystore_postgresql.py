@@ -9,7 +9,7 @@ be set to, and what stays beyond our sight: blocks of the disk that the server's
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -295,13 +295,11 @@ class PostgresqlKeystore(KeyRows):
         """A connection of the pool's; what is not committed at the end is undone."""
         if self._is_closed:
             raise StorageUnavailableError(f"{WHAT} was closed")
-        connection = self._pool.raw_connection()
         try:
-            yield connection.cursor()  # type: ignore[misc] # the pool's stand-in for the driver's own cursor
+            with closing(self._pool.raw_connection()) as connection:
+                yield connection.cursor()  # type: ignore[misc] # the pool's stand-in for the driver's own cursor
         except psycopg.Error as error:
             raise _as_ours(error) from error
-        finally:
-            connection.close()
 
 
 def _asked(cursor: psycopg.Cursor[Any], question: str, values: Sequence[object] = ()) -> Found:

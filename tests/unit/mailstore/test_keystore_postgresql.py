@@ -149,3 +149,14 @@ def test_connection_lost_in_mid_transaction_keeps_nothing(keystore: PostgresqlKe
         lose_connection()
     assert list(keystore.batches()) == []
     keystore.add_batch(kept)
+
+
+def test_server_that_takes_no_connection_is_told_in_our_own_words(keystore: PostgresqlKeystore) -> None:
+    server, name = postgresql_room.shared(), keystore._pool.url.database or ""
+    server.command("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+    try:
+        server.end_connections(name)
+        with pytest.raises(StorageUnavailableError, match="no connection"):
+            keystore.has_key(MessageId(identifier_from(os.urandom(16))))
+    finally:
+        server.command("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
