@@ -58,7 +58,7 @@ def changed(output: str) -> int:
 
 def added(machine: Guest, email: str, role: str) -> Any:
     """Somebody who works there, with the password that everybody here has."""
-    machine.run(f"umask 077; printf '%s' '{PASSWORD}' > /run/password; chown strongroom /run/password")
+    machine.run("umask 077; cat > /run/password; chown strongroom /run/password", given=PASSWORD)
     words = f"strongroom user add {email} --name Somebody --role {role} --password-file /run/password --json"
     return json.loads(machine.said(words))
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import smtplib
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 
-from tests.appliance import guest
+from tests.appliance import guest, secret_watch
 from tests.appliance.guest import Guest
 from tests.appliance.practice_ground import DOMAIN, PASSWORD, PLAYBOOK, REPOSITORY, changed, deliver, variables
 
@@ -45,14 +47,29 @@ def machine() -> Iterator[Guest]:
 
 
 def test_the_playbook_stops_until_shares_were_read_back_and_then_goes_on(
-    machine: Guest, told: dict[str, object]
+    machine: Guest, told: dict[str, object], tmp_path: Path
 ) -> None:
-    with pytest.raises(AssertionError, match="sudo strongroom setup"):
-        guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
-    assert machine.said("systemctl is-active 'strongroom*' || true") == ""
-    words = _by_a_person(machine)
-    done = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
-    assert not any(share[:40] in done.stdout for share in words)
+    """A bucket is named meanwhile: what opens it is told to nobody, nor is what the person was shown."""
+    (bucket := tmp_path / "bucket").write_text(f"key-{secrets.token_hex(8)}\n{secrets.token_hex(24)}\n", "ascii")
+    far = {"name": "far", "url": "s3+https://store.example/backups", "credentials": str(bucket)}
+    with secret_watch.watching() as watch:
+        with pytest.raises(AssertionError, match="sudo strongroom setup") as stopped:
+            guest.playbook(
+                machine, REPOSITORY, program=PLAYBOOK, told={**told, "strongroom_backup_targets": [far]}, verbosity=3
+            )
+        assert machine.said("systemctl is-active 'strongroom*' || true") == ""
+        assert machine.said("cat /var/lib/strongroom/keys/backup-far") == bucket.read_text("ascii").strip()
+        words, shown = _by_a_person(machine)
+        done = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told, verbosity=3)
+    watch.said += [str(stopped.value), done.stdout + done.stderr]
+    hidden = [
+        PASSWORD,
+        *shown,
+        *words,
+        *bucket.read_text("ascii").split(),
+        machine.said("cat /etc/strongroom/unlock.key"),
+    ]
+    assert watch.places_of(machine, hidden) == []
     answer = json.loads(machine.run("strongroom doctor --json", check=False).stdout)  # no DNS knows of this practice
     states = {item["check"]: item["state"] for item in answer["items"]}
     assert [states[check] for check in ("first run", "serve", "rspamd", "clamd")] == ["ok"] * 4, answer
@@ -93,16 +110,20 @@ def test_a_second_run_changes_nothing(machine: Guest, told: dict[str, object]) -
     assert changed(again.stdout) == 0, again.stdout
 
 
-def _by_a_person(machine: Guest) -> list[str]:
-    """What somebody does at the machine, over a pipe: the words come out, and go back as if from paper."""
+def _by_a_person(machine: Guest) -> tuple[list[str], list[str]]:
+    """What somebody does at the machine, over a pipe: words come out, and go back as if from paper.
+
+    The words of all pages, and what else was shown.
+    """
     ada = {"email": ADA, "name": "Ada Quinn", "password": PASSWORD}
     told = _setup(machine, {"administrator": ada, "shares": {"need": 2, "of": 3}})
     assert told["missing"] == ["read_back"]
-    assert pyotp.TOTP(told["administrator"]["totp_secret"]).now()
+    shown = [told["administrator"][name] for name in ("totp_secret", "app_password")]
+    assert pyotp.TOTP(shown[0]).now()
     words: list[str] = told["shares"]["words"]
     assert not _setup(machine, {"read_back": [words[0], words[0]]}).get("finished")
     assert _setup(machine, {"read_back": words[1:]})["finished"]
-    return words
+    return words, shown
 
 
 def _setup(machine: Guest, answers: dict[str, Any]) -> Any:

@@ -10,13 +10,16 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from tests.appliance import guest
+from tests.appliance import guest, secret_watch
 from tests.appliance.guest import Guest
 from tests.appliance.practice_ground import (
     DOMAIN,
+    PASSWORD,
     PLAYBOOK,
     REPOSITORY,
     added,
@@ -29,6 +32,7 @@ from tests.appliance.practice_ground import (
     signed_in,
     variables,
 )
+from tests.appliance.secret_watch import SecretWatch
 
 WORST_EXPOSURE = 2.0
 PARTS = ("key-agent", "worker", "smtp", "mail")
@@ -44,11 +48,26 @@ def told() -> dict[str, object]:
     return variables()
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A machine, all that was seen since before the playbook, and secrets that people were given meanwhile."""
+
+    machine: Guest
+    watch: SecretWatch
+    people: list[Any] = field(default_factory=list)
+
+
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
-def machine(told: dict[str, object], request: pytest.FixtureRequest) -> Iterator[Guest]:
-    with guest.booted("practice", release=request.param) as booted:
-        guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told)
-        yield booted
+def watched(told: dict[str, object], request: pytest.FixtureRequest) -> Iterator[Watched]:
+    with guest.booted("practice", release=request.param) as booted, secret_watch.watching() as watch:
+        done = guest.playbook(booted, REPOSITORY, program=PLAYBOOK, told=told, verbosity=3)
+        watch.said.append(done.stdout + done.stderr)
+        yield Watched(booted, watch)
+
+
+@pytest.fixture
+def machine(watched: Watched) -> Guest:
+    return watched.machine
 
 
 def test_the_practice_runs_and_the_doctor_fails_nothing_but_the_dns_that_is_not_there(machine: Guest) -> None:
@@ -96,9 +115,11 @@ def test_only_the_ports_of_mail_and_pages_come_through_the_firewall(machine: Gue
         machine.run("systemctl stop stranger")
 
 
-def test_mail_over_tls_is_read_in_a_browser_and_found_in_the_archive(machine: Guest) -> None:
+def test_mail_over_tls_is_read_in_a_browser_and_found_in_the_archive(watched: Watched) -> None:
+    machine = watched.machine
     clinician = added(machine, ADA, "clinician")
     records = added(machine, RITA, "records")
+    watched.people.extend([clinician, records])
     deliver(machine, ADA, subject=SUBJECT, text=TEXT)
     with browser_page(machine) as page:
         sign_in(page, ADA, clinician["totp_secret"])
@@ -113,6 +134,17 @@ def test_looking_and_a_second_run_change_nothing(machine: Guest, told: dict[str,
     assert changed(looked.stdout) == 0, looked.stdout
     again = guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
     assert changed(again.stdout) == 0, again.stdout
+
+
+def test_no_secret_came_onto_a_command_line_into_an_environment_a_fact_a_log_or_what_the_playbook_said(
+    watched: Watched,
+) -> None:
+    machine = watched.machine
+    secrets = [PASSWORD, machine.said("cat /etc/strongroom/unlock.key")]
+    secrets += [line for line in machine.said("cat /var/lib/strongroom/tls/server.key").splitlines() if "-" not in line]
+    secrets += [person[name] for person in watched.people for name in ("totp_secret", "app_password") if person[name]]
+    assert len(secrets) > 6
+    assert watched.watch.places_of(machine, secrets) == []
 
 
 def test_after_a_start_of_the_machine_mail_comes_in_again(machine: Guest) -> None:

@@ -53,6 +53,14 @@ def test_unit_of_each_part_is_tight(service: str) -> None:
     assert {name: told(service).get(name) for name in TIGHT} == TIGHT
 
 
+def test_whoever_enables_the_target_enables_every_part_socket_and_timer() -> None:
+    target = told("strongroom.target")
+    assert sorted(target["Wants"].split()) == sorted([*SERVICES, *SOCKETS, *TIMERS])
+    assert target["WantedBy"] == "multi-user.target"
+    others = [path.name for path in FILES.iterdir() if path.name != "strongroom.target"]
+    assert [name for name in others if "[Install]" in (FILES / name).read_text("utf-8")] == [], "one way to enable"
+
+
 def test_key_agent_has_no_network_and_alone_the_group_of_the_key_file() -> None:
     agent = told("strongroom-key-agent.service")
     assert (agent["PrivateNetwork"], agent["RestrictAddressFamilies"]) == ("yes", "AF_UNIX")
