@@ -65,7 +65,7 @@ class SecretWatch:
         logs = machine.run(
             "journalctl --no-pager; cat /var/lib/strongroom/log/*.log /var/log/*.log", check=False
         ).stdout
-        facts = machine.run("cat /etc/ansible/facts.d/* /root/.ansible/* 2>/dev/null", check=False).stdout
+        facts = machine.run("cat /etc/ansible/facts.d/* ~/.ansible/* 2>/dev/null", check=False).stdout
         found: list[str] = []
         for number, secret in enumerate(secrets):
             assert len(secret) > 7, "too short to be looked for"
