@@ -26,6 +26,7 @@ from appliance.demo import port_base
 from mailstore import key_custody
 from mailstore.key_hierarchy import KeyRing
 from mailstore.slot_key_file import KeyFile
+from mailstore.wall_clock import SystemClock
 from tests import answered_fields, command_stage, database_room
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +60,8 @@ class RunningPractice:
     data: Path
     base: int
     people: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    """By second factor: which of its codes was the last that somebody signed in with."""
 
     def run(self, *words: str, json: bool = True, stdin: str = "") -> Answer:
         """Run a command to its end."""
@@ -98,8 +101,12 @@ class RunningPractice:
         return told
 
     def sign_in(self, email: str) -> Any:
-        """Sign somebody in, in a code step that was not used yet."""
-        code = pyotp.TOTP(self.people[email]).now()
+        """Sign somebody in, in a code step that was not used yet: the next one is taken beforehand (RFC 6238)."""
+        totp = pyotp.TOTP(self.people[email])
+        step = max(totp.timecode(SystemClock().now()), self.steps.get(totp.secret, 0) + 1)
+        self.until(lambda: step <= totp.timecode(SystemClock().now()) + 1)
+        self.steps[totp.secret] = step
+        code = totp.at(step * totp.interval)
         return self.told("sign-in", email, "--password-file", str(self.password_file), "--totp", code)
 
     def trusting(self) -> ssl.SSLContext:
