@@ -1,7 +1,7 @@
 """Tries once more, alone, what failed by chance in a run of all tests: ``make test`` says by name what was unsteady.
 
-A browser beside 5,000 other tests on a small machine is late now and then. What attacks the product or loses mail gets
-no second try, and neither do more than three at once: such a failure counts the first time.
+A browser beside 5,000 other tests on a small machine is late now and then. Nothing else gets a second try, least of all
+what attacks the product or kills it, and neither do more than three at once: such a failure counts the first time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Final
 
 MOST: Final = 3
-BY_CHANCE: Final = ("tests/flows/", "tests/pages/")
+BY_CHANCE: Final = (
+    "tests/flows/test_patient_portal.py::",
+    "tests/flows/test_records_pages.py::",
+    "tests/flows/test_search_pages.py::",
+    "tests/flows/test_staff_pages.py::",
+    "tests/pages/",
+)
+"""Where tests wait for a browser."""
 
 
 def may_be_chance(failed: list[str]) -> bool:
