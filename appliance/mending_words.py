@@ -13,8 +13,8 @@ from appliance.data_directory import DataDirectory
 
 UNIT: Final = Path("/etc/systemd/system/strongroom.target")
 SERVED_BY_UNITS: Final = Path("/var/lib/strongroom")
-RESTART_UNITS: Final = "sudo systemctl restart strongroom-key-agent"
-"""All parts follow the key agent."""
+RESTART_UNITS: Final = "sudo systemctl restart strongroom-key-agent && sudo systemctl start strongroom.target"
+"""All parts that run follow the key agent; the target starts what was stopped."""
 
 
 def has_units(data: DataDirectory) -> bool:

@@ -82,6 +82,13 @@ def deliver(machine: Guest, recipient: str, *, subject: str, text: str) -> None:
         client.send_message(letter)
 
 
+def doctors_line(machine: Guest, name: str) -> dict[str, str]:
+    """What the doctor says about one thing."""
+    answer = json.loads(machine.run("strongroom doctor --quick --json", check=False).stdout)
+    found: dict[str, str] = next(item for item in answer["items"] if item["check"] == name)
+    return found
+
+
 def found(machine: Guest, query: str, *, asked_by: str, at_least: int = 1) -> list[str]:
     """Subjects of what the archive finds for somebody who is signed in, once the worker has got there."""
     end = time.monotonic() + 90

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from tests.appliance.practice_ground import (
     browser_page,
     changed,
     deliver,
+    doctors_line,
     found,
     shows,
     sign_in,
@@ -35,6 +37,7 @@ from tests.appliance.practice_ground import (
 from tests.appliance.secret_watch import SecretWatch
 
 WORST_EXPOSURE = 2.0
+BACK_SECONDS = 60.0
 PARTS = ("key-agent", "worker", "smtp", "mail")
 SUBJECT = "Blood pressure diary"
 TEXT = "This morning it was 128 over 84."
@@ -113,6 +116,40 @@ def test_only_the_ports_of_mail_and_pages_come_through_the_firewall(machine: Gue
         ]
     finally:
         machine.run("systemctl stop stranger")
+
+
+def test_the_journal_the_clock_and_the_updates_are_as_set(machine: Guest) -> None:
+    said = machine.said("journalctl --no-pager -o cat -u systemd-journald | grep 'System Journal' | tail -1")
+    assert re.search(r"max 500\.0M,", said), said
+    assert machine.said("systemctl is-enabled systemd-timesyncd apt-daily-upgrade.timer").split() == ["enabled"] * 2
+    tried = machine.said("unattended-upgrade --dry-run --debug")
+    allowed = next(line for line in tried.splitlines() if line.startswith("Allowed origins are"))
+    assert "label=Debian-Security" in allowed
+
+
+BROKEN = {
+    "serve": "systemctl stop strongroom.target",
+    "port smtp": "systemctl stop strongroom-smtp.socket strongroom-smtp.service",
+    "port portal": "systemctl kill --signal=KILL strongroom-mail && systemctl stop strongroom-mail.service",
+    "worker": "systemctl stop strongroom-worker && touch -d '2 hours ago' {data}/run/alerts.json {data}/run/serve.pid",
+    "file modes": "chmod o+r {data}/strongroom.toml",
+    "security updates": "touch -d '9 days ago' /var/lib/apt/periodic/unattended-upgrades-stamp",
+}
+"""How each line of the doctor is made to complain."""
+
+
+@pytest.mark.parametrize("line", BROKEN)
+def test_typing_what_stands_below_a_line_of_the_doctor_brings_it_back(machine: Guest, line: str) -> None:
+    machine.run("mkdir -p /var/lib/apt/periodic; touch /var/lib/apt/periodic/unattended-upgrades-stamp")
+    machine.run(BROKEN[line].format(data="/var/lib/strongroom"))
+    complaint = doctors_line(machine, line)
+    assert complaint["state"] in {"fail", "warn"}, complaint
+    typed = re.search(r"(?:run|anew): ([^;,]+)", complaint["fix"])
+    assert typed is not None, complaint
+    machine.run(typed.group(1))
+    deadline = time.monotonic() + BACK_SECONDS
+    while (now := doctors_line(machine, line))["state"] != "ok":
+        assert time.monotonic() < deadline, (complaint, now)
 
 
 def test_mail_over_tls_is_read_in_a_browser_and_found_in_the_archive(watched: Watched) -> None:

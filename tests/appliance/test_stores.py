@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,7 @@ from tests.appliance.practice_ground import (
     added,
     changed,
     deliver,
+    doctors_line,
     found,
     signed_in,
     variables,
@@ -28,6 +30,7 @@ from tests.appliance.practice_ground import (
 from tests.appliance.secret_watch import SecretWatch
 from tests.build_minio import MINIO
 
+BACK_SECONDS = 120.0
 ADA, RITA = f"ada@{DOMAIN}", f"rita@{DOMAIN}"
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800), pytest.mark.usefixtures("watch")]
@@ -118,6 +121,26 @@ def test_the_store_answers_this_machine_alone(machine: Guest) -> None:
     listening = set(machine.said("ss -Hltn 'sport = :9000' | awk '{print $4}'").split())
     assert listening
     assert listening <= {"127.0.0.1:9000", "[::1]:9000"}
+
+
+def test_the_store_tells_this_machine_how_it_fares(machine: Guest) -> None:
+    fetched = machine.said(
+        "python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())' "
+        "http://127.0.0.1:9000/minio/v2/metrics/cluster"
+    )
+    assert "minio_cluster_capacity_usable_free_bytes" in fetched
+    assert "strongroom" not in fetched.replace('bucket="strongroom"', "")
+
+
+def test_a_store_that_is_away_is_named_and_nothing_is_lost(machine: Guest) -> None:
+    machine.run("systemctl stop minio")
+    deliver(machine, ADA, subject="While the store was away", text="The word is persimmon.")
+    assert doctors_line(machine, "object store")["state"] == "warn"
+    machine.run("systemctl start minio")
+    deadline = time.monotonic() + BACK_SECONDS
+    while (line := doctors_line(machine, "object store"))["state"] != "ok":
+        assert time.monotonic() < deadline, line
+    assert found(machine, "persimmon", asked_by=RITA) == ["While the store was away"]
 
 
 def test_a_second_run_changes_nothing(machine: Guest, told: dict[str, object]) -> None:
