@@ -1,8 +1,9 @@
 """Does the follow-up work that was committed with its cause, item by item, until told to stop.
 
 An item is never dropped for a fault of ours: it is put off with a growing pause and stays visible to ``doctor``.
-When the object store as a whole is down, the kind of work that needs it rests, and no other. The work itself must stand
-being done twice (``mailstore.outbox``), and several workers may share one database, each under a name of its own.
+When the object store as a whole is down, the kind of work that needs it rests, and no other. While mail pours in,
+batches wait a moment (``giving_way``); mail on its way to others does not. The work itself must stand being done twice
+(``mailstore.outbox``), and several workers may share one database, each under a name of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailstore import outbox
+from appliance.giving_way import GivingWay
+from mailstore import message_records, outbox
 from mailstore.database import Database
 from mailstore.errors import DestroyedError, ObjectStoreDownError, StrongroomError
 from mailstore.failpoint import reached
@@ -94,6 +96,7 @@ class Worker:
         self._rules = rules or WorkerRules()
         self._name = name
         self._others = frozenset(others)
+        self._giving_way = GivingWay()
         self._rests: dict[Kind, int] = {}
         self._running: dict[asyncio.Task[None], Kind] = {}
         self._gathers_until: dict[Kind, float] = {}
@@ -187,7 +190,11 @@ class Worker:
 
     def _kinds_due(self, kinds: Collection[Kind]) -> set[Kind]:
         with self._database.read() as connection:
-            return outbox.kinds_due(connection, kinds, now=self._clock.now())
+            came = message_records.came_so_far(connection)
+            due = outbox.kinds_due(connection, kinds, now=self._clock.now())
+        if self._giving_way.stands_back(came, at=time.monotonic()):
+            return {kind for kind in due if isinstance(self._work[kind], ErrandWork)}
+        return due
 
     def _begin(self, kind: Kind, work: BatchWork | ErrandWork, items: Sequence[OutboxItem]) -> None:
         doing = self._errand(work, items) if isinstance(work, ErrandWork) else self._batch(work, items)

@@ -14,9 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from appliance.giving_way import LOOK_SECONDS
 from appliance.outbox_worker import BatchWork, ErrandWork, Worker, WorkerRules
-from mailstore import outbox
+from mailstore import outbox, tables
 from mailstore.errors import DestroyedError, ObjectStoreDownError, StorageUnavailableError
 from mailstore.message import MessageId
 from mailstore.outbox import Kind, OutboxItem
@@ -272,3 +274,34 @@ def test_store_that_came_back_is_used_at_once_and_completely(house: OutboundPrac
     house.clock.advance(timedelta(minutes=10))
     worked(house, work, lambda: house.waiting(Kind.PROMOTE) == 0, rules=rules)
     assert set(promoted) == set(messages)
+
+
+def test_while_mail_pours_in_batches_wait_and_mail_on_its_way_does_not(house: OutboundPractice) -> None:
+    begun: list[tuple[Kind, float]] = []
+    message = house.send(DOCTOR)
+
+    async def notify(items: Sequence[OutboxItem]) -> None:
+        begun.append((Kind.NOTIFY, time.monotonic()))
+        with house.database.write() as connection:
+            outbox.finish_many(connection, items)
+
+    work: dict[Kind, BatchWork | ErrandWork] = {
+        Kind.INDEX: BatchWork(lambda _: begun.append((Kind.INDEX, time.monotonic()))),
+        Kind.NOTIFY: ErrandWork(notify),
+    }
+    as_if_thousands_came = update(tables.messages).values(sequence=tables.messages.c.sequence + 100_000)
+
+    def is_done() -> bool:
+        if not pours.is_set() and time.monotonic() > looked_by:
+            pours.set()
+            with house.database.write() as connection:
+                connection.execute(as_if_thousands_came)
+                for kind in work:
+                    outbox.add(connection, kind, message, 0, house.clock.now())
+        return len(begun) == len(work)
+
+    pours, looked_by = threading.Event(), time.monotonic() + 2 * LOOK_SECONDS
+    worked(house, work, is_done)
+    (first, at), (second, later) = begun
+    assert (first, second) == (Kind.NOTIFY, Kind.INDEX)
+    assert later - at >= LOOK_SECONDS / 2
