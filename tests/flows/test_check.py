@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from mailstore import message_records
 from mailstore.object_layout import new_object_name
-from tests import answered_fields, lived_practice
+from tests import answered_fields, database_room, lived_practice
 from tests.check_room import spoil
 from tests.lived_practice import LivedPractice
 
@@ -23,7 +22,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> LivedPractice:
 
 @pytest.fixture
 def practice(lived: LivedPractice, tmp_path: Path) -> LivedPractice:
-    shutil.copytree(lived.path, tmp_path / "data")
+    database_room.copied_practice(lived.path, tmp_path / "data")
     return replace(lived, path=tmp_path / "data")
 
 
