@@ -9,6 +9,8 @@ import logging
 import ssl
 import threading
 import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,39 +24,65 @@ LOOK_SECONDS: Final = 30.0
 _Seen = tuple[tuple[int, int, int], ...]
 
 
-def renewed_context(directory: Path, *, look_seconds: float = LOOK_SECONDS) -> ssl.SSLContext:
+def renewed_context(
+    directory: Path, protocols: Sequence[str] = (), *, look_seconds: float = LOOK_SECONDS
+) -> ssl.SSLContext:
     """As ``tls_certificates.server_context``, with whatever certificate lies in the directory from now on.
+
+    ``protocols`` are those that a client may choose between (ALPN, RFC 7301).
 
     A certificate and a key that do not belong together are not taken: one of them is being written, or is a mistake
     that ``doctor`` names.
     """
     seen = _seen(directory)
-    context = server_context(directory)
-    told = (weakref.ref(context), directory, seen, look_seconds)
+    made = partial(_made, directory, tuple(protocols))
+    context = made()
+    told = (weakref.ref(context), made, partial(_seen, directory), seen, look_seconds)
     threading.Thread(target=_look, args=told, name="certificate", daemon=True).start()
     return context
 
 
-def _look(served: weakref.ref[ssl.SSLContext], directory: Path, seen: _Seen, look_seconds: float) -> None:
+def _made(directory: Path, protocols: Sequence[str]) -> ssl.SSLContext:
+    context = server_context(directory)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    return context
+
+
+def _look(
+    served: weakref.ref[ssl.SSLContext],
+    made: Callable[[], ssl.SSLContext],
+    look: Callable[[], _Seen],
+    seen: _Seen,
+    look_seconds: float,
+) -> None:
     """Look until nobody serves with the context any more. What could not be taken is tried again when it changes."""
     pause = threading.Event()
     while not pause.wait(look_seconds) and (context := served()) is not None:
-        found = _seen(directory)
+        found = look()
         if found != seen:
-            _take(context, directory)
+            _take(context, made)
             seen = found
         del context
 
 
-def _take(context: ssl.SSLContext, directory: Path) -> None:
-    """Tried on a context of its own first: one that failed half way would serve neither certificate."""
+def _take(context: ssl.SSLContext, made: Callable[[], ssl.SSLContext]) -> None:
+    """Every handshake from now on is answered by a context of its own with the renewed certificate.
+
+    The one that is served with stays as it is: while OpenSSL puts another certificate into it, a handshake would find
+    none (SSL_CTX_use_certificate(3)). Whom a client names makes no difference; it is asked for none either.
+    """
     try:
-        server_context(directory)
-        context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
+        renewed = made()
     except (ssl.SSLError, OSError) as error:
         logger.warning("renewed certificate not usable", extra={"error": type(error).__name__})
-    else:
-        logger.info("certificate renewed")
+        return
+
+    def answer(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _served: ssl.SSLContext) -> None:
+        connection.context = renewed
+
+    context.sni_callback = answer
+    logger.info("certificate renewed")
 
 
 def _seen(directory: Path) -> _Seen:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +72,7 @@ def serve(
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
-        ssl_context_factory=lambda _config, _default: _tls(data),
+        ssl_context_factory=lambda _config, _default: certificate_renewal.renewed_context(data.tls, ["http/1.1"]),
     )
     PortalServer(config, listening, when_ready).run()
 
@@ -81,9 +80,3 @@ def serve(
 def outlive_the_server() -> None:
     """Uvicorn raises the signal again when it is done; this process still has to store and close then."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-
-
-def _tls(data: DataDirectory) -> ssl.SSLContext:
-    context = certificate_renewal.renewed_context(data.tls)
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -120,7 +120,7 @@ def test_only_the_ports_of_mail_and_pages_come_through_the_firewall(machine: Gue
 
 def test_the_journal_the_clock_and_the_updates_are_as_set(machine: Guest) -> None:
     said = machine.said("journalctl --no-pager -o cat -u systemd-journald | grep 'System Journal' | tail -1")
-    assert re.search(r"max 500\.0M,", said), said
+    assert re.search(r"max 500(\.0)?M,", said), said
     assert machine.said("systemctl is-enabled systemd-timesyncd apt-daily-upgrade.timer").split() == ["enabled"] * 2
     tried = machine.said("unattended-upgrade --dry-run --debug")
     allowed = next(line for line in tried.splitlines() if line.startswith("Allowed origins are"))
@@ -130,7 +130,7 @@ def test_the_journal_the_clock_and_the_updates_are_as_set(machine: Guest) -> Non
 BROKEN = {
     "serve": "systemctl stop strongroom.target",
     "port smtp": "systemctl stop strongroom-smtp.socket strongroom-smtp.service",
-    "port portal": "systemctl kill --signal=KILL strongroom-mail && systemctl stop strongroom-mail.service",
+    "port portal": "systemctl stop strongroom-portal.socket strongroom-mail.service",
     "worker": "systemctl stop strongroom-worker && touch -d '2 hours ago' {data}/run/alerts.json {data}/run/serve.pid",
     "file modes": "chmod o+r {data}/strongroom.toml",
     "security updates": "touch -d '9 days ago' /var/lib/apt/periodic/unattended-upgrades-stamp",

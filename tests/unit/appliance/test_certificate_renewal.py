@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import ssl
@@ -38,16 +39,22 @@ def _replaced(path: Path, content: bytes) -> None:
 
 def _serial(context: ssl.SSLContext) -> int:
     """The serial number of the certificate that a client is shown."""
+    return _shown(context)[0]
+
+
+def _shown(context: ssl.SSLContext, *protocols: str) -> tuple[int, str | None]:
+    """The same, and the protocol that was chosen of those that the client speaks."""
     ours, theirs = socket.socketpair()
     server = threading.Thread(target=lambda: context.wrap_socket(ours, server_side=True).close())
     server.start()
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.set_alpn_protocols(protocols)
     with client.wrap_socket(theirs) as connection:
-        shown = connection.getpeercert(binary_form=True)
+        shown, chosen = connection.getpeercert(binary_form=True), connection.selected_alpn_protocol()
     server.join()
     assert shown is not None
-    return x509.load_der_x509_certificate(shown).serial_number
+    return x509.load_der_x509_certificate(shown).serial_number, chosen
 
 
 def _serial_in(content: bytes) -> int:
@@ -79,6 +86,32 @@ def test_half_a_renewal_is_not_served_and_the_other_half_makes_it_whole(place: P
     while _serial(context) == before:
         assert time.monotonic() < end
         time.sleep(LOOK_SECONDS)
+
+
+def test_nobody_is_turned_away_while_a_certificate_is_renewed(place: Path) -> None:
+    context = certificate_renewal.renewed_context(place, look_seconds=0.001)
+    shown: set[int] = set()
+    both = [_made("One"), _made("Other")]
+    end = time.monotonic() + 3
+    for made in itertools.cycle(both):
+        _replaced(place / "server.key", made.server_key)
+        _replaced(place / "server.pem", made.server)
+        shown.update(_serial(context) for _ in range(5))
+        if time.monotonic() > end:
+            break
+    assert shown >= {_serial_in(made.server) for made in both}
+
+
+def test_the_protocols_of_the_port_stay_with_a_renewed_certificate(place: Path) -> None:
+    context = certificate_renewal.renewed_context(place, ["http/1.1"], look_seconds=LOOK_SECONDS)
+    before, renewed = _shown(context, "http/1.1"), _made("After")
+    _replaced(place / "server.key", renewed.server_key)
+    _replaced(place / "server.pem", renewed.server)
+    end = time.monotonic() + 10
+    while (now := _shown(context, "http/1.1")) == before:
+        assert time.monotonic() < end
+        time.sleep(LOOK_SECONDS)
+    assert (before[1], now[1]) == ("http/1.1", "http/1.1")
 
 
 def test_what_is_no_certificate_leaves_the_old_one_in_service(place: Path) -> None:
