@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import socket
@@ -12,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 
 from appliance import certificate_renewal, tls_certificates
@@ -86,6 +88,34 @@ def test_half_a_renewal_is_not_served_and_the_other_half_makes_it_whole(place: P
     while _serial(context) == before:
         assert time.monotonic() < end
         time.sleep(LOOK_SECONDS)
+
+
+def test_the_loop_that_mail_comes_in_by_serves_the_renewed_one(place: Path) -> None:
+    async def shown(port: int) -> int:
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        return x509.load_der_x509_certificate(certificate).serial_number
+
+    async def served() -> tuple[int, int]:
+        context = certificate_renewal.renewed_context(place, look_seconds=LOOK_SECONDS)
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            before = now = await shown(port)
+            renewed = _made("After")
+            _replaced(place / "server.key", renewed.server_key)
+            _replaced(place / "server.pem", renewed.server)
+            async with asyncio.timeout(10):
+                while now == before:
+                    now = await shown(port)
+            return now, _serial_in(renewed.server)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        now, wanted = runner.run(served())
+    assert now == wanted
 
 
 def test_nobody_is_turned_away_while_a_certificate_is_renewed(place: Path) -> None:
