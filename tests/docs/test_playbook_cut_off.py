@@ -1,0 +1,63 @@
+"""What a run of the playbook changed and did not bring into force because it was cut off: the next run does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.repository_room import ROOT
+
+ROLES = ROOT / "ansible" / "roles"
+LEFT_BEHIND = (ROLES / "machine" / "tasks" / "left_behind.yml").read_text("utf-8")
+STARTED = "Thu 2026-01-01 10:00:00.400000 UTC"
+
+
+@pytest.mark.parametrize(
+    ("started", "changed", "told"),
+    [
+        (STARTED, 1767261600.3, False),
+        (STARTED, 1767261600.5, True),
+        ("", 1767261600.5, False),
+    ],
+    ids=["written before", "written after, within the same second", "never started"],
+)
+def test_file_that_is_newer_than_its_unit_tells_the_handler(
+    tmp_path: Path, started: str, changed: float, *, told: bool
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\necho '{started}'\n", "ascii")
+    systemctl.chmod(0o755)
+    settings = tmp_path / "settings" / "local"
+    settings.parent.mkdir()
+    settings.touch()
+    os.utime(settings, (changed, changed))
+    found = re.search(r"machine_what_is_newer: >-\n((?: {6}.*\n)+)", LEFT_BEHIND)
+    assert found
+    words = [
+        "/bin/sh",
+        "-c",
+        " ".join(found[1].split()),
+        "sh",
+        "a.service",
+        str(tmp_path / "none"),
+        str(settings.parent),
+    ]
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(words, env=path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ([str(settings)] if told else [])
+
+
+@pytest.mark.parametrize("role", ["machine", "resolver", "rspamd", "clamav", "object_store", "strongroom"])
+def test_role_looks_for_what_was_left_behind_before_it_says_that_all_is_in_force(role: str) -> None:
+    flushes = [
+        text
+        for path in sorted((ROLES / role / "tasks").glob("*.yml"))
+        if "meta: flush_handlers" in (text := path.read_text("utf-8"))
+    ]
+    assert flushes
+    for text in flushes:
+        assert "left_behind" in text.partition("meta: flush_handlers")[0]
