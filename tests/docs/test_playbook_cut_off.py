@@ -61,3 +61,20 @@ def test_role_looks_for_what_was_left_behind_before_it_says_that_all_is_in_force
     assert flushes
     for text in flushes:
         assert "left_behind" in text.partition("meta: flush_handlers")[0]
+
+
+def test_every_run_looks_for_an_upgrade_that_was_cut_off_and_lets_everybody_in_again() -> None:
+    tasks = ROLES / "strongroom" / "tasks"
+    main, service = ((tasks / name).read_text("utf-8") for name in ("main.yml", "service.yml"))
+    (look,) = (task for task in main.split("\n\n") if "cut_off.yml" in task)
+    assert "when:" not in look
+    assert main.index("cut_off.yml") < main.index("upgrade.yml")
+    (opens,) = (task for task in service.split("\n\n") if "delete, table, inet, strongroom_upgrade" in task)
+    assert "strongroom_is_upgrade" not in opens
+    assert service.index("strongroom, doctor") < service.index(opens)
+
+
+def test_certificate_is_put_into_its_place_whenever_it_does_not_lie_there() -> None:
+    tasks = (ROLES / "certificates" / "tasks" / "main.yml").read_text("utf-8").split("\n\n")
+    (puts,) = (task for task in tasks if "argv: [/etc/letsencrypt/renewal-hooks/deploy/strongroom]" in task)
+    assert "when: certificates_placed.rc != 0 and not ansible_check_mode" in puts
