@@ -1,4 +1,4 @@
-"""What a run of the playbook changed and did not bring into force because it was cut off: the next run does."""
+"""What a run of the playbook did not come to, because it was cut off or only looked, is no trap for the next one."""
 
 from __future__ import annotations
 
@@ -78,3 +78,11 @@ def test_certificate_is_put_into_its_place_whenever_it_does_not_lie_there() -> N
     tasks = (ROLES / "certificates" / "tasks" / "main.yml").read_text("utf-8").split("\n\n")
     (puts,) = (task for task in tasks if "argv: [/etc/letsencrypt/renewal-hooks/deploy/strongroom]" in task)
     assert "when: certificates_placed.rc != 0 and not ansible_check_mode" in puts
+
+
+@pytest.mark.parametrize("role", ["machine", "resolver", "rspamd", "clamav", "object_store"])
+def test_check_mode_restarts_nothing_that_a_bare_machine_does_not_have(role: str) -> None:
+    handlers = (ROLES / role / "handlers" / "main.yml").read_text("utf-8").split("\n\n")
+    of_packages = [each for each in handlers if "systemd_service" in each and "journald" not in each]
+    assert of_packages
+    assert [each for each in of_packages if "when: not ansible_check_mode" not in each] == []
