@@ -78,7 +78,10 @@ class WorkerRules:
 
 
 class Worker:
-    """One worker of a data directory; ``others`` are the names of the rest. ``run`` returns after ``stop``."""
+    """One worker of a data directory; ``others`` are the names of the rest. ``run`` returns after ``stop``.
+
+    ``seconds`` is the monotonic clock that pauses, rests and the pace of incoming mail go by.
+    """
 
     def __init__(
         self,
@@ -89,7 +92,9 @@ class Worker:
         rules: WorkerRules | None = None,
         name: str = "worker",
         others: Collection[str] = (),
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._seconds = seconds
         self._database = database
         self._work = dict(work)
         self._clock = clock
@@ -144,7 +149,7 @@ class Worker:
         """Begin what is due as far as there is room; answers how many pieces of work were begun."""
         if self._not_put_off:
             await asyncio.to_thread(self._put_off_now)
-        if time.monotonic() >= self._looks_ahead_at:
+        if self._seconds() >= self._looks_ahead_at:
             await asyncio.to_thread(self._pull_forward)
         due = await asyncio.to_thread(self._kinds_due, [kind for kind in self._work if self._room(kind)])
         begun = 0
@@ -171,19 +176,19 @@ class Worker:
 
     def _gather(self, kind: Kind, work: BatchWork | ErrandWork, begun: int) -> None:
         if isinstance(work, BatchWork) and 0 < begun < work.size:
-            self._gathers_until[kind] = time.monotonic() + work.gather_seconds
+            self._gathers_until[kind] = self._seconds() + work.gather_seconds
 
     def _pull_forward(self) -> None:
         """Free what was written while the clock stood ahead."""
         with self._database.write() as connection:
             pulled = outbox.pull_forward(connection, tuple(self._work), now=self._clock.now())
-        self._looks_ahead_at = time.monotonic() + self._rules.look_ahead_seconds
+        self._looks_ahead_at = self._seconds() + self._rules.look_ahead_seconds
         if pulled:
             logger.warning("outbox work of a time to come made due", extra={"items": pulled})
 
     def _room(self, kind: Kind) -> int:
         """How many more messages may be begun now, of this kind of work."""
-        if time.monotonic() < self._gathers_until.get(kind, 0.0):
+        if self._seconds() < self._gathers_until.get(kind, 0.0):
             return 0
         work, running = self._work[kind], sum(1 for other in self._running.values() if other is kind)
         return max(work.at_once - running, 0) if isinstance(work, ErrandWork) else work.size * (not running)
@@ -192,7 +197,7 @@ class Worker:
         with self._database.read() as connection:
             came = message_records.came_so_far(connection)
             due = outbox.kinds_due(connection, kinds, now=self._clock.now())
-        if self._giving_way.stands_back(came, at=time.monotonic()):
+        if self._giving_way.stands_back(came, at=self._seconds()):
             return {kind for kind in due if isinstance(self._work[kind], ErrandWork)}
         return due
 
@@ -245,7 +250,7 @@ class Worker:
         rests = self._rests.get(kind, 0)
         rest = min(self._rules.first_rest_seconds * (1 << min(rests, 16)), self._rules.longest_rest_seconds)
         self._rests[kind] = rests + 1
-        self._gathers_until[kind] = time.monotonic() + rest * (0.75 + secrets.randbelow(501) / 1000)
+        self._gathers_until[kind] = self._seconds() + rest * (0.75 + secrets.randbelow(501) / 1000)
         extra = {"kind": kind.value, "items": len(items), "code": error.code, "problem": error.message}
         logger.error("object store down", extra={**extra, "rest_seconds": round(rest)})
         self._note_pauses(items, error)

@@ -47,9 +47,10 @@ def worked(
     until: Callable[[], bool],
     *,
     rules: WorkerRules = RULES,
+    seconds: Callable[[], float] = time.monotonic,
 ) -> None:
     async def go() -> None:
-        worker = Worker(house.database, work, clock=house.clock, rules=rules)
+        worker = Worker(house.database, work, clock=house.clock, rules=rules, seconds=seconds)
         running = asyncio.create_task(worker.run())
         async with asyncio.timeout(10):
             while not await asyncio.to_thread(until):  # noqa: ASYNC110 - what ends the wait is in the rows
@@ -58,6 +59,32 @@ def worked(
         await running
 
     asyncio.run(go())
+
+
+class StoppedSeconds:
+    """A monotonic clock that a test moves by hand, and that counts how often it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._looks = 0
+
+    def __call__(self) -> float:
+        self._looks += 1
+        return self.now
+
+    def wait_for_looks(self, count: int) -> None:
+        """Until the worker has gone round so often that it would have begun what it may begin."""
+        until = self._looks + count
+        for _ in range(1_000):
+            if self._looks >= until:
+                return
+            time.sleep(0.01)
+        raise AssertionError("the worker does not go round any more")
+
+
+def put(house: OutboundPractice, kind: Kind, message: MessageId) -> None:
+    with house.database.write() as connection:
+        outbox.add(connection, kind, message, 0, house.clock.now())
 
 
 def execute(rows: Path, statement: str) -> None:
@@ -79,19 +106,23 @@ def test_batches_are_handed_over_together_and_finished(house: OutboundPractice) 
 
 
 def test_messages_gather_for_a_batch_of_their_own_after_one_that_was_not_full(house: OutboundPractice) -> None:
-    begun: list[tuple[float, int]] = []
+    first, second, third = (house.send(DOCTOR) for _ in range(3))
+    begun: list[Sequence[MessageId]] = []
+    hand = StoppedSeconds()
 
-    def note(batch: Sequence[MessageId]) -> None:
-        begun.append((time.monotonic(), len(batch)))
-        if len(begun) == 1:
-            put_down(house, Kind.INDEX, 2)
+    def is_done() -> bool:
+        if len(begun) == 1 and house.waiting(Kind.INDEX) == 0:
+            put(house, Kind.INDEX, second)
+            hand.wait_for_looks(20)
+            assert len(begun) == 1, "it did not wait for the rest of its batch"
+            put(house, Kind.INDEX, third)
+            hand.now += 0.3
+        return len(begun) == 2
 
-    put_down(house, Kind.INDEX, 1)
-    work = {Kind.INDEX: BatchWork(note, size=3, gather_seconds=0.3)}
-    worked(house, work, lambda: sum(size for _, size in begun) == 3 and house.waiting(Kind.INDEX) == 0)
-    (first, _), (second, together) = begun
-    assert together == 2
-    assert second - first >= 0.3
+    put(house, Kind.INDEX, first)
+    work = {Kind.INDEX: BatchWork(begun.append, size=3, gather_seconds=0.3)}
+    worked(house, work, is_done, seconds=hand)
+    assert list(map(list, begun)) == [[first], [second, third]]
 
 
 def test_one_bad_message_does_not_hold_up_its_batch(house: OutboundPractice) -> None:
@@ -277,31 +308,36 @@ def test_store_that_came_back_is_used_at_once_and_completely(house: OutboundPrac
 
 
 def test_while_mail_pours_in_batches_wait_and_mail_on_its_way_does_not(house: OutboundPractice) -> None:
-    begun: list[tuple[Kind, float]] = []
+    begun: list[Kind] = []
     message = house.send(DOCTOR)
+    hand = StoppedSeconds()
 
     async def notify(items: Sequence[OutboxItem]) -> None:
-        begun.append((Kind.NOTIFY, time.monotonic()))
+        begun.append(Kind.NOTIFY)
         with house.database.write() as connection:
             outbox.finish_many(connection, items)
 
     work: dict[Kind, BatchWork | ErrandWork] = {
-        Kind.INDEX: BatchWork(lambda _: begun.append((Kind.INDEX, time.monotonic()))),
+        Kind.INDEX: BatchWork(lambda _: begun.append(Kind.INDEX)),
         Kind.NOTIFY: ErrandWork(notify),
     }
     as_if_thousands_came = update(tables.messages).values(sequence=tables.messages.c.sequence + 100_000)
 
     def is_done() -> bool:
-        if not pours.is_set() and time.monotonic() > looked_by:
-            pours.set()
+        if hand.now == 0:
+            hand.wait_for_looks(20)
             with house.database.write() as connection:
                 connection.execute(as_if_thousands_came)
-                for kind in work:
-                    outbox.add(connection, kind, message, 0, house.clock.now())
+            hand.wait_for_looks(20)
+            hand.now += LOOK_SECONDS
+            hand.wait_for_looks(20)
+            for kind in work:
+                put(house, kind, message)
+        elif begun == [Kind.NOTIFY] and hand.now == LOOK_SECONDS:
+            hand.wait_for_looks(20)
+            assert begun == [Kind.NOTIFY], "it did not wait until no more came"
+            hand.now += LOOK_SECONDS
         return len(begun) == len(work)
 
-    pours, looked_by = threading.Event(), time.monotonic() + 2 * LOOK_SECONDS
-    worked(house, work, is_done)
-    (first, at), (second, later) = begun
-    assert (first, second) == (Kind.NOTIFY, Kind.INDEX)
-    assert later - at >= LOOK_SECONDS / 2
+    worked(house, work, is_done, seconds=hand)
+    assert begun == [Kind.NOTIFY, Kind.INDEX]
