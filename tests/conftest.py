@@ -8,9 +8,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import database_room
+
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")  # a busy machine finds no faults, and nobody's change is refused by a draw
 
 ROOMS = (
     "tests.archive_room",

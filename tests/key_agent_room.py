@@ -111,7 +111,7 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def until(is_true: Any, *, seconds: float = 10.0) -> None:
+def until(is_true: Any, *, seconds: float = 60.0) -> None:
     """Wait until something has become true."""
     deadline = time.monotonic() + seconds
     while not is_true():

@@ -191,28 +191,27 @@ def test_unsealing_opens_and_sealing_ends_the_process_that_had_the_keys(tmp_path
         room.client(Asker.COMMAND).seal()
         assert room.phase() == "sealed"
         assert room.phase() == ""
-        assert room.agent.process.wait(5) == 0
+        assert room.agent.process.wait(60) == 0
         account = (tmp_path / "audit" / "key-use.jsonl").read_text("utf-8").splitlines()
         assert json.loads(account[-1])["events"] == ["unsealed:sealed-mail", "sealed:command"]
 
 
 def test_beyond_its_rate_a_role_waits_is_told_on_and_goes_on(tmp_path: Path) -> None:
-    rates = {"mail": (120, 4), "worker": key_agent_room.PLENTY, "command": key_agent_room.PLENTY}
+    rates = {"mail": (240, 4), "worker": key_agent_room.PLENTY, "command": key_agent_room.PLENTY}
     with key_agent_room.running(tmp_path, rates=rates) as room:
         mail, worker = room.client(Asker.MAIL), room.client(Asker.WORKER)
         keys = [room.wrapped("xa")] * 2
-        begun = time.monotonic()
         mail.opened(keys), mail.opened(keys)
-        assert time.monotonic() - begun < 1, "what is within the rate waited"
-        mail.opened(keys)
-        assert time.monotonic() - begun >= 0.9, "120 a minute are one in half a second"
+        assert worker.status()["use"]["slowed"] == {}, "what is within the rate waited"
         begun = time.monotonic()
+        mail.opened(keys * 3)
+        assert time.monotonic() - begun >= 0.45, "240 a minute are two in half a second"
         assert worker.opened(keys * 50) == [b"x" * 32] * 100
-        assert time.monotonic() - begun < 1, "one asker's rate slowed another"
         use = worker.status()["use"]
-        assert use["opened"] == {"mail": 6, "worker": 100}
+        assert use["opened"] == {"mail": 10, "worker": 100}
         assert [(each["alarm"], each["asker"]) for each in use["alarms"]] == [("slowed", "mail")]
-        assert 900 <= use["slowed"]["mail"] <= 1100
+        assert set(use["slowed"]) == {"mail"}, "one asker's rate slowed another"
+        assert 500 <= use["slowed"]["mail"] <= 1500, "by how much came back while we asked"
 
 
 def test_process_below_the_supervisor_is_no_command(room: AgentRoom) -> None:

@@ -38,9 +38,9 @@ def endless_reply(connection: socket.socket) -> None:
 
 
 def drip(connection: socket.socket) -> None:
-    """One byte now and then."""
+    """One byte now and then, for as long as somebody listens."""
     stop = threading.Event()
-    for _ in range(100):
+    while True:
         connection.sendall(b"2")
         stop.wait(0.05)
 
@@ -68,7 +68,7 @@ def hostile(speak: Callable[[socket.socket], None]) -> Iterator[int]:
 @pytest.mark.parametrize("speak", [flood, endless_reply, drip, garbage])
 def test_a_hostile_server_is_left_soon_and_costs_little(speak: Callable[[socket.socket], None]) -> None:
     async def go(port: int) -> object:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             outbound = SmtpOutbound(SETTINGS, SystemClock())
             proof = required_proof.of_pinned("")
             return await outbound.open(MailServer("mx.example", "127.0.0.1", port), "127.0.0.1", proof=proof)

@@ -21,6 +21,7 @@ from mailstore.wall_clock import SystemClock
 
 NOW = SystemClock().now()
 LOOK_SECONDS = 0.02
+PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_renewed_certificate_is_served_without_a_restart(place: Path) -> None:
     renewed = _made("After")
     _replaced(place / "server.key", renewed.server_key)
     _replaced(place / "server.pem", renewed.server)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_SECONDS
     while _serial(context) == before:
         assert time.monotonic() < end, "the renewed certificate was never served"
         time.sleep(LOOK_SECONDS)
@@ -84,7 +85,7 @@ def test_half_a_renewal_is_not_served_and_the_other_half_makes_it_whole(place: P
         assert _serial(context) == before
         time.sleep(LOOK_SECONDS)
     _replaced(place / "server.key", renewed.server_key)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_SECONDS
     while _serial(context) == before:
         assert time.monotonic() < end
         time.sleep(LOOK_SECONDS)
@@ -108,7 +109,7 @@ def test_the_loop_that_mail_comes_in_by_serves_the_renewed_one(place: Path) -> N
             renewed = _made("After")
             _replaced(place / "server.key", renewed.server_key)
             _replaced(place / "server.pem", renewed.server)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while now == before:
                     now = await shown(port)
             return now, _serial_in(renewed.server)
@@ -122,14 +123,15 @@ def test_nobody_is_turned_away_while_a_certificate_is_renewed(place: Path) -> No
     context = certificate_renewal.renewed_context(place, look_seconds=0.001)
     shown: set[int] = set()
     both = [_made("One"), _made("Other")]
+    wanted = {_serial_in(made.server) for made in both}
     end = time.monotonic() + 3
     for made in itertools.cycle(both):
         _replaced(place / "server.key", made.server_key)
         _replaced(place / "server.pem", made.server)
         shown.update(_serial(context) for _ in range(5))
-        if time.monotonic() > end:
+        if time.monotonic() > end and (shown >= wanted or time.monotonic() > end + PATIENCE_SECONDS):
             break
-    assert shown >= {_serial_in(made.server) for made in both}
+    assert shown >= wanted
 
 
 def test_the_protocols_of_the_port_stay_with_a_renewed_certificate(place: Path) -> None:
@@ -137,7 +139,7 @@ def test_the_protocols_of_the_port_stay_with_a_renewed_certificate(place: Path) 
     before, renewed = _shown(context, "http/1.1"), _made("After")
     _replaced(place / "server.key", renewed.server_key)
     _replaced(place / "server.pem", renewed.server)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_SECONDS
     while (now := _shown(context, "http/1.1")) == before:
         assert time.monotonic() < end
         time.sleep(LOOK_SECONDS)

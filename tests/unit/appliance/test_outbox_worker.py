@@ -52,7 +52,7 @@ def worked(
     async def go() -> None:
         worker = Worker(house.database, work, clock=house.clock, rules=rules, seconds=seconds)
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await asyncio.to_thread(until):  # noqa: ASYNC110 - what ends the wait is in the rows
                 await asyncio.sleep(0.01)
         worker.stop()
@@ -75,7 +75,7 @@ class StoppedSeconds:
     def wait_for_looks(self, count: int) -> None:
         """Until the worker has gone round so often that it would have begun what it may begin."""
         until = self._looks + count
-        for _ in range(1_000):
+        for _ in range(6_000):
             if self._looks >= until:
                 return
             time.sleep(0.01)
