@@ -126,6 +126,8 @@ bench: install ## Race Postfix + Dovecot and notmuch on this machine, which rewr
 	$(call ensure_packages,$(BENCH_PACKAGES))
 	$(SAY) "Mail taken in, encrypted and delivered: Strongroom beside Postfix -> Dovecot mail_crypt"
 	@$(BIN)/python -m tests.bench.mail_race --pairs $(PAIRS) --messages $(MESSAGES)
+	$(SAY) "The same, by senders that pipeline"
+	@$(BIN)/python -m tests.bench.mail_race --pairs $(PAIRS) --messages $(MESSAGES) --pipelined
 	$(SAY) "Search index: Strongroom beside notmuch"
 	@$(BIN)/python -m tests.bench.index_race --pairs $(PAIRS)
 	$(SAY) "Memory at rest and time to ready"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from mailstore.addresses import Address, canonical_domain, parse_mailbox
@@ -104,11 +105,17 @@ def trace_field(*, helo: str, peer_address: str, by: str, protocol: str, now: da
     recipient of another (RFC 5321 section 7.6). Mail that came in by a page has no FROM clause.
     """
     if not helo and not peer_address:
-        return f"Received: by {by} with {protocol};\r\n\t{format_datetime(now)}\r\n".encode("ascii")
+        return f"Received: by {by} with {protocol};\r\n\t{_written(now.replace(microsecond=0))}\r\n".encode("ascii")
     name = _HELO_SAFE.sub("?", helo)[:255] or "unknown"
     host = _HELO_SAFE.sub("?", peer_address)[:64] or "unknown"
     lines = f"Received: from {name} ([{host}])\r\n\tby {by} with {protocol};\r\n\t"
-    return f"{lines}{format_datetime(now)}\r\n".encode("ascii")
+    return f"{lines}{_written(now.replace(microsecond=0))}\r\n".encode("ascii")
+
+
+@lru_cache(maxsize=4)
+def _written(second: datetime) -> str:
+    """The date of a trace field: many messages come within one second."""
+    return format_datetime(second)
 
 
 def without_bcc(content: bytes) -> bytes:

@@ -8,11 +8,14 @@ to choose addresses from (RFC 6177, RFC 7421), so that single addresses bound no
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 PREFIX_BITS: Final = 64
+_REMEMBERED: Final = 1_024
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def network_of(peer: str) -> str:
     """An IPv4 address as it is, the /64 of an IPv6 address, and any other text unchanged."""
     try:

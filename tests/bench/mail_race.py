@@ -1,17 +1,18 @@
 """The race on the accept path: Strongroom beside Postfix -> Dovecot with mail_crypt, in turn, on this machine.
 
-    python -m tests.bench.mail_race [--pairs 5] [--messages 3000] [--tls] [--work DIR]
+    python -m tests.bench.mail_race [--pairs 5] [--messages 3000] [--tls] [--pipelined] [--work DIR]
         [--database URL] [--keystore URL] [--object-store URL --object-store-credentials FILE]
 
 The options of the second line go to ``init``. The databases they name are **emptied** before every lap; ``{lap}`` in
 the URL of the object store becomes another word for every lap, as in ``s3+http://HOST:PORT/BUCKET?prefix={lap}``.
 
-Both get the same mail from the same load generator over loopback. A message counts when it is *delivered*: for
-the peer a file in a Maildir's ``new/``, for us a row of a mailbox, which is committed before the 250. CPU is user
-plus system time. ``cpu_ms_to_deliver`` is what delivering took: the peer's two process trees until the last message
-is delivered, our tree without the worker. The worker, which does what the peer does not do at all (archive, search
-index, move into the object store), runs at the same time; ``cpu_ms_with_follow_up`` is our whole tree until the
-worker has nothing left, so that nothing is hidden.
+Both get the same mail from the same load generator over loopback; with ``--pipelined`` it sends MAIL, RCPT and DATA
+in one piece, as mail servers do to those that announce PIPELINING, and both do. A message counts when it is
+*delivered*: for the peer a file in a Maildir's ``new/``, for us a row of a mailbox, which is committed before the 250.
+CPU is user plus system time. ``cpu_ms_to_deliver`` is what delivering took: the peer's two process trees until the
+last message is delivered, our tree without the worker. The worker, which does what the peer does not do at all
+(archive, search index, move into the object store), runs at the same time; ``cpu_ms_with_follow_up`` is our whole tree
+until the worker has nothing left, so that nothing is hidden.
 Needs Debian's postfix, dovecot-core, dovecot-lmtpd, gcc and libssl-dev; rewrites /etc/postfix, so: test machines only.
 """
 
@@ -50,6 +51,14 @@ PEER_PORT = 22525
 
 
 @dataclass(frozen=True)
+class Talk:
+    """How the load generator speaks to both: with STARTTLS, and with envelopes in one piece (RFC 2920)."""
+
+    tls: bool = False
+    pipelined: bool = False
+
+
+@dataclass(frozen=True)
 class Lap:
     """One run of one server."""
 
@@ -75,10 +84,11 @@ def prepare(work: Path) -> None:
     (work / "list.txt").write_text("".join(f"{path}\n" for path in practice_mail.files()))
 
 
-def load(work: Path, port: int, messages: int, *, tls: bool) -> dict[str, Any]:
+def load(work: Path, port: int, messages: int, talk: Talk) -> dict[str, Any]:
     """Send the messages; the generator says how long each 250 took."""
-    counts = (CONNECTIONS, MESSAGES_PER_CONNECTION, messages, int(tls))
+    counts = (CONNECTIONS, MESSAGES_PER_CONNECTION, messages, int(talk.tls))
     words = [str(work / "smtpload"), str(port), *map(str, counts), str(work / "list.txt"), str(MAILBOXES)]
+    words.append(str(int(talk.pipelined)))
     answer: dict[str, Any] = json.loads(run(*words).stdout)
     if answer["errs"]:
         raise SystemExit(f"{answer['errs']} connections failed on port {port}: the lap does not count")
@@ -203,12 +213,12 @@ def used_by(roots: list[int]) -> float:
     return sum(map(cpu_seconds, roots))
 
 
-def lap(server: Peer | Ours, work: Path, messages: int, *, tls: bool) -> Lap:
+def lap(server: Peer | Ours, work: Path, messages: int, talk: Talk) -> Lap:
     """Start, load, wait for the last delivery, measure, stop."""
     server.start()
     try:
         cpu, whole, begin = used_by(server.delivering()), used_by(server.roots()), time.monotonic()
-        answer = load(work, server.port, messages, tls=tls)
+        answer = load(work, server.port, messages, talk)
         wait_until(lambda: server.delivered() >= messages, seconds=300)
         seconds, used = time.monotonic() - begin, used_by(server.delivering()) - cpu
         resident = sum(map(resident_bytes, server.roots())) / 1e6
@@ -258,16 +268,18 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--pipelined", action="store_true")
     for name in fields(Stores):
         parser.add_argument(f"--{name.name.replace('_', '-')}", default="")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "strongroom-bench")
     chosen = parser.parse_args(words)
     stores = Stores(**{each.name: getattr(chosen, each.name) for each in fields(Stores)})
+    talk = Talk(tls=chosen.tls, pipelined=chosen.pipelined)
     prepare(chosen.work)
     laps: list[tuple[Lap, Lap]] = []
     for number in range(chosen.pairs):
-        peer = lap(Peer(chosen.work), chosen.work, chosen.messages, tls=chosen.tls)
-        ours = lap(Ours(chosen.work, stores), chosen.work, chosen.messages, tls=chosen.tls)
+        peer = lap(Peer(chosen.work), chosen.work, chosen.messages, talk)
+        ours = lap(Ours(chosen.work, stores), chosen.work, chosen.messages, talk)
         laps.append((peer, ours))
         print(f"pair {number + 1} of {chosen.pairs}: {peer} {ours}", file=sys.stderr)
     print(table(laps))
