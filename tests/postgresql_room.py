@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,8 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 from sqlalchemy import URL
+
+from tests.free_ports import free_port
 
 ROOMY = Path("/dev/shm")  # noqa: S108 - memory, where syncing costs nothing; a directory with a random name is made in it
 ROOMY_BYTES = 4 << 30
@@ -178,7 +179,7 @@ def start(*, on_disk: bool = False, **changes: str) -> PostgresqlServer:
     password = secrets.token_urlsafe(18)
     secret = directory / "password"
     secret.write_text(password, "ascii")
-    server = PostgresqlServer(directory, _free_port(), password)
+    server = PostgresqlServer(directory, free_port(), password)
     if user is not None:
         shutil.chown(secret, user)
     words = [
@@ -248,12 +249,6 @@ def _sweep(place: str | None) -> None:
         number = left.name.removeprefix(PREFIX).partition("-")[0]
         if number.isdigit() and not Path("/proc", number).exists():
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
 
 
 def _end(server: PostgresqlServer, owner: int) -> None:

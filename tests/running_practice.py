@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import smtplib
@@ -22,12 +21,12 @@ from typing import Any
 import pyotp
 
 from appliance.data_directory import DataDirectory
-from appliance.demo import port_base
 from mailstore import key_custody
 from mailstore.key_hierarchy import KeyRing
 from mailstore.slot_key_file import KeyFile
 from mailstore.wall_clock import SystemClock
 from tests import answered_fields, command_stage, database_room
+from tests.free_ports import free_base
 
 ROOT = Path(__file__).parents[1]
 DOMAIN = "clinic.example"
@@ -130,7 +129,7 @@ class RunningPractice:
             answer.begin()
             return answer.status, answer.read()
 
-    def until(self, is_true: Any, *, seconds: float = 30.0) -> None:
+    def until(self, is_true: Any, *, seconds: float = 60.0) -> None:
         """Wait until something has become true."""
         deadline = time.monotonic() + seconds
         while not is_true():
@@ -169,7 +168,7 @@ class RunningPractice:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(30)
+            return process.wait(120)
         finally:
             for pipe in (process.stdout, process.stderr):
                 if pipe:
@@ -195,17 +194,6 @@ def made(directory: Path, *, cooling_off_hours: int = 0, init_words: Sequence[st
 def ring_of(data: DataDirectory) -> KeyRing:
     """Every key of a directory that opens by itself, which no process of ours but the key agent has."""
     return key_custody.unlock(data.keys, KeyFile(data.unlock_key))
-
-
-def free_base() -> int:
-    """A number from which all four ports are free, and which no other process of tests is given meanwhile.
-
-    Below the ports that the kernel gives to clients (ip_local_port_range), which come and go.
-    """
-    first, last = 20_000, 32_000
-    bases = range(first, last, port_base.APART)
-    start = os.getpid() * 61 % len(bases)
-    return port_base.reserve([*bases[start:], *bases[:start]])
 
 
 def children_of(process: int, suffix: str = ROLE_SUFFIX) -> dict[str, int]:

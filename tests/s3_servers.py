@@ -28,6 +28,7 @@ from mailstore.object_store_s3 import S3ObjectStore
 from mailstore.s3_bucket import Limits, S3Bucket
 from mailstore.s3_credentials import CredentialsFile
 from tests.build_minio import MINIO
+from tests.free_ports import free_port
 
 READY_SECONDS = 60.0
 
@@ -135,14 +136,6 @@ def new_server(kind: str, directory: Path | None = None) -> S3Server:
         directory = Path(tempfile.mkdtemp(prefix=f"strongroom-{kind}-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return S3Server(kind, free_port(), directory)
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on, and far enough below others' choices to stay free for a moment."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def _started(server: S3Server) -> S3Server:

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import trustme
 
-from tests.s3_servers import free_port
+from tests.free_ports import free_port
 
 PEBBLE = "/usr/bin/pebble"
 START_SECONDS = 20.0

@@ -228,5 +228,5 @@ def test_nothing_on_disk_says_who_signed_in(appliance: Appliance, practice: Runn
     sign_in(appliance, practice, ANN)
     for path in practice.data.rglob("*"):
         if path.is_file():
-            assert b"ann@" not in path.read_bytes(), path
-        assert "ann@" not in path.name
+            assert ANN.encode() not in path.read_bytes(), path
+        assert ANN not in path.name

@@ -101,7 +101,7 @@ def test_refusal_is_in_the_agents_own_account_and_reaches_the_audit_log(tmp_path
             [entry] = audit_trail.of_events(connection, ["key_agent.alarm"])
         assert dict(entry.detail) == {"alarm": "not-signed", "asker": "worker"}
         room.client(Asker.COMMAND).seal()
-        assert room.agent.process.wait(5) == 0
+        assert room.agent.process.wait(60) == 0
     told = [json.loads(line) for line in lines_of(DataDirectory(directory).key_use)]
     assert [event for line in told for event in line["events"]] == ["not-signed:worker", "sealed:command"]
 

@@ -155,7 +155,7 @@ def test_names_that_lead_in_circles_make_mail_wait_and_cost_little(
         message = sent(house, server.port)
         assert server.arrived == []
     assert house.recipient(message).state is RecipientState.DEFERRED
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 12
 
 
 def test_alias_is_proved_by_the_records_at_its_end(house: OutboundPractice, dns: OutsideDns) -> None:

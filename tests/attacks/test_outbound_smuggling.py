@@ -41,7 +41,9 @@ def sent_over_the_wire(content: bytes) -> tuple[bytes, ReceivingServer]:
     """Send as a notice would go, in clear, so that the wire can be read."""
 
     async def go(port: int) -> None:
-        client = SmtpOutbound(ClientSettings("mail.clinic.example", connect_seconds=3, reply_seconds=3), SystemClock())
+        client = SmtpOutbound(
+            ClientSettings("mail.clinic.example", connect_seconds=30, reply_seconds=30), SystemClock()
+        )
         channel = await client.open_for_notice(MailServer("mx", "127.0.0.1", port), "127.0.0.1", may_be_clear=True)
         assert isinstance(channel, Channel)
         message = relayed_message.prepared(content, trace_field=b"", is_possible_duplicate=False)

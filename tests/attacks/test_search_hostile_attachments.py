@@ -17,7 +17,7 @@ from archive.text_extraction import TextExtractor
 
 @pytest.fixture(scope="module")
 def extractor() -> Iterator[TextExtractor]:
-    with TextExtractor(answer_seconds=15) as warm:
+    with TextExtractor(answer_seconds=60) as warm:
         yield warm
 
 
@@ -75,7 +75,7 @@ def test_a_pdf_stream_bomb_ends_within_its_bounds(extractor: TextExtractor) -> N
     began = time.monotonic()
     found = answer(extractor, pdf_of(bomb).replace(b"/FlateDecode", b"[/FlateDecode/FlateDecode]"), "application/pdf")
     assert isinstance(found, Unreadable)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_pdf_pages_that_contain_themselves_end(extractor: TextExtractor) -> None:
@@ -91,7 +91,7 @@ def test_ten_thousand_nested_elements_and_messages_end(extractor: TextExtractor)
     for _ in range(200):
         message = b"Content-Type: message/rfc822\r\n\r\n" + message
     answer(extractor, message, "message/rfc822")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_a_child_that_hangs_is_killed_and_replaced() -> None:
@@ -99,8 +99,8 @@ def test_a_child_that_hangs_is_killed_and_replaced() -> None:
         began = time.monotonic()
         found = impatient.extract(b"<p>x</p>" * 400_000, content_type="text/html", file_name="")
         assert found == Unreadable("timeout")
-        assert time.monotonic() - began < 10
-        impatient._answer_seconds = 15
+        assert time.monotonic() - began < 30
+        impatient._answer_seconds = 60
         assert isinstance(answer(impatient, b"<p>next</p>", "text/html"), ExtractedText), (
             "the next one has no part in it"
         )

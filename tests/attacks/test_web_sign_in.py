@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 import pytest
@@ -62,7 +61,7 @@ def test_an_unknown_account_takes_as_long_as_a_known_one(tmp_path: Path) -> None
                 begun = perf_counter()
                 room.portal.sign_in._with_password(login, "wrong password here")
                 taken.append(perf_counter() - begun)
-        known, unknown = (median(taken) for taken in times.values())
+        known, unknown = map(min, times.values())  # the others waited for a busy machine
         assert 0.5 < unknown / known < 2
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import make_url
 
 from appliance import database_wiring, front_door_wiring, schema
 from appliance.data_directory import DataDirectory
-from tests.running_practice import RunningPractice, free_base
+from tests.free_ports import free_base
+from tests.running_practice import RunningPractice
 
 DOMAIN = "practice.test"
 MAILBOXES = 20

@@ -16,6 +16,7 @@ from mailstore.backup_target_s3 import S3Target
 from mailstore.errors import NotFoundError, RefusedError, StorageUnavailableError
 from mailstore.s3_bucket import RefusedByStore
 from tests import add_only_bucket, s3_servers
+from tests.free_ports import free_port
 
 DATA = GenerationKind.DATA
 
@@ -142,7 +143,7 @@ def test_a_bucket_that_is_away_is_named(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.write_text("key\nsecret\n")
     bucket = add_only_bucket.AddOnlyBucket(
-        f"s3+http://127.0.0.1:{s3_servers.free_port()}/backups", credentials, s3_servers.minio().bucket()
+        f"s3+http://127.0.0.1:{free_port()}/backups", credentials, s3_servers.minio().bucket()
     )
     with pytest.raises(StorageUnavailableError, match="the target s3"):
         bucket.target().get("target.json")

@@ -73,7 +73,7 @@ class Outside:
 
     dns_port: int = 9
     dns_proves: bool = False
-    dns_seconds: float = 2.0
+    dns_seconds: float = 15.0
     mail_port: int = 25
     policy_port: int = 9
     public_certificate_suffices: bool = True
@@ -91,8 +91,8 @@ class OutboundPractice:
     clock: SetClock
     routes: list[RouteSettings] = field(default_factory=list)
     portal_accounts: set[str] = field(default_factory=set)
-    reply_seconds: float = 3.0
-    attempt_seconds: float = 20.0
+    reply_seconds: float = 20.0
+    attempt_seconds: float = 120.0
     schedule: RetrySchedule = SCHEDULE
     outside: Outside = field(default_factory=Outside)
 
@@ -107,7 +107,7 @@ class OutboundPractice:
         return OutboundRules(
             client=ClientSettings(
                 "mail.clinic.example",
-                connect_seconds=3,
+                connect_seconds=20,
                 reply_seconds=self.reply_seconds,
                 data_seconds=self.reply_seconds,
             ),
@@ -127,7 +127,7 @@ class OutboundPractice:
             ),
             server=ReportingServer("mail.clinic.example", "postmaster@clinic.example", "Clinic"),
             public_certificate_suffices=self.outside.public_certificate_suffices,
-            fetching=FetchSettings(seconds=2, port=self.outside.policy_port),
+            fetching=FetchSettings(seconds=15, port=self.outside.policy_port),
             attempt_seconds=self.attempt_seconds,
         )
 

@@ -65,7 +65,7 @@ def test_work_of_hours_is_given_up_when_the_appliance_is_sealed(practice: Runnin
         time.sleep(due.ASKED_AGAIN_SECONDS)
         assert not is_sealed()
         assert practice.told("seal")["was_open"] is True
-        practice.until(is_sealed, seconds=5)
+        practice.until(is_sealed)
         with pytest.raises(StorageUnavailableError):
             BackupSchedule(appliance, should_stop=is_sealed)._told("objects", 1, 2)
 

@@ -241,6 +241,7 @@ def test_a_patient_with_portal_access_need_not_wait_for_a_server_that_is_away(ho
 
 
 def test_a_dead_dns_makes_mail_wait_and_bounces_nothing(house: OutboundPractice) -> None:
+    house.outside.dns_seconds = 1.0
     message = house.send("someone@nobody-asked.example")
     house.step()
     recipient = house.recipient(message)

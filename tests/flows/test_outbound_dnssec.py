@@ -17,7 +17,7 @@ from tests import signed_zone
 from tests.flows.outbound_practice import OutboundPractice, practice
 from tests.flows.receiving_server import CertificateAuthority, receiving
 from tests.flows.tls_identity import identity
-from tests.s3_servers import free_port
+from tests.free_ports import free_port
 from tests.signed_zone import SignedZone
 
 SHOWN = identity("mx.partner.example")
@@ -84,7 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def _wait_for(port: int) -> None:
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, 0.2
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             resolver.resolve("partner.example", "MX")

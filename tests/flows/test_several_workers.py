@@ -86,7 +86,7 @@ def vault(tmp_path: Path) -> Vault:
 def test_no_item_is_done_twice_and_none_is_left(vault: Vault) -> None:
     workers = [started(vault, f"worker-{number}") for number in range(WORKERS)]
     told_to_go(workers)
-    done = [each.communicate(timeout=60)[0].split() for each in workers]
+    done = [each.communicate(timeout=120)[0].split() for each in workers]
     assert all(each.returncode == 0 for each in workers)
     counted = Counter(item for each in done for item in each)
     assert len(counted) == ITEMS
@@ -101,11 +101,11 @@ def test_items_of_a_dead_worker_come_back_and_nobody_elses(vault: Vault) -> None
     taken = {dying.stdout.readline().strip() for _ in range(5)}
     other = started(vault, "worker-2")
     told_to_go([other])
-    done = other.communicate(timeout=60)[0].split()
+    done = other.communicate(timeout=120)[0].split()
     assert taken.isdisjoint(done), "its lease lives"
     assert waiting(vault) == 5
     dying.send_signal(signal.SIGKILL)
-    dying.communicate(timeout=10)
+    dying.communicate(timeout=120)
     kept = outbox.claim(
         vault.database, [Kind.PROMOTE], now=NOW, limit=3, lease=timedelta(minutes=30), worker="worker-2"
     )
@@ -113,7 +113,7 @@ def test_items_of_a_dead_worker_come_back_and_nobody_elses(vault: Vault) -> None
         assert outbox.take_back(connection, tuple(Kind), others={"worker-2"}) == 5
     again = started(vault, "worker-3")
     told_to_go([again])
-    assert set(again.communicate(timeout=60)[0].split()) == taken
+    assert set(again.communicate(timeout=120)[0].split()) == taken
     with vault.database.write() as connection:
         assert outbox.finish_many(connection, kept) == 3, "who is at work keeps what he has"
 

@@ -24,11 +24,13 @@ from tests.parts_room import PartsRoom
 from tests.running_practice import ROOT
 
 ROW_KEY = bytes(range(32))
+GOES_ON = "goes-on"
 PACKAGES = ("mailstore", "archive", "portal", "appliance")
 
 STEP = '''"""{why}"""
 
 import time
+from pathlib import Path
 
 from alembic import op
 
@@ -43,19 +45,22 @@ def upgrade() -> None:
 '''
 QUICK = 'op.execute("CREATE TABLE first_of_later (number INTEGER)")'
 SLOW = """began = time.monotonic()
-    while time.monotonic() < began + {seconds}:
+    while time.monotonic() < began + {seconds} or not Path("{goes_on}").exists():
         op.get_bind().exec_driver_sql("INSERT INTO first_of_later VALUES (1)")
         time.sleep(0.01)"""
 
 
 def later_release(folder: Path, *, step_seconds: float) -> Path:
-    """The program once more, of a release with two more steps, the second slow."""
+    """The program once more, of a release with two more steps, the second slow until a file is there."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("tests"))
     steps = folder / "appliance" / "migrations" / "versions"
     first = STEP.format(why="Quick.", name="29990101_quick", before=schema.HEAD, work=QUICK)
     second = STEP.format(
-        why="Slow.", name="29990102_slow", before="29990101_quick", work=SLOW.format(seconds=step_seconds)
+        why="Slow.",
+        name="29990102_slow",
+        before="29990101_quick",
+        work=SLOW.format(seconds=step_seconds, goes_on=folder / GOES_ON),
     )
     (steps / "29990101_quick.py").write_text(first, "utf-8")
     (steps / "29990102_slow.py").write_text(second, "utf-8")
@@ -100,6 +105,7 @@ def test_slow_step_is_waited_for_by_every_part_and_gone_on_with_when_cut_off(
     worker, smtp = room.start("worker"), room.start("smtp")
     for part in (worker, smtp):  # both ask their service manager to wait, and say why
         part.until_it_says("EXTEND_TIMEOUT_USEC=600000000")
+    (room.program / GOES_ON).touch()
     for part in (worker, smtp):
         part.until_it_says("READY=1", seconds=step_seconds + 120)
     steps = {step for event, step in logged(room)[before:]}

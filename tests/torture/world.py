@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.flows.receiving_server import Arrived, CertificateAuthority, ReceivingServer, receiving
-from tests.running_practice import free_base
+from tests.free_ports import free_base
 from tests.torture import theatre
 from tests.torture.home import FilesHome, Home, MovingHome, PostgresqlHome, S3Home
 from tests.torture.letter import PARTNER_DOMAIN

@@ -10,7 +10,7 @@ from appliance import cli, index_health
 from appliance.data_directory import DataDirectory
 from appliance.wiring import Appliance
 from tests.answered_fields import check
-from tests.running_practice import free_base
+from tests.free_ports import free_base
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from mailstore.outbox import Kind
 from mailstore.sealed_rows import rows_of
 from mailstore.tables import scrub
 from mailstore.wall_clock import SetClock, SystemClock
-from tests.running_practice import free_base
+from tests.free_ports import free_base
 
 
 @pytest.fixture

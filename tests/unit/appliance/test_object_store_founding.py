@@ -18,6 +18,7 @@ from mailstore.object_layout import new_object_name
 from mailstore.object_store_local import LocalObjectStore
 from mailstore.object_store_s3 import S3ObjectStore
 from tests import s3_servers
+from tests.free_ports import free_port
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -80,7 +81,7 @@ def test_store_is_left_free_when_what_follows_goes_wrong(tmp_path: Path) -> None
 
 
 def test_store_that_is_away_is_said_at_once(tmp_path: Path) -> None:
-    url = f"s3+http://127.0.0.1:{s3_servers.free_port()}/mail"
+    url = f"s3+http://127.0.0.1:{free_port()}/mail"
     with pytest.raises(ObjectStoreDownError) as refused:
         found(a_place(tmp_path / "a"), settings(url))
     assert "start the object store" in refused.value.fix

@@ -17,6 +17,7 @@ from appliance import port_health, tls_certificates, tls_health
 from appliance.data_directory import DataDirectory
 from appliance.health_finding import State, guarded
 from appliance.settings import PortalSettings, PracticeSettings, Settings, SmtpSettings
+from tests.free_ports import free_port
 
 NOW = datetime.now(UTC)  # noqa: TID251 - OpenSSL asks the machine's clock too
 CLINIC = PracticeSettings(name="Clinic", domain="clinic.example")
@@ -113,8 +114,7 @@ def test_server_that_starts_no_tls_or_never_ends_is_not_well(tmp_path: Path, rep
 
 
 def test_port_where_nobody_listens_is_told(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
+    port = free_port()
     settings = replace(Settings(), portal=PortalSettings(listen="127.0.0.1", port=port))
     state, told, fix = port_health.answers(DataDirectory(tmp_path), settings, "portal")
     assert (state, str(port) in told, bool(fix)) == (State.FAIL, True, True)

@@ -26,13 +26,13 @@ def asleep() -> int:
 
 
 def test_exit_code_and_signal_are_told_as_for_any_program() -> None:
-    assert ForkedRole.start(lambda: 7, keep=[]).wait(10) == 7
+    assert ForkedRole.start(lambda: 7, keep=[]).wait(60) == 7
     sleeping = ForkedRole.start(asleep, keep=[])
     with pytest.raises(subprocess.TimeoutExpired):
         sleeping.wait(0.05)
     assert sleeping.poll() is None
     sleeping.kill()
-    assert sleeping.wait(10) == -signal.SIGKILL
+    assert sleeping.wait(60) == -signal.SIGKILL
     sleeping.terminate()
 
 
@@ -43,7 +43,7 @@ def test_child_never_returns_into_what_its_parent_was_doing(tmp_path: Path) -> N
     finally:
         with trace.open("ab") as stream:
             stream.write(b"%d\n" % os.getpid())
-    assert role.wait(10) == 1
+    assert role.wait(60) == 1
     assert trace.read_bytes() == b"%d\n" % os.getpid()
 
 
@@ -55,7 +55,7 @@ def test_lock_of_the_parent_does_not_live_on_in_the_child(tmp_path: Path) -> Non
         os.close(writing)
     try:
         with (tmp_path / "lock").open("wb") as again:
-            for _ in range(100):
+            for _ in range(1_200):
                 try:
                     fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
@@ -65,7 +65,7 @@ def test_lock_of_the_parent_does_not_live_on_in_the_child(tmp_path: Path) -> Non
                 raise AssertionError("the child holds the lock")
     finally:
         role.kill()
-        role.wait(10)
+        role.wait(60)
         os.close(reading)
 
 
@@ -81,6 +81,6 @@ def test_child_keeps_what_it_was_told_to_and_nothing_else() -> None:
     role = ForkedRole.start(life, keep=[writing])
     os.close(writing)
     assert told(reading) == b"{'/dev/null'}"
-    assert role.wait(10) == 0
+    assert role.wait(60) == 0
     os.close(secret_reading)
     os.close(secret_writing)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ from tests.flows.receiving_server import (
 )
 
 MX = "mx.partner.example"
-SETTINGS = ClientSettings("mail.clinic.example", connect_seconds=3, reply_seconds=3, data_seconds=3)
+SETTINGS = ClientSettings("mail.clinic.example", connect_seconds=20, reply_seconds=20, data_seconds=20)
+IMPATIENT = replace(SETTINGS, reply_seconds=1)
 OUTBOUND = SmtpOutbound(SETTINGS, SystemClock())
 SENDER = parse_mailbox("doctor@clinic.example")
 PATIENT = parse_mailbox("patient@partner.example")
@@ -44,10 +46,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     return CertificateAuthority(tmp_path_factory.mktemp("outside"))
 
 
-def opened(port: int, authority: CertificateAuthority, name: str = MX) -> Channel | TlsEvidence | NotReached:
+def opened(
+    port: int, authority: CertificateAuthority, name: str = MX, *, settings: ClientSettings = SETTINGS
+) -> Channel | TlsEvidence | NotReached:
     async def go() -> Channel | TlsEvidence | NotReached:
         proof = required_proof.of_pinned(authority.ca_file)
-        found = await OUTBOUND.open(MailServer(name, "127.0.0.1", port), "127.0.0.1", proof=proof)
+        outbound = SmtpOutbound(settings, SystemClock())
+        found = await outbound.open(MailServer(name, "127.0.0.1", port), "127.0.0.1", proof=proof)
         if isinstance(found, Channel):
             await found.close()
         return found
@@ -186,8 +191,8 @@ def test_a_connection_dropped_before_tls_is_unreachable(authority: CertificateAu
 
 
 def test_a_server_that_answers_too_slowly_is_unreachable(authority: CertificateAuthority) -> None:
-    with receiving(authority.server(MX), Script(seconds={"EHLO": 6})) as server:
-        assert isinstance(opened(server.port, authority), NotReached)
+    with receiving(authority.server(MX), Script(seconds={"EHLO": 30})) as server:
+        assert isinstance(opened(server.port, authority, settings=IMPATIENT), NotReached)
 
 
 def test_an_unreadable_trust_store_is_our_own_fault() -> None:

@@ -263,7 +263,7 @@ def asked_meanwhile(index: SqliteIndex, *, seconds: float) -> tuple[threading.Th
 
     def ask() -> None:
         hits = index.search(parse("recall"), limit=1)
-        counts = index.facets(parse("recall"), mailboxes=(), seconds=0.5)
+        counts = index.facets(parse("recall"), mailboxes=(), seconds=2)
         answers.append((hits.total + counts.total, hits.is_complete and counts.is_complete))
 
     asking = threading.Thread(target=ask)
@@ -281,10 +281,10 @@ def test_search_waits_neither_for_another_search_nor_for_a_writer(tmp_path: Path
 
 
 def test_waiting_for_other_searches_does_not_count_as_searching(tmp_path: Path) -> None:
-    index = index_files.sqlite_in(tmp_path / "index", KEY, query_seconds=0.5)
+    index = index_files.sqlite_in(tmp_path / "index", KEY, query_seconds=2)
     index.add([body(number, "recall") for number in range(10)])
     with index._current(), index._beside[0]._lock, index._beside[1]._lock:
-        asking, answers = asked_meanwhile(index, seconds=0.7)
+        asking, answers = asked_meanwhile(index, seconds=2.2)
         assert answers == []
     asking.join(30)
     assert answers == [(20, True)]

@@ -74,7 +74,7 @@ def test_certificate_of_a_stranger_or_for_another_name_is_refused(
 def test_one_process_never_has_more_requests_under_way_than_it_may() -> None:
     seen: list[int] = []
     under_way = 0
-    lock = threading.Lock()
+    lock, together = threading.Lock(), threading.Barrier(3)
     ours = s3_servers.minio().bucket("shared", prefix=os.urandom(6).hex(), limits=Limits(connections=3))
 
     def act() -> None:
@@ -82,6 +82,7 @@ def test_one_process_never_has_more_requests_under_way_than_it_may() -> None:
         with lock:
             under_way += 1
             seen.append(under_way)
+        together.wait(60)
         time.sleep(0.02)
         with lock:
             under_way -= 1
@@ -97,14 +98,19 @@ def test_one_process_never_has_more_requests_under_way_than_it_may() -> None:
 def test_whoever_gets_no_turn_in_time_hears_so() -> None:
     limits = Limits(connections=1, silence_seconds=0.2)
     ours = s3_servers.minio().bucket("shared", prefix=os.urandom(6).hex(), limits=limits)
-    release = threading.Event()
-    busy = threading.Thread(target=ours.attempted, args=(release.wait,))
+    begun, release = threading.Event(), threading.Event()
+
+    def act() -> None:
+        begun.set()
+        release.wait()
+
+    busy = threading.Thread(target=ours.attempted, args=(act,))
     busy.start()
-    time.sleep(0.05)
+    assert begun.wait(60)
     try:
         with pytest.raises(StorageUnavailableError, match="more to do"):
             ours.exists()
     finally:
         release.set()
         busy.join()
-    assert ours.exists()
+    ours.attempted(lambda: None)

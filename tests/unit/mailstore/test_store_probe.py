@@ -13,6 +13,7 @@ from mailstore.errors import ObjectStoreDownError
 from mailstore.s3_bucket import S3Bucket
 from mailstore.store_probe import Enforced, Probe
 from tests import s3_servers
+from tests.free_ports import free_port
 from tests.s3_servers import S3Server
 
 SERVERS: dict[str, Callable[[], S3Server]] = {"minio": s3_servers.minio, "seaweedfs": s3_servers.seaweedfs}
@@ -48,7 +49,7 @@ def test_bucket_without_versions_or_lock_enforces_neither() -> None:
 
 
 def test_server_that_is_away_is_no_server_that_enforces_nothing() -> None:
-    bucket = s3_servers.minio().bucket("shared", port=s3_servers.free_port())
+    bucket = s3_servers.minio().bucket("shared", port=free_port())
     with pytest.raises(ObjectStoreDownError):
         store_probe.probe(bucket, now=NOW, randomness=os.urandom)
 
