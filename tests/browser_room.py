@@ -24,7 +24,7 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from portal.app import create_app
 from tests.portal_room import PortalRoom, Somebody
@@ -34,6 +34,9 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PHONE, DESK = 360, 1440
 ONE_CODE = timedelta(minutes=1)
 AXE = Axe().axe_script
+PATIENCE_SECONDS = 60
+"""A browser beside other work is late now and then."""
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost")
 
@@ -58,7 +61,7 @@ def served(room: PortalRoom) -> Iterator[str]:
         yield origin
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         listener.close()
 
 
@@ -92,7 +95,7 @@ def window(
         java_script_enabled=script,
         reduced_motion="reduce",
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     try:
         yield context.new_page()
     finally:

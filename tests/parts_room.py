@@ -69,7 +69,7 @@ class Part:
         """SIGTERM, and its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(120)
         for pipe in (self.process.stdout, self.process.stderr, self.saying):
             if pipe is not None:
                 pipe.close()

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
@@ -95,6 +95,13 @@ class PostgresqlServer:
     def drop(self, database: str) -> None:
         """Remove a database, whoever is connected to it."""
         self.command("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
+
+    def contents(self) -> Iterator[tuple[Path, bytes]]:
+        """Every file of the whole cluster, of all its databases and its log; what it removes meanwhile has none."""
+        for directory, _, names in os.walk(self.data):
+            for path in (Path(directory, name) for name in names):
+                with suppress(FileNotFoundError):
+                    yield path, path.read_bytes()
 
     def end_connections(self, database: str) -> int:
         """What a restart of the server does to those who are connected. Answers how many there were."""

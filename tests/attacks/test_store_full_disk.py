@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import smtplib
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def send_until_taken(practice: RunningPractice) -> list[str]:
             try:
                 client.sendmail("a@example.net", [ANN], folded("afterwards"))
             except smtplib.SMTPException:
+                time.sleep(0.1)
                 continue
             return ["afterwards"]
     raise AssertionError("mail is still refused although there is room")

@@ -165,5 +165,5 @@ def killed(practice: LivedPractice, targets: tuple[str, str], failpoint: str) ->
 
 def test_no_word_of_a_message_is_in_the_server(practice: LivedPractice, targets: tuple[str, str]) -> None:
     assert practice.ask(*words_of(targets)).code == 0
-    contents = (path.read_bytes() for path in postgresql_room.shared().data.rglob("*") if path.is_file())
-    assert not any(word.encode() in content for content in contents for word in CANARIES)
+    contents = postgresql_room.shared().contents()
+    assert not any(word.encode() in content for _, content in contents for word in CANARIES)

@@ -62,12 +62,11 @@ class Outside:
     def deliver(self) -> None:
         """Everything that is due goes out now; in a thread, for the browser's own loop runs in this one."""
         with ThreadPoolExecutor(max_workers=1) as threads:
-            threads.submit(self.practice.step).result(timeout=30)
+            threads.submit(self.practice.step).result(timeout=120)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=15_000)
     with chromium() as opened:
         yield opened
 

@@ -29,6 +29,7 @@ def test_new_box_accepts_and_reads_mail_within_the_hour_of_a_total_loss(tmp_path
         for _ in range(3):
             practice.deliver(LETTER, sender="a@elsewhere.example", recipients=[DESK])
         practice.until(lambda: practice.told("archive", "status")["archived"] == 3)
+        practice.until(lambda: practice.told("store", "status")["promoted"] == 3)
         practice.told("backup", "create", "--to", str(target))
         drilled = practice.told("backup", "drill", "--from", str(target))
         assert (drilled["passed"], drilled["opened"]) == (True, 3)

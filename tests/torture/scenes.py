@@ -55,7 +55,7 @@ match = "subject:report"
 TOGETHER = 4
 """Letters that arrive together, to be stored in one group."""
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 PROBE_BYTES = 24
 """Bytes out of the middle of something sealed: enough to be found again wherever they lie."""
 

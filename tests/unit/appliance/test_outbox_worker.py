@@ -24,7 +24,7 @@ from mailstore.message import MessageId
 from mailstore.outbox import Kind, OutboxItem
 from tests.flows.outbound_practice import DOCTOR, OutboundPractice, practice
 
-RULES = WorkerRules(poll_seconds=0.01, stop_seconds=0.2)
+RULES = WorkerRules(poll_seconds=0.01, stop_seconds=60)
 
 
 @pytest.fixture
@@ -249,7 +249,8 @@ def test_a_stopped_worker_breaks_off_what_takes_too_long_and_the_next_one_does_i
             for item in items:
                 outbox.finish(connection, item)
 
-    worked(house, {Kind.NOTIFY: ErrandWork(for_ever)}, begun.is_set)
+    rules = replace(RULES, stop_seconds=0.2)
+    worked(house, {Kind.NOTIFY: ErrandWork(for_ever)}, begun.is_set, rules=rules)
     assert house.waiting(Kind.NOTIFY) == 1
     worked(house, {Kind.NOTIFY: ErrandWork(at_once)}, lambda: house.waiting(Kind.NOTIFY) == 0)
 

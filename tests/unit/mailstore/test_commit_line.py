@@ -53,7 +53,7 @@ def test_message_stored_over_the_line_is_whole_and_in_its_mailbox(room: Room) ->
     futures = [room.depositor.submit(a_deposit(each, mailbox=mailbox)) for each in contents]
     ids = [future.result(30) for future in futures]
     room.depositor.close()
-    serving.join(10)
+    serving.join(60)
     assert not serving.is_alive(), "the writer outlived the line"
     assert [room.vault.retrieval().content(message) for message in ids] == contents
 
@@ -120,7 +120,7 @@ def test_half_a_group_is_no_group(room: Room) -> None:
     serving = room.serve(remembering)
     with room.line._line as line:
         line.sendall((1000).to_bytes(8, "big") + bytes(999))
-    serving.join(10)
+    serving.join(60)
     assert not serving.is_alive()
     assert not remembering.groups
 

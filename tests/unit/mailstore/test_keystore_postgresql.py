@@ -36,9 +36,8 @@ def keystore(url: str) -> Iterator[PostgresqlKeystore]:
 
 
 def files_that_hold(wanted: list[bytes]) -> list[Path]:
-    """Every file of the whole cluster, of all its databases and its log, in which one of these can be found."""
-    places = postgresql_room.shared().data.rglob("*")
-    contents = ((path, path.read_bytes()) for path in places if path.is_file())
+    """Every file of the whole cluster in which one of these can be found."""
+    contents = postgresql_room.shared().contents()
     return [path for path, content in contents if any(each in content for each in wanted)]
 
 
