@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 
 from mailstore import object_store_url
+from mailstore.errors import StorageUnavailableError
 from mailstore.object_store_s3 import S3ObjectStore
 from mailstore.s3_bucket import Limits, S3Bucket
 from mailstore.s3_credentials import CredentialsFile
@@ -105,15 +106,20 @@ class S3Server:
         self.process.send_signal(how)
 
     def _answers(self) -> bool:
-        """Ready when it can be asked for a bucket with our keys."""
+        """Ready when it makes a bucket for our keys, which may be a moment after it says that it is."""
         try:
             if self.certificates:
                 socket.create_connection(("127.0.0.1", self.port), 5).close()
                 return True
             urllib.request.urlopen(f"http://127.0.0.1:{self.port}{_READY_PATHS[self.kind]}", timeout=5).close()
         except urllib.error.HTTPError as error:
-            return self.kind == "seaweedfs" and error.code == 403
+            if self.kind != "seaweedfs" or error.code != 403:
+                return False
         except OSError:
+            return False
+        try:
+            S3Bucket(object_store_url.parsed(self.url("shared")), CredentialsFile(self.credentials_file)).make()
+        except StorageUnavailableError:
             return False
         return True
 

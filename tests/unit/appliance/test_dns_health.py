@@ -262,8 +262,8 @@ def test_resolver_that_is_silent_costs_a_bounded_time_and_one_warning() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         started = time.monotonic()
-        asked = dns_health.asked(NAMES, lookup(silent.getsockname()[1], seconds=0.3))
-        assert time.monotonic() - started < 3
+        asked = dns_health.asked(NAMES, lookup(silent.getsockname()[1], seconds=1.0))
+        assert time.monotonic() - started < 6
     (finding,) = dns_comparison.findings(NAMES, asked)
     assert (finding.check, finding.state) == ("dns", State.WARN)
     assert finding.is_unknown
