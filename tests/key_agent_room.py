@@ -102,7 +102,7 @@ def running(
             yield room
         finally:
             agent.ask_to_end()
-            agent.end(within_seconds=5)
+            agent.end(within_seconds=60)
 
 
 def cpu_seconds(process: int) -> float:

@@ -264,7 +264,7 @@ def test_server_that_is_killed_and_started_again_has_what_it_acknowledged(tmp_pa
     server = s3_servers.new_server("minio", tmp_path)
     server.start()
     try:
-        store, objects = server.store(limits=IMPATIENT), {name(): os.urandom(3_000) for _ in range(20)}
+        store, objects = server.store(), {name(): os.urandom(3_000) for _ in range(20)}
         store.put_all(objects)
         server.stop()
         with pytest.raises(ObjectStoreDownError):
