@@ -42,6 +42,9 @@ class DatabaseEngine(Protocol):
     def turn(self) -> AbstractContextManager[None]:
         """Held around every writing transaction of this process. Raises StorageUnavailableError."""
 
+    def together(self, connection: Connection) -> AbstractContextManager[None]:
+        """Held around ready-made statements of which few ask anything; their errors may come at its end."""
+
     def watched(self, connection: Connection, at_work: Callable[[], None]) -> AbstractContextManager[None]:
         """Held around long work: ``at_work`` is called while a statement runs, and none is given up for its length."""
 
@@ -102,6 +105,13 @@ class Database:
         finally:
             self._turn_of = None
             self._turn.release()
+
+    def together(self, connection: Connection) -> AbstractContextManager[None]:
+        """Around ready-made statements of one transaction: a server gets them without being waited for one by one.
+
+        What fails may fail at the end of the block; all of it is done when the block has ended.
+        """
+        return self._engine.together(connection)
 
     @contextmanager
     def watched(self, connection: Connection, at_work: Callable[[], None]) -> Iterator[None]:

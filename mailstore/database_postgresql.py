@@ -50,7 +50,11 @@ SILENT_SECONDS: Final = 30
 """How long a dead network goes unnoticed (TCP keepalive and user timeout)."""
 
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-WRITE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({WRITER})"
+WRITE_WORDS: Final = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    f"SELECT pg_advisory_xact_lock({WRITER})",
+)
+WRITE: Final = "; ".join(WRITE_WORDS)
 
 UNAVAILABLE: Final = ("08", "25", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX000")
 """Connection, read-only server, sign-in, no such database, deadlock, rights, full, locked, shut down, system."""
@@ -102,6 +106,16 @@ class PostgresqlEngine:
     def turn(self) -> AbstractContextManager[None]:
         """Nothing more: the advisory lock waits for the other writers."""
         return nullcontext()
+
+    @contextmanager
+    def together(self, connection: Connection) -> Iterator[None]:
+        """The pipeline mode of libpq (section 34.5): a statement goes out before the one ahead of it is answered."""
+        driver: Any = connection.connection.driver_connection
+        try:
+            with driver.pipeline():
+                yield
+        except psycopg.Error as error:
+            raise (self.translated(error) or error) from error
 
     @contextmanager
     def watched(self, connection: Connection, at_work: Callable[[], None]) -> Iterator[None]:

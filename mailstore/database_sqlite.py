@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
@@ -63,6 +63,11 @@ class SqliteEngine:
     def turn(self) -> AbstractContextManager[None]:
         """The turn between processes, so that ``BEGIN IMMEDIATE`` waits for strangers only."""
         return self._turn.held()
+
+    def together(self, connection: Connection) -> AbstractContextManager[None]:
+        """Nothing more: the engine is in this process."""
+        del connection
+        return nullcontext()
 
     @contextmanager
     def watched(self, connection: Connection, at_work: Callable[[], None]) -> Iterator[None]:

@@ -120,11 +120,12 @@ class GroupCommit:
             raise StorageUnavailableError("the keys were swept away before the rows came")
         threads = _Threads(connection)
         rows = [_row(each, place, threads.joined_by(each), now) for each, place in zip(group, places, strict=True)]
-        message_records.insert_many(connection, rows)
-        mailboxes.file_many(connection, [filing for each in group for filing in _filings(each, now)])
-        outbox.add_many(connection, [item for each in group for item in _items(each, now)])
         sealed_series.advance(connection, [each.arrival for each in group if each.arrival])
-        audit_trail.append(connection, [fact for each in group for fact in _facts(each)], now=now)
+        with self._database.together(connection):
+            message_records.insert_many(connection, rows)
+            mailboxes.file_many(connection, [filing for each in group for filing in _filings(each, now)])
+            outbox.add_many(connection, [item for each in group for item in _items(each, now)])
+            audit_trail.append(connection, [fact for each in group for fact in _facts(each)], now=now)
 
 
 class _Threads:

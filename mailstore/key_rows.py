@@ -47,6 +47,9 @@ class KeyTransaction(Protocol):
     def ask(self, question: str, values: Sequence[object] = ()) -> Found:
         """Run one statement; what it finds, if it asks for anything."""
 
+    def tell(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Run one statement that asks for nothing; what is wrong with it may be raised at the end of all."""
+
     def run_each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
         """Run one statement for each of many values."""
 
@@ -61,6 +64,10 @@ class KeyRows(ABC):
     @abstractmethod
     def _writing(self) -> AbstractContextManager[KeyTransaction]:
         """Begin a transaction; it is durable at the end of the block, undone by an exception."""
+
+    def _adding(self) -> AbstractContextManager[KeyTransaction]:
+        """As ``_writing``, for what comes with every message: nothing is asked that finds no row."""
+        return self._writing()
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[KeySnapshot]:
@@ -85,9 +92,9 @@ class KeyRows(ABC):
 
     def add_batch(self, wrapped: BatchOfKeys) -> None:
         """As the port says."""
-        with self._writing() as transaction:
+        with self._adding() as transaction:
             _refuse_destroyed(transaction, [message for message, _ in wrapped.message_keys])
-            transaction.ask(
+            transaction.tell(
                 "INSERT INTO batches (batch, made_at, sealed_for, wrapped) VALUES (?, ?, ?, ?)",
                 (wrapped.batch, microseconds(wrapped.made_at), wrapped.sealed_for, wrapped.wrapped),
             )

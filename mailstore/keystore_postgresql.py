@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 from sqlalchemy import make_url
 
 from mailstore import key_rows
-from mailstore.database_postgresql import READ, WRITE, pool, translated
+from mailstore.database_postgresql import READ, WRITE, WRITE_WORDS, pool, translated
 from mailstore.errors import (
     DuplicateRowError,
     NotFoundError,
@@ -30,6 +29,7 @@ from mailstore.errors import (
 from mailstore.failpoint import reached
 from mailstore.file_search import holds_any
 from mailstore.key_rows import Found, KeyRows, KeySnapshot, KeyTransaction
+from mailstore.key_transaction_postgresql import PipelinedTransaction, StepwiseTransaction, asked
 from mailstore.keystore import KeptKey
 from mailstore.message import MessageId
 
@@ -93,22 +93,6 @@ _KEPT_LOG: Final = """
 SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'
   AND name < (SELECT redo_wal_file FROM pg_control_checkpoint())
 """
-
-
-@dataclass(frozen=True)
-class _Transaction:
-    """One transaction on one connection."""
-
-    cursor: psycopg.Cursor[Any]
-
-    def ask(self, question: str, values: Sequence[object] = ()) -> Found:
-        """Run one statement."""
-        return _asked(self.cursor, question, values)
-
-    def run_each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
-        """Run one statement for each of many values."""
-        if values:
-            self.cursor.executemany(statement.replace("?", "%s").encode(), values)
 
 
 class PostgresqlKeystore(KeyRows):
@@ -206,7 +190,7 @@ class PostgresqlKeystore(KeyRows):
             cursor.execute("SET statement_timeout = 0")
             cursor.execute("SELECT pg_switch_wal()")
             cursor.execute("CHECKPOINT")
-            left = _asked(cursor, _KEPT_LOG)[0][0]
+            left = asked(cursor, _KEPT_LOG)[0][0]
             cursor.execute("RESET statement_timeout")
         if left:
             raise StorageUnavailableError(
@@ -250,7 +234,7 @@ class PostgresqlKeystore(KeyRows):
     def _reading(self) -> Iterator[KeySnapshot]:
         with self._cursor() as cursor:
             cursor.execute(READ)
-            yield _Transaction(cursor)
+            yield StepwiseTransaction(cursor)
 
     def _wrapped(self, message: MessageId) -> tuple[Any, ...] | None:
         found = self._ask(
@@ -281,30 +265,39 @@ class PostgresqlKeystore(KeyRows):
 
     def _ask(self, question: str, values: Sequence[object] = ()) -> Found:
         with self._cursor() as cursor:
-            return _asked(cursor, question, values)
+            return asked(cursor, question, values)
 
     @contextmanager
     def _writing(self) -> Iterator[KeyTransaction]:
         with self._cursor() as cursor:
             cursor.execute(WRITE)
-            yield _Transaction(cursor)
+            yield StepwiseTransaction(cursor)
             cursor.execute("COMMIT")
 
     @contextmanager
+    def _adding(self) -> Iterator[KeyTransaction]:
+        with self._connection() as connection, connection.pipeline():
+            transaction = PipelinedTransaction(connection)
+            for words in WRITE_WORDS:
+                transaction.tell(words)
+            yield transaction
+            transaction.tell("COMMIT")
+
+    @contextmanager
     def _cursor(self) -> Iterator[psycopg.Cursor[Any]]:
+        with self._connection() as connection:
+            yield connection.cursor()
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection of the pool's; what is not committed at the end is undone."""
         if self._is_closed:
             raise StorageUnavailableError(f"{WHAT} was closed")
         try:
             with closing(self._pool.raw_connection()) as connection:
-                yield connection.cursor()  # type: ignore[misc] # the pool's stand-in for the driver's own cursor
+                yield cast("psycopg.Connection[Any]", connection.driver_connection)
         except psycopg.Error as error:
             raise _as_ours(error) from error
-
-
-def _asked(cursor: psycopg.Cursor[Any], question: str, values: Sequence[object] = ()) -> Found:
-    cursor.execute(question.replace("?", "%s").encode() if values else question.encode(), values or None)
-    return cursor.fetchall() if cursor.description else []
 
 
 def _shelf_with_room(transaction: KeyTransaction, count: int) -> int:
@@ -317,8 +310,8 @@ def _shelf_with_room(transaction: KeyTransaction, count: int) -> int:
     if found:
         return int(found[0][0])
     number = int(transaction.ask("SELECT coalesce(max(shelf), 0) + 1 FROM shelves")[0][0])
-    transaction.ask(f"CREATE TABLE {_table(number)} PARTITION OF shelved_keys FOR VALUES IN ({number})")
-    transaction.ask("INSERT INTO shelves VALUES (?, ?)", (number, count))
+    transaction.tell(f"CREATE TABLE {_table(number)} PARTITION OF shelved_keys FOR VALUES IN ({number})")
+    transaction.tell("INSERT INTO shelves VALUES (?, ?)", (number, count))
     return number
 
 

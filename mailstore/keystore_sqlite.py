@@ -56,6 +56,10 @@ class _Transaction:
         """Run one statement."""
         return self.connection.execute(question, tuple(values)).fetchall()
 
+    def tell(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Run one statement that asks for nothing."""
+        self.connection.execute(statement, tuple(values))
+
     def run_each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
         """Run one statement for each of many values."""
         self.connection.executemany(statement, values)

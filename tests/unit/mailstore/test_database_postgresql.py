@@ -17,7 +17,7 @@ from mailstore import audit_trail, message_records, outbox
 from mailstore.audit_entry import AuditFact
 from mailstore.database import Database
 from mailstore.document_signing import signing_public
-from mailstore.errors import RefusedError, StorageUnavailableError, TamperedError
+from mailstore.errors import DuplicateRowError, RefusedError, StorageUnavailableError, TamperedError
 from mailstore.outbox import Kind
 from mailstore.tables import outbox as outbox_rows
 from tests import database_room, postgresql_room
@@ -117,6 +117,48 @@ def test_connection_lost_in_mid_transaction_leaves_nothing_half_done(
     assert count(database) == 1
     report = audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=Path("/nowhere"))
     assert (report.entries, report.first_bad) == (1, None)
+
+
+@pytest.mark.parametrize("is_driven", [True, False])
+def test_connection_lost_while_nothing_is_waited_for_leaves_nothing_half_done(
+    database: Database, server: PostgresqlServer, name: str, *, is_driven: bool
+) -> None:
+    """``is_driven``: by another statement; else by the end of those that went out together."""
+
+    def lose() -> None:
+        with database.write() as connection, database.together(connection):
+            message_records.insert_many(connection, [message(recipients=[recipient()])])
+            server.end_connections(name)
+            if is_driven:
+                audit_trail.append(connection, [AuditFact("message.accepted", "system")], now=NOW)
+
+    with pytest.raises(StorageUnavailableError) as caught:
+        lose()
+    assert caught.value.retry_may_help
+    assert count(database) == 0
+    put(database)
+    assert count(database) == 1
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_row_that_is_there_already_undoes_all_that_went_out_together(database: Database, *, follows: bool) -> None:
+    there = message(recipients=[recipient()])
+    with database.write() as connection:
+        message_records.insert_many(connection, [there])
+
+    def add_again() -> None:
+        with database.write() as connection, database.together(connection):
+            message_records.insert_many(connection, [message(recipients=[recipient()])])
+            message_records.insert_many(connection, [there])
+            if follows:
+                audit_trail.append(connection, [AuditFact("message.accepted", "system")], now=NOW)
+
+    with pytest.raises(DuplicateRowError):
+        add_again()
+    assert count(database) == 1
+    put(database)
+    report = audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=Path("/nowhere"))
+    assert (count(database), report.entries, report.first_bad) == (2, 1, None)
 
 
 def test_server_that_is_gone_is_our_own_fault_and_says_no_password() -> None:

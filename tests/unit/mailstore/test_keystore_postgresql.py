@@ -150,6 +150,36 @@ def test_connection_lost_in_mid_transaction_keeps_nothing(keystore: PostgresqlKe
     keystore.add_batch(kept)
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_connection_lost_while_a_batch_goes_out_keeps_nothing(keystore: PostgresqlKeystore, *, asks: bool) -> None:
+    """``asks``: it is noticed by a question; else by the end of the transaction."""
+    kept = batch()
+    database = keystore._pool.url.database or ""
+
+    def lose_connection() -> None:
+        with keystore._adding() as transaction:
+            transaction.tell("INSERT INTO batches VALUES (?, ?, ?, ?)", (kept.batch, 0, b"", b""))
+            transaction.ask("SELECT 1")
+            postgresql_room.shared().end_connections(database)
+            if asks:
+                transaction.ask("SELECT 1")
+
+    with pytest.raises(StorageUnavailableError):
+        lose_connection()
+    assert list(keystore.batches()) == []
+    keystore.add_batch(kept)
+
+
+def test_batch_that_waits_too_long_for_the_other_writer_is_told_to_come_back(url: str) -> None:
+    first, second = PostgresqlKeystore.create(url), PostgresqlKeystore(url, patience_seconds=0.2)
+    with first._writing(), pytest.raises(StorageUnavailableError):
+        second.add_batch(batch())
+    second.add_batch(batch())
+    assert len(list(first.batches())) == 1
+    first.close()
+    second.close()
+
+
 def test_server_that_takes_no_connection_is_told_in_our_own_words(keystore: PostgresqlKeystore) -> None:
     server, name = postgresql_room.shared(), keystore._pool.url.database or ""
     server.command("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
