@@ -142,7 +142,7 @@ def test_steps_that_were_taken_stay_taken_when_a_later_one_fails(database: Datab
 
 LONG_STATEMENTS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT max(i) FROM n",
-    "postgresql": "SELECT pg_sleep(2.2)",
+    "postgresql": "SELECT pg_sleep(4.5)",
 }
 
 
@@ -155,7 +155,7 @@ def test_statement_is_heard_of_while_it_runs(database: Database) -> None:
     assert while_it_ran
     known = len(heard)
     with database.write() as connection:
-        connection.exec_driver_sql(LONG_STATEMENTS[database.engine_name].replace("2.2", "0").replace("2000000", "9"))
+        connection.exec_driver_sql(LONG_STATEMENTS[database.engine_name].replace("4.5", "0").replace("2000000", "9"))
     assert len(heard) == known
 
 
