@@ -11,11 +11,12 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ PACKAGES = (
 )
 NEEDED = ("mmdebstrap", "systemd-nspawn", "nft", "ip", "ssh", "ssh-keygen")
 BOOT_SECONDS = 60.0
+RUN_SECONDS = 900.0
+"""How long a run may take to the moment at which it is killed; packages are fetched meanwhile."""
 PASSED_ON = re.compile(
     r"^(PIP_\w+|UV_DEFAULT_INDEX|UV_INDEX_URL|REQUESTS_CA_BUNDLE|SSL_CERT_\w+|GOPROXY|GOSUMDB|GOFLAGS|\w+_proxy|\w+_PROXY)$"
 )
@@ -284,6 +287,49 @@ def playbook(
     play: str = "site.yml",
 ) -> subprocess.CompletedProcess[str]:
     """Run the repository's playbook against a guest, told its variables by a file."""
+    words = [*program, "-i", str(_inventory(guest, told)), play, *(["--check"] if check else [])]
+    environment = {**_environment(guest), "ANSIBLE_VERBOSITY": str(verbosity)}
+    done = subprocess.run(
+        words, cwd=repository / "ansible", env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise AssertionError(f"the playbook ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}")
+    return done
+
+
+def playbook_killed_when(
+    moment: Callable[[], bool], guest: Guest, repository: Path, *, program: Sequence[str], told: dict[str, object]
+) -> str:
+    """Run the playbook until the moment has come, then kill it and all that it started here. What it said until then.
+
+    What a task of it began in the guest is not killed and may end there, as when a connection is lost.
+    """
+    words = [*program, "-i", str(_inventory(guest, told)), "site.yml"]
+    told_here = guest.place / "killed.log"
+    with told_here.open("wb") as said:
+        run = subprocess.Popen(
+            words,
+            cwd=repository / "ansible",
+            env=_environment(guest),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            end = time.monotonic() + RUN_SECONDS
+            while not moment():
+                if run.poll() is not None or time.monotonic() > end:
+                    raise AssertionError(f"the moment did not come\n{told_here.read_text('utf-8')[-6000:]}")
+                time.sleep(0.05)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+    return told_here.read_text("utf-8")
+
+
+def _inventory(guest: Guest, told: dict[str, object]) -> Path:
     inventory = guest.place / "inventory.yml"
     lines = [f"      {name}: {value!r}" for name, value in told.items()]
     ssh = f"-F {guest.ssh_config}"
@@ -291,18 +337,13 @@ def playbook(
         f"strongroom:\n  hosts:\n    {guest.name}:\n      ansible_ssh_common_args: {ssh!r}\n" + "\n".join(lines) + "\n",
         "utf-8",
     )
-    words = [*program, "-i", str(inventory), play, *(["--check"] if check else [])]
-    environment = {
+    return inventory
+
+
+def _environment(guest: Guest) -> dict[str, str]:
+    return {
         **os.environ,
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_HOST_KEY_CHECKING": "0",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(guest.place / "cp"),  # else guests of one name share a connection
     }
-    environment["ANSIBLE_VERBOSITY"] = str(verbosity)
-    environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(guest.place / "cp")  # guests of one name must not share it
-    done = subprocess.run(
-        words, cwd=repository / "ansible", env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise AssertionError(f"the playbook ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}")
-    return done
