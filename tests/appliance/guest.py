@@ -314,7 +314,6 @@ def playbook_killed_when(
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
-            start_new_session=True,
         )
         try:
             end = time.monotonic() + RUN_SECONDS
@@ -323,10 +322,20 @@ def playbook_killed_when(
                     raise AssertionError(f"the moment did not come\n{told_here.read_text('utf-8')[-6000:]}")
                 time.sleep(0.05)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(run.pid, signal.SIGKILL)
+            for pid in (*_started_by(run.pid), run.pid):  # a task is a process with a session of its own
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             run.wait()
     return told_here.read_text("utf-8")
+
+
+def _started_by(pid: int) -> Iterator[int]:
+    """All processes below one that still runs."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it ended meanwhile
+            for child in map(int, children.read_text("ascii").split()):
+                yield from _started_by(child)
+                yield child
 
 
 def _inventory(guest: Guest, told: dict[str, object]) -> Path:

@@ -51,6 +51,22 @@ def test_file_that_is_newer_than_its_unit_tells_the_handler(
     assert done.stdout.split() == ([str(settings)] if told else [])
 
 
+@pytest.mark.parametrize(("allows", "told"), [("1\n", True), ("2\n", False), ("3\n", False), (None, False)])
+def test_kernel_that_still_allows_more_is_told_again_and_one_that_says_nothing_is_not(
+    tmp_path: Path, allows: str | None, *, told: bool
+) -> None:
+    scope = tmp_path / "ptrace_scope"
+    if allows:
+        scope.write_text(allows, "ascii")
+    tasks = (ROLES / "machine" / "tasks" / "main.yml").read_text("utf-8").split("\n\n")
+    (looks,) = (task for task in tasks if "/proc/sys/kernel/yama/ptrace_scope" in task)
+    assert "notify: Set what the kernel allows" in looks
+    found = re.search(r"argv: \[/bin/sh, -c, '(.*)', sh, ", looks)
+    assert found
+    done = subprocess.run(["/bin/sh", "-c", found[1], "sh", str(scope)], capture_output=True, check=False)
+    assert (done.returncode == 0) == told
+
+
 @pytest.mark.parametrize("role", ["machine", "resolver", "rspamd", "clamav", "object_store", "strongroom"])
 def test_role_looks_for_what_was_left_behind_before_it_says_that_all_is_in_force(role: str) -> None:
     flushes = [
