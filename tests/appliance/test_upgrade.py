@@ -1,7 +1,8 @@
 """An upgrade by the playbook: from the commit before to this one; and those that do not work come back by themselves.
 
-Run by ``make test-appliance``. One guest for all; the tests build on one another and stand in their order. The older
-state is installed by its own playbook; ``STRONGROOM_UPGRADE_FROM`` names another one than the commit before.
+Run by ``make test-appliance``. One guest for each kind of database; the tests build on one another and stand in their
+order. The older state is installed by its own playbook; ``STRONGROOM_UPGRADE_FROM`` names another one than the commit
+before.
 """
 
 from __future__ import annotations
@@ -59,10 +60,17 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _checkout(tmp_path_factory.mktemp("before"), BEFORE)
 
 
+@pytest.fixture(scope="module", params=["files", "postgresql"])
+def rows(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Where rows and keys lie, as the playbook is told."""
+    return {"strongroom_database": request.param}
+
+
 @pytest.fixture(scope="module")
-def machine(before: Path) -> Iterator[Guest]:
-    with guest.booted("practice-upgrade") as booted:
-        guest.playbook(booted, before, program=PLAYBOOK, told=variables(strongroom_revision=head(before)))
+def machine(before: Path, rows: dict[str, object]) -> Iterator[Guest]:
+    with guest.booted(f"practice-upgrade-{rows['strongroom_database']}") as booted:
+        told = variables(strongroom_revision=head(before), **rows)
+        guest.playbook(booted, before, program=PLAYBOOK, told=told)
         records = added(booted, RITA, "records")
         added(booted, ADA, "clinician")
         added(booted, f"ida@{DOMAIN}", "admin")  # who reads what is sent to the postmaster, the self-test too
@@ -72,23 +80,27 @@ def machine(before: Path) -> Iterator[Guest]:
         yield booted
 
 
-def test_without_a_backup_of_the_last_day_nothing_is_upgraded(machine: Guest, before: Path) -> None:
+def test_without_a_backup_of_the_last_day_nothing_is_upgraded(
+    machine: Guest, before: Path, rows: dict[str, object]
+) -> None:
     with pytest.raises(AssertionError, match="No backup of the data of the last day"):
-        guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=variables())
+        guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=variables(**rows))
     assert _release(machine) == head(before)
 
 
-def test_nothing_is_upgraded_over_an_upgrade_that_was_cut_off(machine: Guest, before: Path) -> None:
+def test_nothing_is_upgraded_over_an_upgrade_that_was_cut_off(
+    machine: Guest, before: Path, rows: dict[str, object]
+) -> None:
     _back_up(machine)
     machine.run("mkdir -m 700 /var/lib/strongroom.before-upgrade")
     with pytest.raises(AssertionError, match="An upgrade was cut off"):
-        guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=variables())
+        guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=variables(**rows))
     machine.run("rmdir /var/lib/strongroom.before-upgrade")
     assert _release(machine) == head(before)
 
 
-def test_upgrade_from_the_commit_before_keeps_the_mail(machine: Guest) -> None:
-    told = variables(strongroom_backup_targets=[TARGET])
+def test_upgrade_from_the_commit_before_keeps_the_mail(machine: Guest, rows: dict[str, object]) -> None:
+    told = variables(strongroom_backup_targets=[TARGET], **rows)
     guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
     assert _release(machine) == head()
     assert found(machine, "canteloupe", asked_by=RITA) == ["Before"]
@@ -102,11 +114,12 @@ def test_backups_are_made_by_themselves_from_then_on(machine: Guest) -> None:
 
 @pytest.mark.parametrize("fault", [DOES_NOT_START, FINDS_NOTHING], ids=["does not start", "finds nothing"])
 def test_release_that_does_not_work_comes_back_by_itself(
-    machine: Guest, fault: tuple[str, str, str], tmp_path: Path
+    machine: Guest, rows: dict[str, object], fault: tuple[str, str, str], tmp_path: Path
 ) -> None:
     broken = _broken(tmp_path, fault)
     seen = found(machine, "canteloupe", asked_by=RITA)
-    told = variables(strongroom_revision=head(broken), strongroom_backup_targets=[TARGET], strongroom_upgrade_tries=1)
+    of_the_broken = {"strongroom_revision": head(broken), "strongroom_upgrade_tries": 1}
+    told = variables(strongroom_backup_targets=[TARGET], **of_the_broken, **rows)
     with pytest.raises(AssertionError, match="the old one runs again"):
         guest.playbook(machine, broken, program=PLAYBOOK, told=told)
     assert _release(machine) == head()
