@@ -104,8 +104,8 @@ class PostgresqlServer:
                     yield path, path.read_bytes()
 
     def end_connections(self, database: str) -> int:
-        """What a restart of the server does to those who are connected. Answers how many there were."""
-        asked = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+        """What a restart of the server does to those who are connected; gone when this returns. Answers how many."""
+        asked = "SELECT count(pg_terminate_backend(pid, 30000)) FROM pg_stat_activity WHERE datname = %s"
         with self.administering() as connection:
             row = connection.execute(asked, (database,)).fetchone()
         return 0 if row is None else int(row[0])

@@ -184,7 +184,7 @@ def test_server_that_takes_no_connection_is_told_in_our_own_words(keystore: Post
     server, name = postgresql_room.shared(), keystore._pool.url.database or ""
     server.command("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
     try:
-        server.end_connections(name)
+        server.end_idle_connections(name)
         with pytest.raises(StorageUnavailableError, match="no connection"):
             keystore.has_key(MessageId(identifier_from(os.urandom(16))))
     finally:
