@@ -6,6 +6,7 @@ by SIGKILL as soon as a certain file lies on the guest's disk, which is read fro
 
 from __future__ import annotations
 
+import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.appliance.guest import Guest
 from tests.appliance.practice_ground import DOMAIN, PLAYBOOK, REPOSITORY, added, changed, deliver, variables
 
 ADA = f"ada@{DOMAIN}"
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+"""The text that every filter of junk knows (https://spamassassin.apache.org/gtube/)."""
 FIRST_CUTS = (
     ("opt/strongroom/releases/*/.venv/bin/pip", ""),  # packages are about to be installed
     ("var/lib/strongroom/*", ""),  # the practice is being made
@@ -37,7 +40,18 @@ class Change:
     seen_by: tuple[str, ...]
 
 
+JUNK_IS_REFUSED = "seen from outside: junk is refused"
+WORKER = "$(systemctl show --value --property=MainPID strongroom-worker)"
 CHANGES = {
+    "unit": Change(
+        {"strongroom_backup_targets": [{"name": "nas", "url": "/srv/backup"}]},
+        "etc/systemd/system/strongroom-backup.service.d/machine.conf",
+        "/srv/backup",
+        (
+            "systemctl show --property=ReadWritePaths strongroom-worker | grep /srv/backup",
+            f"grep /srv/backup /proc/{WORKER}/mountinfo",
+        ),
+    ),
     "firewall and journal": Change(
         {"machine_staff_networks": ["192.0.2.0/24"], "machine_journal_max": "400M"},
         "etc/systemd/journald.conf.d/strongroom.conf",
@@ -46,6 +60,12 @@ CHANGES = {
             "nft list ruleset | grep 192.0.2.0/24",
             "journalctl --no-pager -o cat -u systemd-journald | grep 'System Journal' | tail -1 | grep 'max 400'",
         ),
+    ),
+    "setting": Change(
+        {"strongroom_rspamd": True},
+        "var/lib/strongroom/strongroom.toml",
+        'rspamd = "http://127.0.0.1:11333"',
+        (JUNK_IS_REFUSED,),
     ),
 }
 
@@ -71,6 +91,7 @@ def test_first_installation_that_is_killed_time_and_again_goes_through_and_mail_
     guest.playbook(machine, REPOSITORY, program=PLAYBOOK, told=told)
     added(machine, ADA, "clinician")
     deliver(machine, ADA, subject="After three cuts", text="Taken.")
+    machine.run("install -d -o strongroom -g strongroom -m 700 /srv/backup")
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -109,5 +130,13 @@ def _read(path: Path) -> str:
 
 
 def _is_seen(machine: Guest, seen: str) -> bool:
-    """Whether a line of shell in the guest finds it."""
-    return machine.run(seen, check=False).returncode == 0
+    """Whether a line of shell in the guest finds it, or the door does what it is to do."""
+    return _refuses_junk(machine) if seen == JUNK_IS_REFUSED else machine.run(seen, check=False).returncode == 0
+
+
+def _refuses_junk(machine: Guest) -> bool:
+    try:
+        deliver(machine, ADA, subject="A bargain", text=GTUBE)
+    except smtplib.SMTPDataError as error:
+        return error.smtp_code == 550
+    return False
