@@ -95,7 +95,7 @@ test-appliance-short: guest-packages ## As root: a bare Debian becomes a practic
 	wait $$linting || { echo 'make lint-playbook failed: what it said stands above'; exit 1; }; exit $$tested
 
 .PHONY: test-appliance
-test-appliance: lint-playbook minio ## As root, half an hour: all that is tried on Debians booted for it, upgrades and ways back included
+test-appliance: lint-playbook minio ## As root, two hours: all that is tried on Debians booted for it, upgrades and ways back included
 	@$(BIN)/python -m pytest -n 0 -m appliance tests/appliance
 
 .PHONY: minio
