@@ -1,7 +1,7 @@
 """A transaction of the keystore on a PostgreSQL server: one statement after the other, or in a pipeline.
 
 What comes with every message goes out without waiting for each answer (libpq's pipeline mode, PostgreSQL 15, section
-34.5): a server is told a group of keys in three round trips instead of eight.
+34.5): a server is told a group of keys in three round trips instead of seven.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import psycopg
@@ -97,13 +98,17 @@ def test_connections_ended_while_idle_are_replaced_unseen(
 
 
 @pytest.mark.parametrize("is_driven", [True, False])
+@pytest.mark.parametrize("is_together", [False, True])
 def test_connection_lost_in_mid_transaction_leaves_nothing_half_done(
-    database: Database, server: PostgresqlServer, name: str, *, is_driven: bool
+    database: Database, server: PostgresqlServer, name: str, *, is_driven: bool, is_together: bool
 ) -> None:
-    """``is_driven``: it is noticed by a statement; else by the commit, whose outcome nobody is promised."""
+    """``is_driven``: it is noticed by a statement; else by the commit, whose outcome nobody is promised.
+
+    ``is_together``: the statements go out without waiting for each other, and it is noticed by their end at the latest.
+    """
 
     def lose() -> None:
-        with database.write() as connection:
+        with database.write() as connection, database.together(connection) if is_together else nullcontext():
             message_records.insert_many(connection, [message(recipients=[recipient()])])
             server.end_connections(name)
             if is_driven:
@@ -117,27 +122,6 @@ def test_connection_lost_in_mid_transaction_leaves_nothing_half_done(
     assert count(database) == 1
     report = audit_trail.verify(database, public_key=signing_public(SEED), checkpoints_path=Path("/nowhere"))
     assert (report.entries, report.first_bad) == (1, None)
-
-
-@pytest.mark.parametrize("is_driven", [True, False])
-def test_connection_lost_while_nothing_is_waited_for_leaves_nothing_half_done(
-    database: Database, server: PostgresqlServer, name: str, *, is_driven: bool
-) -> None:
-    """``is_driven``: by another statement; else by the end of those that went out together."""
-
-    def lose() -> None:
-        with database.write() as connection, database.together(connection):
-            message_records.insert_many(connection, [message(recipients=[recipient()])])
-            server.end_connections(name)
-            if is_driven:
-                audit_trail.append(connection, [AuditFact("message.accepted", "system")], now=NOW)
-
-    with pytest.raises(StorageUnavailableError) as caught:
-        lose()
-    assert caught.value.retry_may_help
-    assert count(database) == 0
-    put(database)
-    assert count(database) == 1
 
 
 @pytest.mark.parametrize("follows", [True, False])
