@@ -61,9 +61,11 @@ def served(connection: type[BoundedConnection]) -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield int(listening.getsockname()[1])
-    server.should_exit = True
-    thread.join(60)
+    try:
+        yield int(listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(60)
 
 
 @pytest.fixture(scope="module")
